@@ -1,0 +1,183 @@
+r"""What public functions refuse, in words: what was expected, and what came."""
+
+import math
+
+import torch
+
+
+def check_T(T):
+    r"""Return T, an integer >= 1; raise ValueError for anything else."""
+    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
+        raise ValueError(f"T must be an integer >= 1, got {T!r}")
+    return T
+
+
+def check_beta(beta):
+    r"""Refuse a beta (T,) outside (0, 1), but for a last entry of 1, with ValueError."""
+    if beta.dim() != 1 or len(beta) == 0:
+        raise ValueError(f"beta must be T >= 1 numbers, got shape {tuple(beta.shape)}")
+    inside = (beta > 0) & (beta < 1)
+    inside[-1] |= beta[-1] == 1
+    if not inside.all():
+        t = int((~inside).nonzero()[0]) + 1
+        raise ValueError(
+            "every beta must lie in (0, 1), and only the last may be 1; "
+            f"got beta_{t} = {float(beta[t - 1])!r}"
+        )
+
+
+def check_decreasing(alpha_bar):
+    r"""Refuse an alpha_bar (T+1,) that does not decrease at every step: ValueError."""
+    stuck = (alpha_bar.diff() >= 0).nonzero()
+    if len(stuck):
+        t = int(stuck[0]) + 1
+        raise ValueError(
+            f"alpha_bar must decrease at every step, but it does not at t = {t} "
+            f"(alpha_bar = {alpha_bar[t]:.3g}): these beta are too small or too many"
+        )
+
+
+def check_t(t, x, T, name="t", lowest=1):
+    r"""Refuse a t that is not one int64 in lowest..T for each example of x.
+
+    t: (B,). x: (B, *event). Raises TypeError for another dtype, ValueError for another
+    shape or range.
+    """
+    if not isinstance(t, torch.Tensor) or t.dtype != torch.int64:
+        got = t.dtype if isinstance(t, torch.Tensor) else type(t).__name__
+        raise TypeError(f"{name} must be an int64 tensor of shape (B,), got {got}")
+    if t.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name} must have shape {tuple(x.shape[:1])}, one step for each example, "
+            f"got {tuple(t.shape)}"
+        )
+    if t.numel() and not (lowest <= int(t.min()) and int(t.max()) <= T):
+        raise ValueError(
+            f"{name} must lie in {lowest}..{T}, got values from {int(t.min())} to "
+            f"{int(t.max())}"
+        )
+
+
+def check_s(t, s):
+    r"""Return the earlier step s, t - 1 if None; refuse s < 0 or s >= t.
+
+    t, s: int64 (B,). Raises TypeError or ValueError.
+    """
+    if s is None:
+        return t - 1
+    check_t(s, t, int(t.max()), name="s", lowest=0)
+    if not (s < t).all():
+        worst = int((s >= t).nonzero()[0])
+        raise ValueError(
+            f"s must be smaller than t, got s = {int(s[worst])} for t = {int(t[worst])}"
+        )
+    return s
+
+
+def same_shape(**tensors):
+    r"""Refuse tensors of different shapes instead of broadcasting them.
+
+    Raises ValueError that names both.
+    """
+    (name, first), *others = tensors.items()
+    for other, tensor in others:
+        if tensor.shape != first.shape:
+            raise ValueError(
+                f"{name} and {other} must have the same shape, got "
+                f"{tuple(first.shape)} and {tuple(tensor.shape)}"
+            )
+
+
+def check_levels(x_0, levels):
+    r"""Refuse an x_0 that does not hold `levels` equal grey levels in [-1, 1].
+
+    Raises ValueError that names the range found.
+    """
+    if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+        raise ValueError(f"levels must be an integer >= 2 or None, got {levels!r}")
+    grey = (x_0 + 1) * (levels - 1) / 2
+    if (x_0.abs() > 1 + 1e-4).any() or (grey - grey.round()).abs().max() > 1e-2:
+        raise ValueError(
+            f"x_0 must hold {levels} equally spaced grey levels in [-1, 1], got values "
+            f"from {float(x_0.min()):.4g} to {float(x_0.max()):.4g}, or between levels"
+        )
+
+
+def check_pairs(pairs, T):
+    r"""Return [(t, s), ...] as ints; refuse a list that is no way from t <= T to 0.
+
+    Raises ValueError that shows where the list breaks.
+    """
+    pairs = [(int(t), int(s)) for t, s in pairs]
+    starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
+    if not pairs or starts[0] > T or ends != [*starts[1:], 0]:
+        raise ValueError(
+            f"pairs must be (t, s), the first t at most {T}, each t the s before it, the "
+            f"last s 0; got {pairs[:2]} ... {pairs[-1:]}"
+        )
+    if any(s >= t for t, s in pairs):
+        raise ValueError(f"each pair (t, s) must have s < t, got {pairs}")
+    return pairs
+
+
+def check_shape(shape):
+    r"""Return (B, *event) as a tuple; refuse anything but positive integers."""
+    shape = tuple(shape)
+    if len(shape) < 2 or any(not isinstance(n, int) or n < 1 for n in shape):
+        raise ValueError(f"shape must be (B, *event) of positive integers, got {shape}")
+    return shape
+
+
+def check_data(data):
+    r"""Return data (N, *event); refuse an empty one, or one with NaN or infinity.
+
+    Raises TypeError for integers, ValueError that names the first bad example.
+    """
+    if not isinstance(data, torch.Tensor) or not data.is_floating_point():
+        got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
+        raise TypeError(f"data must be a floating point tensor (N, *event), got {got}")
+    if data.dim() < 2 or len(data) == 0:
+        raise ValueError(f"data must be (N, *event), N >= 1, got {tuple(data.shape)}")
+    bad = ~torch.isfinite(data).flatten(1).all(1)
+    if bad.any():
+        first = int(bad.nonzero()[0])
+        raise ValueError(f"data must be finite, but example {first} has NaN or infinity")
+    return data
+
+
+def check_number(name, value, low=-math.inf, high=math.inf):
+    r"""Return a number in [low, high]; raise ValueError for anything else."""
+    if isinstance(value, bool) or not (low <= value <= high) or math.isinf(value):
+        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}")
+    return value
+
+
+def check_integer(name, value, low, high=None):
+    r"""Return an integer in low..high; raise ValueError for anything else."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        span = f"in {low}..{high}" if high is not None else f">= {low}"
+        raise ValueError(f"{name} must be an integer {span}, got {value!r}")
+    return value
+
+
+def check_variance(name, variance):
+    r"""Refuse a variance that is negative or not finite, with ValueError."""
+    if not (torch.isfinite(variance) & (variance >= 0)).all():
+        raise ValueError(f"{name} must be finite and >= 0, got {float(variance.min())}")
+    return variance
+
+
+def check_weights(weights, K):
+    r"""Refuse weights that are not K positive numbers with sum 1, with ValueError."""
+    if weights.shape != (K,) or not (weights > 0).all() or abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"weights must be {K} positive numbers that sum to 1, got {weights.tolist()}"
+        )
+
+
+def check_name(what, name, *names):
+    r"""Return a name; refuse one that is not among `names`, with ValueError."""
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}")
+    return name

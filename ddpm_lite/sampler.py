@@ -1,0 +1,195 @@
+r"""From noise to data: the reverse chain, over an explicit list of steps.
+
+A step goes from t to an earlier s; the list of pairs ends at s = 0. The noise of a
+sample comes from its own generator, seeded by its own seed, so that a picture does not
+change with the batch that it is drawn in.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import torch
+from tqdm.auto import tqdm
+
+from .checks import check_integer, check_name, check_number, check_pairs, check_shape
+from .process import (
+    between,
+    noise_from_x_0,
+    predict_x_0,
+    prediction_of,
+    q_posterior,
+    reverse_variance,
+)
+from .schedule import spread
+from .seeds import SampleNoise
+
+
+@dataclass(frozen=True)
+class State:
+    r"""One moment of a reverse chain.
+
+    t: the step that x_t belongs to, from T down to 0. x_t: (B, *event).
+    x_0_pred: the x_0 predicted on the way here, like x_t; None at the start.
+    """
+
+    t: int
+    x_t: torch.Tensor
+    x_0_pred: torch.Tensor | None
+
+
+def timestep_pairs(T, steps=None):
+    r"""List the pairs (t, s) of a chain of `steps` jumps from T to 0.
+
+    steps: 1..T, or None for all T. Jumps are as equal as whole numbers allow, counted
+    from the noisy end ("trailing"): the chain starts where x_T is pure noise.
+    Returns [(T, ...), ..., (..., 0)]. Raises ValueError for other steps.
+    Song et al. 2020 (DDIM), appendix D.2, for the idea; Lin et al. 2023
+    (arXiv 2305.08891), section 3.3, for counting from the end.
+    """
+    steps = T if steps is None else steps
+    check_integer("steps", steps, 1, T)
+    stops = [(T * k + steps // 2) // steps for k in range(steps, -1, -1)]
+    return list(pairwise(stops))
+
+
+def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
+    r"""Draw x_s from p_theta(x_s | x_t): one step of Algorithm 2.
+
+    x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. variance: see
+    `reverse_variance`; both named choices add no noise at s = 0. Returns x_s, like x_t.
+    Ho et al. 2020, Algorithm 2 by way of Eq. 7 and 15: the same number where x_0_pred
+    is not clipped (chapter 08).
+    """
+    mean, _ = q_posterior(schedule, x_0_pred, x_t, t, s)
+    return mean + reverse_variance(schedule, x_t, t, s, variance).sqrt() * noise
+
+
+def ddim_step(schedule, x_t, x_0_pred, t, s, noise, *, eta=0.0):
+    r"""Go from x_t to x_s along the predicted noise, with a share eta of fresh noise.
+
+    x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. eta in [0, 1]: 0 is
+    deterministic, 1 is the ancestral step with the small variance. The noise is derived
+    again from the x_0_pred that is used, clipped or not. Returns x_s, like x_t.
+    Raises ValueError for eta outside [0, 1]. Song et al. 2020 (DDIM), Eq. 12 and 16.
+    """
+    check_number("eta", eta, 0, 1)
+    noise_pred = noise_from_x_0(schedule, x_t, t, x_0_pred)
+    t, s = t.cpu(), s.cpu()
+    one_minus_s = schedule.one_minus_alpha_bar[s]
+    beta_ts, _ = between(schedule, t, s)
+    variance = eta**2 * beta_ts * one_minus_s / schedule.one_minus_alpha_bar[t]
+    return (
+        spread(schedule.alpha_bar[s].sqrt(), x_t) * x_0_pred
+        + spread((one_minus_s - variance).sqrt(), x_t) * noise_pred
+        + spread(variance.sqrt(), x_t) * noise
+    )
+
+
+def sample_path(
+    model,
+    schedule,
+    shape,
+    *,
+    sampler="ancestral",
+    steps=None,
+    pairs=None,
+    seed=0,
+    y=None,
+    variance=None,
+    eta=0.0,
+    clip=None,
+    prediction=None,
+    x_T=None,
+    progress=False,
+    dtype=torch.float32,
+):
+    r"""Walk the reverse chain and yield a State at T and after every step.
+
+    Takes the arguments of `sample`, and checks them before the first State comes.
+    """
+    prediction = prediction_of(model, prediction)
+    if pairs is not None and steps is not None:
+        raise ValueError("give steps or pairs, not both")
+    if pairs is None:
+        pairs = timestep_pairs(schedule.T, steps)
+    pairs = check_pairs(pairs, schedule.T)
+    if variance is None:
+        variance = "large" if len(pairs) == schedule.T else "small"
+    step = _step_function(sampler, variance, eta)
+    shape = check_shape(shape)
+    draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
+    if x_T is None:
+        schedule.prior_gap()
+    elif tuple(x_T.shape) != shape:
+        raise ValueError(f"x_T must have shape {shape}, got {tuple(x_T.shape)}")
+    return _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress)
+
+
+def sample(model, schedule, shape, **options):
+    r"""Generate new data: start from N(0, I) and walk the reverse chain to t = 0.
+
+    model: called as model(x_t, t) or model(x_t, t, y); put in eval mode meanwhile.
+    shape: (B, *event). Options, all by keyword:
+    sampler: "ancestral", "ddim", or a function of one's own
+        (schedule, x_t, x_0_pred, t, s, noise) -> x_s.
+    steps: number of steps, all T if None; or pairs: [(t, s), ...] down to 0.
+    seed: an int, from which sample i gets the seed (seed, i); or B ints, one for each.
+    variance: for "ancestral": "small", "large" or a function (see `reverse_variance`);
+        None means large for the full chain and small for a shorter list of steps.
+    eta: for "ddim", in [0, 1]. clip: (low, high) for the predicted x_0, (-1, 1) for
+        pictures, or None. prediction: what the model predicts, if it does not say so.
+    x_T: start here instead of at N(0, I). y: passed on to the model.
+    progress: show a bar. dtype: of the noise; it is made for the model's device.
+    Returns x_0 (B, *event). Warns where q(x_T) is not N(0, I), see
+    `Schedule.prior_gap`. Raises ValueError for arguments that do not fit, and
+    FloatingPointError where the result is not finite.
+    Ho et al. 2020, Algorithm 2; Song et al. 2020 (DDIM).
+    """
+    options.setdefault("progress", True)
+    for state in sample_path(model, schedule, shape, **options):  # noqa: B007
+        pass
+    return state.x_t
+
+
+def _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress):
+    start = draw.next()
+    x_t = start if x_T is None else x_T.to(start)
+    yield State(pairs[0][0], x_t, None)
+    for now, then in tqdm(pairs, desc="sampling", leave=False, disable=not progress):
+        t, s = torch.full((len(x_t),), now), torch.full((len(x_t),), then)
+        with torch.no_grad(), evaluating(model):
+            x_0_pred = predict_x_0(model, schedule, x_t, t, y, prediction, clip)
+            x_t = step(schedule, x_t, x_0_pred, t, s, draw.next())
+        yield State(then, x_t, x_0_pred)
+    if not torch.isfinite(x_t).all():
+        raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
+
+
+@contextmanager
+def evaluating(model):
+    r"""Put a module in eval mode for a while, and back; leave other callables alone."""
+    was_training = getattr(model, "training", False)
+    try:
+        if was_training:
+            model.eval()
+        yield
+    finally:
+        if was_training:
+            model.train()
+
+
+def _step_function(sampler, variance, eta):
+    if callable(sampler):
+        return sampler
+    check_name("sampler", sampler, "ancestral", "ddim")
+    if sampler == "ancestral":
+        return partial(ancestral_step, variance=variance)
+    return partial(ddim_step, eta=eta)
+
+
+def _device(model, x_T):
+    parameters = getattr(model, "parameters", tuple)()
+    first = next(iter(parameters), torch.empty(0) if x_T is None else x_T)
+    return first.device

@@ -1,0 +1,162 @@
+r"""The tables of the forward process: how much noise there is at every step.
+
+Legend for the whole package: B batch, T number of steps, *event the shape of one
+example, (2,) for a point and (C, H, W) for a picture. The index t is the paper's: it
+runs from 1 to T. Every table has T + 1 entries, and entry 0 stands for clean data, so
+that `alpha_bar[t - 1]` is right at t = 1 too and nothing needs a special first or last
+step. Libraries that count from 0 write our t as t - 1.
+
+Source of all symbols: Ho, Jain and Abbeel 2020 (arXiv 2006.11239), section 2.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from .checks import check_beta, check_decreasing, check_number, check_T
+
+
+@dataclass(frozen=True)
+class PriorGap:
+    r"""What is left of the data at t = T, where sampling starts from N(0, I) instead.
+
+    alpha_bar_T: in [0, 1). signal_left: its root, the factor in front of x_0.
+    kl: KL(q(x_T | x_0) || N(0, I)) in nats per dimension, the paper's L_T (Eq. 5).
+    """
+
+    alpha_bar_T: float
+    signal_left: float
+    kl: float
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    r"""The tables beta, alpha, alpha_bar and what follows from them, in float64.
+
+    Build one with `linear`, `cosine`, `sigmoid` or `from_beta`. Fields:
+    T: number of steps, at least 1.
+    beta: (T+1,), variance of the noise added by step t; beta[0] = 0, the others in
+        (0, 1), and 1 is allowed at t = T alone.
+    alpha: (T+1,), 1 - beta.
+    alpha_bar: (T+1,), product of alpha up to t; alpha_bar[0] = 1, strictly decreasing.
+    one_minus_alpha_bar: (T+1,), variance of the noise in x_t, summed in logarithms so
+        that no digit is lost where alpha_bar is close to 1.
+    log_alpha_bar: (T+1,), the sum of those logarithms; differences give any ratio.
+    posterior_variance: (T+1,), variance of q(x_{t-1} | x_t, x_0), Eq. 7; 0 at t = 1.
+    Source: Ho et al. 2020, section 2.
+    """
+
+    T: int
+    beta: torch.Tensor
+    alpha: torch.Tensor
+    alpha_bar: torch.Tensor
+    one_minus_alpha_bar: torch.Tensor
+    log_alpha_bar: torch.Tensor
+    posterior_variance: torch.Tensor
+
+    @classmethod
+    def from_beta(cls, beta):
+        r"""Build the tables from the T numbers beta_1 ... beta_T.
+
+        beta: (T,), a tensor, array or list of floats, each in (0, 1); the last may be 1.
+        Raises ValueError for an empty, non-finite or out-of-range beta, and where
+        alpha_bar would stop decreasing in float64. Ho et al. 2020, Eq. 2 and 4.
+        """
+        beta = torch.as_tensor(beta, dtype=torch.float64).detach().cpu()
+        check_beta(beta)
+        beta = torch.cat([torch.zeros(1, dtype=torch.float64), beta])  # (T+1,)
+        log_alpha_bar = torch.log1p(-beta).cumsum(0)
+        one_minus_alpha_bar = -torch.expm1(log_alpha_bar)
+        alpha_bar = log_alpha_bar.exp()
+        check_decreasing(alpha_bar)
+        posterior_variance = torch.zeros_like(beta)
+        posterior_variance[1:] = (
+            one_minus_alpha_bar[:-1] / one_minus_alpha_bar[1:] * beta[1:]
+        )
+        return cls(
+            T=len(beta) - 1,
+            beta=beta,
+            alpha=1 - beta,
+            alpha_bar=alpha_bar,
+            one_minus_alpha_bar=one_minus_alpha_bar,
+            log_alpha_bar=log_alpha_bar,
+            posterior_variance=posterior_variance,
+        )
+
+    @classmethod
+    def linear(cls, T=1000, beta_start=1e-4, beta_end=0.02):
+        r"""Let beta grow on a straight line; the default is the paper's own schedule.
+
+        The end points are not rescaled when T changes: see `prior_gap` before you
+        shorten the chain. Raises ValueError for T < 1 or end points outside (0, 1].
+        Ho et al. 2020, section 4.
+        """
+        T = check_T(T)
+        return cls.from_beta(torch.linspace(beta_start, beta_end, T, dtype=torch.float64))
+
+    @classmethod
+    def cosine(cls, T=1000, s=0.008, max_beta=0.999):
+        r"""Let alpha_bar fall like a squared cosine, with beta cut off at max_beta.
+
+        s >= 0: offset that keeps the first beta from vanishing. max_beta in (0, 1].
+        Raises ValueError for T < 1, s < 0 or max_beta outside (0, 1].
+        Nichol and Dhariwal 2021 (arXiv 2102.09672), Eq. 17.
+        """
+        T = check_T(T)
+        check_number("s", s, 0)
+        check_number("max_beta", max_beta, 1e-12, 1)
+        angle = (torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2
+        f = angle.cos().square()
+        return cls.from_beta((1 - f[1:] / f[:-1]).clamp(max=max_beta))
+
+    @classmethod
+    def sigmoid(cls, T=1000, beta_start=1e-4, beta_end=0.02):
+        r"""Let beta rise from beta_start to beta_end along a logistic curve on [-6, 6].
+
+        With T = 100, 1e-5 and 0.5e-2 this is the schedule of the lecture (chapter 05).
+        Raises ValueError for T < 1 or end points outside (0, 1].
+        """
+        T = check_T(T)
+        rise = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
+        return cls.from_beta(beta_start + (beta_end - beta_start) * rise)
+
+    def prior_gap(self, second_moment=1.0, *, warn=True):
+        r"""Measure how far q(x_T | x_0) still is from the N(0, I) that sampling uses.
+
+        second_moment: mean of x_0 squared over the dimensions, 1 for standardised data.
+        Returns a PriorGap. Warns (UserWarning) where its kl is above 1e-3 nats per
+        dimension, unless `warn` is False. Raises ValueError for a negative second
+        moment. Ho et al. 2020, Eq. 5, first term; Gaussian KL in closed form.
+        """
+        check_number("second_moment", second_moment, 0)
+        alpha_bar_T = float(self.alpha_bar[-1])
+        log_variance = math.log(self.one_minus_alpha_bar[-1])
+        kl = 0.5 * (alpha_bar_T * (second_moment - 1) - log_variance)
+        if warn and kl > 1e-3:
+            warnings.warn(
+                f"x_T is not yet N(0, I): a share {math.sqrt(alpha_bar_T):.2g} of x_0 "
+                f"is left at T = {self.T} and L_T = {kl:.2g} nats per dimension (more "
+                "than 1e-3). Use more steps or larger beta",
+                stacklevel=2,
+            )
+        return PriorGap(alpha_bar_T, math.sqrt(alpha_bar_T), kl)
+
+
+def at(table, t, x):
+    r"""Gather a table at t, ready to be multiplied with x.
+
+    table: (T+1,) float64. t: int64 (B,), values in 0..T. x: (B, *event).
+    Returns (B, 1, ...), see `spread`. Raises IndexError for t above T.
+    """
+    return spread(table[t.cpu()], x)
+
+
+def spread(value, x):
+    r"""Give one number for each example the device, dtype and dimensions of x.
+
+    value: (B,). x: (B, *event). Returns (B, 1, ...) in x's dtype, at least float32.
+    """
+    value = value.to(x.device, torch.promote_types(x.dtype, torch.float32))
+    return value.reshape(-1, *[1] * (x.dim() - 1))

@@ -1,0 +1,60 @@
+r"""Random numbers as functions of whole numbers: nothing here has a hidden state.
+
+Everything is drawn on the CPU and moved, so that all devices see the same numbers.
+"""
+
+import numpy as np
+import torch
+
+
+def generator_for(*numbers):
+    r"""A CPU generator whose stream is a function of these whole numbers >= 0."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
+def shuffled(N, start, count, seed):
+    r"""Entries start .. start + count of an endless list of shuffles of 0..N-1.
+
+    Shuffle number e is a function of (seed, e), so any batch can be found again without
+    walking through those before it. Returns int64 (count,).
+    """
+    position = torch.arange(start, start + count)
+    index = torch.empty_like(position)
+    for epoch in range(start // N, (start + count - 1) // N + 1):
+        order = torch.randperm(N, generator=generator_for(seed, epoch, 1))
+        here = position // N == epoch
+        index[here] = order[position[here] % N]
+    return index
+
+
+class SampleNoise:
+    r"""Noise from N(0, I) in which every sample has a generator of its own.
+
+    seed: an int >= 0, from which sample i gets the seed (seed, i); or B ints. shape:
+    (B, *event). `next()` returns the next (B, *event). Small events are drawn several
+    steps at a time, always as many for the same event, so that the numbers of a sample
+    depend on its seed alone. Raises ValueError for a bad seed or as many as do not fit.
+    """
+
+    def __init__(self, seed, shape, device, dtype):
+        B, self.event = shape[0], tuple(shape[1:])
+        seeds = [(seed, i) for i in range(B)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != B or np.min(seeds) < 0:
+            raise ValueError(
+                f"seed must be one int >= 0 or {B} of them, got {len(seeds)} from "
+                f"{np.min(seeds)}"
+            )
+        self.generators = [generator_for(*np.atleast_1d(s).tolist()) for s in seeds]
+        self.block = max(1, 64 // max(1, int(np.prod(self.event))))
+        self.device, self.dtype, self.ready = device, dtype, []
+
+    def next(self):
+        r"""The next noise, (B, *event)."""
+        if not self.ready:
+            drawn = [
+                torch.randn(self.block, *self.event, generator=g, dtype=self.dtype)
+                for g in self.generators
+            ]
+            self.ready = list(torch.stack(drawn, 1).unbind(0))[::-1]
+        return self.ready.pop().to(self.device)
