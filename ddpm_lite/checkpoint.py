@@ -73,9 +73,8 @@ def load_model(path):
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(
-            f"the tensors in {path} do not fit its network: {error}"
-        ) from error
+        why = " ".join(str(error).split())  # torch says it in many lines
+        raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
     return Pretrained(model.eval(), schedule, about["config"])
 
 

@@ -122,6 +122,23 @@ def digits(split="train"):
     return check_pictures(pictures / 8 - 1), torch.from_numpy(bunch.target[chosen])
 
 
+def photo(size=96):
+    r"""One real colour photograph, a flower, that comes with scikit-learn.
+
+    size: height and width in pixels, 8..427; the middle square is scaled down to it.
+    Returns float32 (1, 3, size, size) in [-1, 1]. Raises ValueError for another size.
+    sklearn.datasets.load_sample_image; CC BY 2.0, credited in the README beside it.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    check_integer("size", size, 8, 427)
+    whole = load_sample_image("flower.jpg")  # (427, 640, 3), 0..255
+    square = Image.fromarray(whole[:, 106:533]).resize((size, size), Image.Resampling.LANCZOS)
+    picture = torch.from_numpy(np.array(square)).float().permute(2, 0, 1)  # (3, H, W)
+    return check_pictures(picture[None] / 127.5 - 1)
+
+
 def check_pictures(x_0):
     r"""Return pictures as they are, after refusing those outside [-1, 1].
 

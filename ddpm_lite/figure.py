@@ -30,6 +30,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
+    "figure.dpi": 100,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "svg.hashsalt": "ddpm",
@@ -214,11 +215,14 @@ def html_player(frames, label="film", seconds=0.1):
 
 
 def png(figure, dpi=100):
-    r"""A figure as PNG bytes, the same for the same figure."""
-    file = io.BytesIO()
+    r"""A figure as PNG bytes, the same for the same figure, in at most 256 colours."""
+    file, small = io.BytesIO(), io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
-    return file.getvalue()
+        figure.savefig(file, format="png", dpi=dpi)
+    picture = Image.open(file).convert("RGB")
+    picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture.save(small, format="PNG", optimize=True)
+    return small.getvalue()
 
 
 def save(picture, path):

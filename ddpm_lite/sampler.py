@@ -11,7 +11,7 @@ from functools import partial
 from itertools import pairwise
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checks import check_integer, check_name, check_number, check_pairs, check_shape
 from .process import (

@@ -68,7 +68,7 @@ class Schedule:
         check_beta(beta)
         beta = torch.cat([torch.zeros(1, dtype=torch.float64), beta])  # (T+1,)
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
-        one_minus_alpha_bar = -torch.expm1(log_alpha_bar)
+        one_minus_alpha_bar = 0 - torch.expm1(log_alpha_bar)  # 0, not -0, at t = 0
         alpha_bar = log_alpha_bar.exp()
         check_decreasing(alpha_bar)
         posterior_variance = torch.zeros_like(beta)
@@ -108,8 +108,10 @@ class Schedule:
         check_number("s", s, 0)
         check_number("max_beta", max_beta, 1e-12, 1)
         angle = (torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2
-        f = angle.cos().square()
-        return cls.from_beta((1 - f[1:] / f[:-1]).clamp(max=max_beta))
+        step = math.pi / 2 / (1 + s) / T
+        # 1 - cos(b)^2 / cos(a)^2 for b = a + step, as a product that loses no digit
+        beta = math.sin(step) * (angle[:-1] + angle[1:]).sin() / angle[:-1].cos().square()
+        return cls.from_beta(beta.clamp(max=max_beta))
 
     @classmethod
     def sigmoid(cls, T=1000, beta_start=1e-4, beta_end=0.02):

@@ -41,10 +41,7 @@ class SampleNoise:
         B, self.event = shape[0], tuple(shape[1:])
         seeds = [(seed, i) for i in range(B)] if isinstance(seed, int) else list(seed)
         if len(seeds) != B or np.min(seeds) < 0:
-            raise ValueError(
-                f"seed must be one int >= 0 or {B} of them, got {len(seeds)} from "
-                f"{np.min(seeds)}"
-            )
+            raise ValueError(f"seed must be one int >= 0 or {B} of them, got {seed!r:.60}")
         self.generators = [generator_for(*np.atleast_1d(s).tolist()) for s in seeds]
         self.block = max(1, 64 // max(1, int(np.prod(self.event))))
         self.device, self.dtype, self.ready = device, dtype, []

@@ -1,0 +1,87 @@
+r"""Make the executed notebooks from their text: `python notebooks/build.py [02 05 ...]`.
+
+The text NN_topic.md is what people edit; NN_topic.ipynb is made from it, always in that
+direction, and the same text gives the same file, byte for byte, on the same machine.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+FIXED = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
+SLUG = r"((?:git\+https://github\.com|colab\.research\.google\.com/github)/)[\w.-]+/[\w-]+"
+
+
+def chapters():
+    r"""The texts of all chapters, in order."""
+    return sorted(HERE.glob("[0-9][0-9]_*.md"))
+
+
+def repository():
+    r"""OWNER/NAME of the repository that chapters point to, from pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return project["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def pointed(text):
+    r"""The text with every link for Colab and pip pointing to `repository()`."""
+    return re.sub(SLUG, rf"\g<1>{repository()}", text)
+
+
+def read(path):
+    r"""The notebook that a text describes, without outputs, with ids that stay."""
+    notebook = jupytext.read(path, fmt="md:myst")
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = hashlib.sha1(f"{path.stem}-{i}".encode()).hexdigest()[:8]
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def execute(notebook, folder=HERE, timeout=300):
+    r"""Run a notebook in `folder` and drop what differs between two runs or machines."""
+    os.environ.update(FIXED)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    return notebook
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", help="chapters, such as 02; all if none")
+    numbers = parser.parse_args().numbers
+    for path in [*chapters(), ROOT / "README.md"]:
+        text = path.read_text("utf-8")
+        if pointed(text) != text:
+            path.write_text(pointed(text), "utf-8")
+    unknown = set(numbers) - {path.name[:2] for path in chapters()}
+    if unknown:
+        sys.exit(f"there is no chapter {', '.join(sorted(unknown))}")
+    for path in chapters():
+        if not numbers or path.name[:2] in numbers:
+            print(f"{path.stem} ...", flush=True)
+            notebook = execute(read(path))
+            nbformat.write(notebook, path.with_suffix(".ipynb"))
+
+
+if __name__ == "__main__":
+    main()
