@@ -4,7 +4,7 @@ The names below are those that chapters and other people's code may rely on. Rea
 modules in this order: data, schedule, process, oracle, mlp, loss, ema, trainer, sampler.
 """
 
-from .checkpoint import load_model, load_pretrained, save_model
+from .checkpoint import load_model, load_pretrained, load_results, save_model
 from .convnet import ConvNet
 from .ema import EMA
 from .loss import simple_loss, vlb_terms
@@ -46,6 +46,7 @@ __all__ = [
     "Trainer",
     "load_model",
     "load_pretrained",
+    "load_results",
     "noise_from_score",
     "noise_from_v",
     "noise_from_x_0",

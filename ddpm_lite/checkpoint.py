@@ -19,6 +19,7 @@ from .schedule import Schedule
 
 _NETWORKS = {"MLP": MLP, "ConvNet": ConvNet}
 _PRETRAINED = Path(__file__).parent / "pretrained"
+_RESULTS = (Path(__file__).parent / "runs", Path(__file__).parents[1] / "figures" / "runs")
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,15 @@ def load_pretrained(name):
     if name not in names:
         raise ValueError(f"there is no pretrained model {name!r}; there are {names}")
     return load_model(_PRETRAINED / f"{name}.safetensors")
+
+
+def load_results(name):
+    r"""Read the numbers that a command in figures/ has measured, such as "s_curve_lecture".
+
+    They come with the package; in a checkout they are those in figures/runs.
+    Returns a dictionary. Raises ValueError for an unknown name, and lists the known.
+    """
+    known = {path.stem: path for folder in _RESULTS for path in folder.glob("*.json")}
+    if name not in known:
+        raise ValueError(f"there are no results {name!r}; there are {sorted(known)}")
+    return json.loads(known[name].read_text("utf-8"))

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .checks import check_name
 from .mlp import sinusoid
 
 
@@ -13,7 +14,7 @@ class ConvNet(nn.Module):
     channels: of the pictures. width: of the hidden layers, a multiple of 8. T: number of
     steps. prediction: "noise", "x_0" or "v". Called as model(x_t, t) with x_t
     (B, channels, H, W), H and W even, and t int64 (B,) in 1..T; returns a tensor like
-    x_t. Raises ValueError for an x_t of another shape.
+    x_t. Raises ValueError for an x_t of another shape, IndexError for t outside 1..T.
     A small relative of Ho et al. 2020, appendix B; the paper's U-Net is chapter 06's.
     """
 
@@ -21,6 +22,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, T=1000, channels=1, width=64, prediction="noise"):
         super().__init__()
+        check_name("prediction", prediction, "noise", "x_0", "v")
         self.config = dict(T=T, channels=channels, width=width, prediction=prediction)
         self.T, self.channels, self.prediction = T, channels, prediction
         self.register_buffer("waves", sinusoid(torch.arange(T), width), persistent=False)
@@ -44,7 +46,7 @@ class ConvNet(nn.Module):
                 f"x_t must have shape (B, {self.channels}, H, W) with H and W even, got "
                 f"{tuple(x_t.shape)}"
             )
-        time = self.time(self.waves[t - 1])  # (B, 4 width)
+        time = self.time(F.embedding(t - 1, self.waves))  # (B, 4 width)
         fine = self.fine_down(self.enter(x_t), time)  # (B, width, H, W)
         h = F.avg_pool2d(fine, 2)  # (B, width, H/2, W/2)
         for block in self.coarse:

@@ -46,6 +46,18 @@ def s_curve_scale(noise=0.1):
     return tuple(math.hypot(std, noise) for std in _S_CURVE[1])
 
 
+def s_curve_middle(n=2000):
+    r"""Points on the S-curve without noise, evenly spaced: its law, for an exact denoiser.
+
+    Returns float64 (n, 2) in scikit-learn's own scale. The law of `s_curve` is, up to the
+    spacing, the mean of n Gaussians around these: `DataOracle(schedule, middle / scale,
+    (noise / scale)**2)`. Raises ValueError for n < 1.
+    """
+    check_integer("n", n, 1)
+    u = (torch.arange(n, dtype=torch.float64) + 0.5) / n * 3 * _PI - 1.5 * _PI
+    return torch.stack([u.sin(), u.sign() * (u.cos() - 1)], 1)
+
+
 def two_moons(n, seed=0, noise=0.1, standardised=True):
     r"""Draw n points on two interleaved half circles, evenly spaced along them.
 
@@ -134,7 +146,9 @@ def photo(size=96):
 
     check_integer("size", size, 8, 427)
     whole = load_sample_image("flower.jpg")  # (427, 640, 3), 0..255
-    square = Image.fromarray(whole[:, 106:533]).resize((size, size), Image.Resampling.LANCZOS)
+    square = Image.fromarray(whole[:, 106:533]).resize(
+        (size, size), Image.Resampling.LANCZOS
+    )
     picture = torch.from_numpy(np.array(square)).float().permute(2, 0, 1)  # (3, H, W)
     return check_pictures(picture[None] / 127.5 - 1)
 

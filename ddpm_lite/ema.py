@@ -28,8 +28,9 @@ class EMA:
         r"""Move the average towards the model's present weights."""
         n = self.updates
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-        pairs = zip(self.model.parameters(), model.parameters(), strict=True)
-        for average, weight in pairs:
+        for average, weight in zip(
+            self.model.parameters(), model.parameters(), strict=True
+        ):
             average.lerp_(weight, 1 - decay)
         for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             average.copy_(buffer)

@@ -220,7 +220,9 @@ def png(figure, dpi=100):
     with rc_context(STYLE):
         figure.savefig(file, format="png", dpi=dpi)
     picture = Image.open(file).convert("RGB")
-    picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture = picture.quantize(
+        256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
     picture.save(small, format="PNG", optimize=True)
     return small.getvalue()
 

@@ -9,6 +9,8 @@ import math
 
 import torch
 
+from .data import s_curve_middle
+
 
 def energy_distance(x, y):
     r"""Energy distance between two samples, unbiased: 2 E|X-Y| - E|X-X'| - E|Y-Y'|.
@@ -109,9 +111,8 @@ def s_curve_thickness(points, scale=(1.0, 1.0)):
     Returns a float in scikit-learn's unit, about 0.1 for data with noise 0.1: a number
     that the energy distance hardly sees. Raises ValueError for another shape.
     """
-    u = torch.linspace(-1.5 * math.pi, 1.5 * math.pi, 4001, dtype=torch.float64)
-    curve = torch.stack([u.sin(), u.sign() * (u.cos() - 1)], 1)  # (4001, 2)
-    points, curve = _flat(points.double() * torch.as_tensor(scale).double(), curve)
+    scale = torch.as_tensor(scale, dtype=torch.float64)
+    points, curve = _flat(points.double() * scale, s_curve_middle(4000))
     nearest = torch.cat([torch.cdist(p, curve).min(1).values for p in points.split(2000)])
     return float(nearest.square().mean().sqrt())
 

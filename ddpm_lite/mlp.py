@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from .checks import check_name
 
@@ -64,7 +65,8 @@ class MLP(nn.Module):
         index = t - 1  # tables of a network count from 0
         h = x_t  # (B, dim)
         for linear, time in zip(self.hidden, self.time, strict=True):
-            told = index if isinstance(time, nn.Embedding) else self.waves[index]
+            known = isinstance(time, nn.Embedding)  # t = 0 must not wrap to the last wave
+            told = index if known else F.embedding(index, self.waves)
             h = self.activation(linear(h) + time(told))  # (B, width)
         return self.out(h)  # (B, dim)
 

@@ -71,9 +71,10 @@ def between(schedule, t, s):
 def reverse_variance(schedule, x_t, t, s, variance):
     r"""The variance of p_theta(x_s | x_t), 0 where s = 0 for the two named choices.
 
-    variance: "small", the posterior variance (exact for data that is one point);
-    "large", beta (exact for data from N(0, I)); or a function (x_t, t, s) -> tensor
-    that broadcasts to x_t and is used as it stands, at s = 0 too.
+    x_t: (B, *event). t, s: int64 (B,), 0 <= s < t. variance: "small",
+    the posterior variance (exact for data that is one point); "large", beta (exact for
+    data from N(0, I)); or a function (x_t, t, s) -> tensor that broadcasts to x_t and
+    is used as it stands, at s = 0 too.
     Returns a tensor that broadcasts to x_t. Raises ValueError for another name and for
     a function that gives a negative or non-finite variance. Ho et al. 2020, section 3.2.
     """
@@ -183,7 +184,7 @@ def v_from_score(schedule, x_t, t, score):
     Raises ValueError where alpha_bar_t = 0. From the two lines above it.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, score, divide_by_a="v_from_score")
-    return -s_t * (x_t + score) / a_t
+    return -(s_t * x_t + s_t * score) / a_t
 
 
 def score_from_noise(schedule, x_t, t, noise):

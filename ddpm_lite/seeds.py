@@ -3,6 +3,8 @@ r"""Random numbers as functions of whole numbers: nothing here has a hidden stat
 Everything is drawn on the CPU and moved, so that all devices see the same numbers.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -22,10 +24,15 @@ def shuffled(N, start, count, seed):
     position = torch.arange(start, start + count)
     index = torch.empty_like(position)
     for epoch in range(start // N, (start + count - 1) // N + 1):
-        order = torch.randperm(N, generator=generator_for(seed, epoch, 1))
+        order = _shuffle(N, seed, epoch)
         here = position // N == epoch
         index[here] = order[position[here] % N]
     return index
+
+
+@lru_cache(maxsize=4)  # the same few shuffles serve many steps
+def _shuffle(N, seed, epoch):
+    return torch.randperm(N, generator=generator_for(seed, epoch, 1))
 
 
 class SampleNoise:

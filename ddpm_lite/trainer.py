@@ -22,8 +22,9 @@ class TrainConfig:
 
     steps, batch_size, warmup_steps: whole numbers. lr: Adam's learning rate, reached
     after a linear warm-up. grad_clip: largest norm of the gradient, or None.
-    ema_decay: in [0, 1). seed: >= 0. decay_lr: let lr fall to 0 along a cosine (not the
-    paper's). Raises ValueError for values outside these ranges.
+    ema_decay: in [0, 1). seed: >= 0. antithetic: draw t for half of the batch and give
+    the other half T + 1 - t, as the lecture and DDIM's authors do. decay_lr: let lr fall
+    to 0 along a cosine (not the paper's). Raises ValueError for other values.
     Ho et al. 2020, appendix B; 5,000 steps of warm-up are in the authors' code only.
     """
 
@@ -34,6 +35,7 @@ class TrainConfig:
     decay_lr: bool = False
     grad_clip: float | None = 1.0
     ema_decay: float = 0.9999
+    antithetic: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -95,6 +97,8 @@ class Trainer:
         index = shuffled(len(self.data), (step - 1) * B, B, seed)
         generator = generator_for(seed, step)
         t = torch.randint(1, self.schedule.T + 1, (B,), generator=generator)
+        if self.config.antithetic:
+            t[B // 2 :] = self.schedule.T + 1 - t[: B - B // 2]
         x_0 = self.data[index.to(self.device)]
         noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
         return x_0, t.to(self.device), noise.to(self.device)
@@ -109,7 +113,7 @@ class Trainer:
         loss = losses.mean()  # compare
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {float(loss)} at step {self.step}: lower lr (now "
+                f"the loss is {loss.item()} at step {self.step}: lower lr (now "
                 f"{self.config.lr}) or look at the data of trainer.draw({self.step})"
             )
         self.optimizer.zero_grad(set_to_none=True)

@@ -19,7 +19,17 @@ from nbclient import NotebookClient
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 FIXED = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
-SLUG = r"((?:git\+https://github\.com|colab\.research\.google\.com/github)/)[\w.-]+/[\w-]+"
+BADGE = r"(colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+?(?=/blob/)"
+INSTALL = """\
+```{{code-cell}} ipython3
+# Runs only where the package is missing, as on Colab.
+import importlib.util
+import os
+
+if importlib.util.find_spec("ddpm_lite") is None:
+    %pip install -q {{os.environ.get("DDPM_LITE", "git+https://github.com/{repository}")}}
+```
+"""
 
 
 def chapters():
@@ -34,8 +44,12 @@ def repository():
 
 
 def pointed(text):
-    r"""The text with every link for Colab and pip pointing to `repository()`."""
-    return re.sub(SLUG, rf"\g<1>{repository()}", text)
+    r"""The text with its links for Colab, and its first cell, set to `repository()`."""
+    text = re.sub(BADGE, rf"\g<1>{repository()}", text)
+    cell = INSTALL.format(repository=repository())
+    return re.sub(
+        r"```\{code-cell\} ipython3\n.*?\n```\n", lambda _: cell, text, count=1, flags=re.S
+    )
 
 
 def read(path):
@@ -62,7 +76,21 @@ def execute(notebook, folder=HERE, timeout=300):
     notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = merged(cell.outputs)
     return notebook
+
+
+def merged(outputs):
+    r"""Outputs with neighbouring pieces of one stream joined: where they break is chance."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def main():
