@@ -31,7 +31,6 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "figure.dpi": 100,
-    "legend.frameon": False,
     "lines.linewidth": 1.6,
     "svg.hashsalt": "ddpm",
 }

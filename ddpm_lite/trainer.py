@@ -56,7 +56,8 @@ class Record:
     r"""What one finished update reports.
 
     step: 1, 2, ... t: int64 (B,). losses: (B,), one for each example. loss: their mean.
-    grad_norm: before clipping. The tensors stay on the device: read them when needed.
+    grad_norm: before clipping. The tensors stay on the device: read them when needed,
+    and keep numbers, float(record.loss), rather than Records of a long run.
     """
 
     step: int

@@ -82,7 +82,7 @@ def execute(notebook, folder=HERE, timeout=300):
 
 
 def merged(outputs):
-    r"""Outputs with neighbouring pieces of one stream joined: where they break is chance."""
+    r"""Outputs with neighbouring pieces of one stream joined: they break by chance."""
     joined = []
     for output in outputs:
         last = joined[-1] if joined else {}

@@ -1,7 +1,7 @@
 r"""Settings for every test: one thread, and the same hypothesis examples every time."""
 
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 torch.set_num_threads(1)
 
@@ -13,5 +13,9 @@ settings.register_profile(
     max_examples=25,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# For the mutation suite, which asks whether a test fails and not on how little.
+settings.register_profile(
+    "mutation", settings.get_profile("ddpm_lite"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile("ddpm_lite")

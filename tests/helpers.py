@@ -33,7 +33,7 @@ def some_schedules():
         "cosine": Schedule.cosine(1000),
         "cosine-10": Schedule.cosine(10),
         "lecture": Schedule.sigmoid(100, 1e-5, 0.5e-2),
-        "uneven": Schedule.from_beta([0.3, 1e-6, 0.9, 0.001, 0.5]),
+        "uneven": Schedule.from_beta([0.3, 1e-3, 0.9, 0.001, 0.5]),
         "zero-snr": Schedule.from_beta([0.1, 0.2, 0.3, 1.0]),
     }
 
@@ -106,3 +106,8 @@ class Constant:
     def __call__(self, x_t, t):
         self.calls += 1
         return torch.full_like(x_t, self.value)
+
+
+def f64(numbers):
+    r"""A float64 tensor, with all the digits that Python's floats have."""
+    return torch.tensor(numbers, dtype=torch.float64)

@@ -3,7 +3,6 @@ r"""The tables: against 50-digit arithmetic, published numbers, and what always 
 import math
 import warnings
 
-import mpmath
 import pytest
 import torch
 from helpers import EXACT, close, exact_tables, schedules, some_schedules, worst
@@ -116,7 +115,7 @@ def test_prior_gap_is_the_kl_of_two_gaussians():
         kl = (a * second_moment + (1 - a) - 1 - EXACT.log(1 - a)) / 2
         assert abs(gap.kl - float(kl)) <= 1e-12 * float(kl)
         assert gap.alpha_bar_T == float(schedule.alpha_bar[-1])
-        close(torch.tensor(gap.signal_left**2).double(), gap.alpha_bar_T)
+        assert abs(gap.signal_left**2 - gap.alpha_bar_T) <= 1e-12 * gap.alpha_bar_T
 
 
 @pytest.mark.parametrize(
@@ -222,14 +221,10 @@ def test_cosine_arguments_out_of_range(arguments, message):
 def test_end_points_out_of_range(kind):
     with pytest.raises(ValueError, match="got beta_1 = "):
         getattr(Schedule, kind)(10, -0.1, 0.2)
-    with pytest.raises(ValueError, match=r"got beta_10 = 1\.\d+"):
-        getattr(Schedule, kind)(10, 0.1, 1.2)
+    with pytest.raises(ValueError, match=r"got beta_10 = 1\.0\d+"):
+        getattr(Schedule, kind)(10, 0.1, 1.005)
 
 
 def test_negative_second_moment():
     with pytest.raises(ValueError, match=r"second_moment must be .* got -1"):
         Schedule.linear(10).prior_gap(-1)
-
-
-def test_mpmath_is_at_fifty_digits():
-    assert mpmath.MPContext is type(EXACT) and EXACT.dps == 50

@@ -1,0 +1,62 @@
+# Each verb does its own set-up in .venv; only Python 3.11 or newer, make and git are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+export SOURCE_DATE_EPOCH := 0
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
+
+.PHONY: help setup run test test-unit test-mutation test-notebooks test-alone lab book figures lint clean
+
+help:
+	@echo "make run      train on handwritten digits for a minute and draw new ones"
+	@echo "make test     unit tests, mutations, every notebook, every notebook alone"
+	@echo "make lab      open the book in Jupyter"
+	@echo "make book     execute the chapters from their text"
+	@echo "make figures  measure again what figures/ holds (about half an hour)"
+	@echo "make lint     check the style; make clean: remove what was built"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,test]"
+	@touch $(READY)
+
+run: $(READY)
+	@OMP_NUM_THREADS= $(BIN)/python -m ddpm_lite.quickstart
+
+test: test-unit test-mutation test-notebooks test-alone
+	@echo "all stages of make test passed"
+
+test-unit: $(READY)
+	$(BIN)/python -m pytest tests -m "not slow"
+
+test-mutation: $(READY)
+	$(BIN)/python -m pytest tests/test_mutations.py -m slow
+
+test-notebooks: $(READY)
+	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks
+
+test-alone: $(READY)
+	$(BIN)/python -m pytest tests/test_alone.py -m slow
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+book: $(READY)
+	$(BIN)/python notebooks/build.py
+
+figures: $(READY)
+	$(BIN)/python figures/s_curve.py
+	$(BIN)/python figures/readme.py
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check ddpm_lite figures notebooks/build.py tests
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

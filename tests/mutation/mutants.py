@@ -1,0 +1,327 @@
+r"""Classic slips, each as one replacement of text in one file of the package.
+
+A mutant is (name, file, old text, new text); the old text must occur exactly once.
+"""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    r"""One slip. file: a module of the package, without its suffix."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+UNIFORM = "12**0.5 * (torch.rand({}) - 0.5)"  # right mean and variance, wrong law
+
+MUTANTS = [
+    # --- schedule
+    Mutant(
+        "alpha_bar_t for alpha_bar_{t-1} in the posterior variance",
+        "schedule",
+        "one_minus_alpha_bar[:-1] / one_minus_alpha_bar[1:]",
+        "one_minus_alpha_bar[1:] / one_minus_alpha_bar[1:]",
+    ),
+    Mutant(
+        "tables summed in float32",
+        "schedule",
+        "log_alpha_bar = torch.log1p(-beta).cumsum(0)",
+        "log_alpha_bar = torch.log1p(-beta).float().cumsum(0).double()",
+    ),
+    Mutant(
+        "1 - alpha_bar as a difference",
+        "schedule",
+        "torch.expm1(log_alpha_bar)",
+        "(log_alpha_bar.exp() - 1)",
+    ),
+    Mutant(
+        "tables rounded to float16 when gathered",
+        "schedule",
+        "    value = value.to(x.device,",
+        "    value = value.half().to(x.device,",
+    ),
+    Mutant(
+        "values gathered in the dtype of x, however low",
+        "schedule",
+        "torch.promote_types(x.dtype, torch.float32)",
+        "x.dtype",
+    ),
+    Mutant(
+        "tables read one step early",
+        "schedule",
+        "return spread(table[t.cpu()], x)",
+        "return spread(table[(t.cpu() - 1).clamp(min=1)], x)",
+    ),
+    Mutant(
+        "cosine without the square",
+        "schedule",
+        "math.sin(step) * (angle[:-1] + angle[1:]).sin() / angle[:-1].cos().square()",
+        "1 - angle[1:].cos() / angle[:-1].cos()",
+    ),
+    Mutant(
+        "linear schedule that stops one step short of beta_end",
+        "schedule",
+        "torch.linspace(beta_start, beta_end, T, dtype=torch.float64)",
+        "torch.linspace(beta_start, beta_end, T + 1, dtype=torch.float64)[:-1]",
+    ),
+    Mutant(
+        "prior gap without the mean",
+        "schedule",
+        "alpha_bar_T * (second_moment - 1)",
+        "-alpha_bar_T",
+    ),
+    # --- process
+    Mutant(
+        "beta for sqrt(beta) in q_step",
+        "process",
+        "alpha_t.sqrt() * x_prev + beta_t.sqrt() * noise",
+        "alpha_t.sqrt() * x_prev + beta_t * noise",
+    ),
+    Mutant(
+        "sqrt dropped from alpha_bar in q_sample",
+        "process",
+        "return alpha_bar_t.sqrt(), at(",
+        "return alpha_bar_t, at(",
+    ),
+    Mutant(
+        "alpha_bar_{t-1} beside 1 - alpha_bar_t in q_sample",
+        "process",
+        "alpha_bar_t = at(schedule.alpha_bar, t, x)",
+        "alpha_bar_t = at(schedule.alpha_bar, t - 1, x)",
+    ),
+    Mutant(
+        "posterior weights swapped",
+        "process",
+        "spread(weight_x_0, x_t) * x_0 + spread(weight_x_t, x_t) * x_t",
+        "spread(weight_x_t, x_t) * x_0 + spread(weight_x_0, x_t) * x_t",
+    ),
+    Mutant(
+        "alpha_bar_t for alpha_bar_{t-1} in the posterior mean",
+        "process",
+        "weight_x_0 = schedule.alpha_bar[s].sqrt()",
+        "weight_x_0 = schedule.alpha_bar[t].sqrt()",
+    ),
+    Mutant(
+        "alpha for sqrt(alpha) in the posterior mean",
+        "process",
+        "weight_x_t = alpha_ts.sqrt()",
+        "weight_x_t = alpha_ts",
+    ),
+    Mutant(
+        "noise at the last step with the large variance",
+        "process",
+        "spread(beta_ts * (s > 0), x_t)",
+        "spread(beta_ts, x_t)",
+    ),
+    Mutant(
+        "beta of one step used for a jump over many",
+        "process",
+        "return -torch.expm1(log_ratio), log_ratio.exp()",
+        "return schedule.beta[t], log_ratio.exp()",
+    ),
+    Mutant(
+        "small variance that is the large one",
+        "process",
+        "return spread(beta_ts * share, x_t)",
+        "return spread(beta_ts * share.clamp(min=1) * (s > 0), x_t)",
+    ),
+    Mutant(
+        "clipping dropped",
+        "process",
+        "return x_0_pred if clip is None else x_0_pred.clamp(*clip)",
+        "return x_0_pred",
+    ),
+    Mutant(
+        "sign of v", "process", "return a_t * x_t - s_t * v", "return a_t * x_t + s_t * v"
+    ),
+    Mutant("sign of the score", "process", "return -noise / s_t", "return noise / s_t"),
+    Mutant(
+        "variance for deviation in the score",
+        "process",
+        "return (a_t * x_0 - x_t) / s_t.square()",
+        "return (a_t * x_0 - x_t) / s_t",
+    ),
+    # --- oracle
+    Mutant(
+        "mixture's gain without sqrt(alpha_bar)",
+        "oracle",
+        "gain = a_t * variances / (a_t",
+        "gain = variances / (a_t",
+    ),
+    Mutant(
+        "mixture's densities without their normalisation",
+        "oracle",
+        "(distance + variance_t.log()).sum(-1)",
+        "distance.sum(-1)",
+    ),
+    Mutant(
+        "exact reverse variance with a weight for its square",
+        "oracle",
+        "return small + weight_x_0.square() * variance",
+        "return small + weight_x_0 * variance",
+    ),
+    # --- loss
+    Mutant(
+        "loss summed over an example",
+        "loss",
+        "return (predicted - target).square().flatten(1).mean(1)",
+        "return (predicted - target).square().flatten(1).sum(1)",
+    ),
+    Mutant(
+        "target v from the noise",
+        "loss",
+        "target = v_from_x_0(schedule, x_t, t, x_0)",
+        "target = v_from_x_0(schedule, x_t, t, noise)",
+    ),
+    Mutant(
+        "KL with its arguments swapped",
+        "loss",
+        "gaussian_kl(mean, posterior_variance, mean_pred, variance_pred)",
+        "gaussian_kl(mean_pred, variance_pred, mean, posterior_variance)",
+    ),
+    Mutant(
+        "half of the KL forgotten",
+        "loss",
+        "return 0.5 * (ratio - 1 - ratio.log() + distance)",
+        "return ratio - 1 - ratio.log() + distance",
+    ),
+    Mutant(
+        "prior KL without the mean",
+        "loss",
+        "mean = spread(schedule.alpha_bar[T].sqrt(), x_0) * x_0",
+        "mean = torch.zeros_like(x_0)",
+    ),
+    Mutant(
+        "decoder's bins of the wrong width",
+        "loss",
+        "half = 1 / (levels - 1)",
+        "half = 1 / levels",
+    ),
+    # --- sampler and its noise
+    Mutant(
+        "variance for deviation in the ancestral step",
+        "sampler",
+        "variance).sqrt() * noise",
+        "variance) * noise",
+    ),
+    Mutant(
+        "DDIM's eta ignored", "sampler", "variance = eta**2 * beta_ts", "variance = beta_ts"
+    ),
+    Mutant(
+        "DDIM's eta not squared",
+        "sampler",
+        "variance = eta**2 * beta_ts",
+        "variance = eta * beta_ts",
+    ),
+    Mutant(
+        "DDIM's direction not shortened by its noise",
+        "sampler",
+        "(one_minus_s - variance).sqrt()",
+        "one_minus_s.sqrt()",
+    ),
+    Mutant("one noise for every step", "sampler", "t, s, draw.next())", "t, s, start)"),
+    Mutant(
+        "small variance by default for the full chain too",
+        "sampler",
+        '"large" if len(pairs) == schedule.T else "small"',
+        '"small"',
+    ),
+    Mutant("sampling in training mode", "sampler", "model.eval()", "pass"),
+    Mutant(
+        "uniform noise in the sampler",
+        "seeds",
+        "torch.randn(self.block, *self.event, generator=g, dtype=self.dtype)",
+        UNIFORM.format("self.block, *self.event, generator=g, dtype=self.dtype"),
+    ),
+    Mutant(
+        "one stream of noise for all samples",
+        "seeds",
+        "[(seed, i) for i in range(B)]",
+        "[(seed, 0) for i in range(B)]",
+    ),
+    Mutant(
+        "every epoch in the same order",
+        "seeds",
+        "generator_for(seed, epoch, 1)",
+        "generator_for(seed, 0, 1)",
+    ),
+    # --- trainer and EMA
+    Mutant(
+        "uniform noise in training",
+        "trainer",
+        "torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+        UNIFORM.format("x_0.shape, generator=generator, dtype=x_0.dtype"),
+    ),
+    Mutant(
+        "t never reaches T",
+        "trainer",
+        "torch.randint(1, self.schedule.T + 1, (B,)",
+        "torch.randint(1, self.schedule.T, (B,)",
+    ),
+    Mutant(
+        "one t for the whole batch",
+        "trainer",
+        "torch.randint(1, self.schedule.T + 1, (B,), generator=generator)",
+        "torch.randint(1, self.schedule.T + 1, (1,), generator=generator).repeat(B)",
+    ),
+    Mutant(
+        "the same t and noise at every step",
+        "trainer",
+        "generator = generator_for(seed, step)",
+        "generator = generator_for(seed)",
+    ),
+    Mutant(
+        "gradients never set to zero",
+        "trainer",
+        "self.optimizer.zero_grad(set_to_none=True)",
+        "pass",
+    ),
+    Mutant(
+        "gradients not clipped",
+        "trainer",
+        "clip_grad_norm_(self.model.parameters(), limit)",
+        "clip_grad_norm_(self.model.parameters(), math.inf)",
+    ),
+    Mutant(
+        "warm-up of the learning rate dropped",
+        "trainer",
+        "min(1.0, step / max(1, self.config.warmup_steps))",
+        "1.0",
+    ),
+    Mutant("EMA never applied", "trainer", "self.ema.update(self.model)", "pass"),
+    Mutant(
+        "EMA's decay and 1 - decay swapped",
+        "ema",
+        "average.lerp_(weight, 1 - decay)",
+        "average.lerp_(weight, decay)",
+    ),
+    Mutant(
+        "EMA without warm-up",
+        "ema",
+        "min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay",
+        "self.decay",
+    ),
+    Mutant("EMA's buffers not copied", "ema", "average.copy_(buffer)", "pass"),
+    # --- network and judges
+    Mutant(
+        "t = 1 and t = 2 look the same to the MLP",
+        "mlp",
+        "index = t - 1",
+        "index = (t - 1).clamp(min=1)",
+    ),
+    Mutant(
+        "energy distance that pairs a point with itself",
+        "metrics",
+        "/ (N * (N - 1))",
+        "/ (N * N)",
+    ),
+    Mutant(
+        "Frechet distance with deviations for variances",
+        "metrics",
+        "2 * cross.clamp(min=0).sqrt().sum()",
+        "2 * cross.clamp(min=0).sum()",
+    ),
+]

@@ -1,0 +1,195 @@
+r"""The shape of the package: who imports whom, how long it is, what it must not use."""
+
+import ast
+import importlib
+import inspect
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+import ddpm_lite
+
+PACKAGE = Path(ddpm_lite.__file__).parent
+CORE = ["schedule", "process", "oracle", "loss", "sampler"]
+
+# What each module may import from the package (a subset suffices); `checks` is for all.
+# DESIGN.md's table; trainer and sampler do not know each other.
+ALLOWED = {
+    "__init__": {"*"},
+    "checks": set(),
+    "data": set(),
+    "schedule": set(),
+    "process": {"schedule"},
+    "oracle": {"schedule", "process"},
+    "mlp": set(),
+    "convnet": {"mlp"},
+    "loss": {"schedule", "process"},
+    "ema": set(),
+    "seeds": set(),
+    "trainer": {"loss", "process", "ema", "checkpoint", "seeds"},
+    "sampler": {"schedule", "process", "seeds"},
+    "metrics": {"data", "process", "sampler"},
+    "figure": set(),
+    "checkpoint": {"schedule", "mlp", "convnet"},
+    "presets": {"*"},
+    "cli": {"*"},
+    "__main__": {"*"},
+}
+MODULES = {path.stem: path.read_text() for path in sorted(PACKAGE.glob("*.py"))}
+EVERY_MODULE = pytest.mark.parametrize("name", MODULES)
+
+
+def imports_of(source):
+    r"""(names of the package's modules, names of others) that a source imports."""
+    inside, outside = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+            assert not any(a.name.startswith("ddpm_lite") for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert all(alias.name != "*" for alias in node.names), "star import"
+            if node.level:
+                assert node.level == 1
+                inside |= {node.module} if node.module else {a.name for a in node.names}
+            else:
+                outside.add(node.module.split(".")[0])
+                assert not node.module.startswith("ddpm_lite")
+    return inside, outside
+
+
+@EVERY_MODULE
+def test_imports_go_one_way(name):
+    assert name in ALLOWED, f"say in ALLOWED what {name} may import"
+    inside, _ = imports_of(MODULES[name])
+    if "*" not in ALLOWED[name]:
+        assert inside - {"checks"} <= ALLOWED[name]
+    if name in ("__init__", "presets", "cli", "__main__"):
+        assert inside <= set(MODULES)
+
+
+def test_the_walk_sees_every_kind_of_import():
+    source = (
+        "from .a import b\nfrom . import c\nimport d.e\ndef f():\n    from g.h import i"
+    )
+    assert imports_of(source) == ({"a", "c"}, {"d", "g"})
+    with pytest.raises(AssertionError, match="star import"):
+        imports_of("from .a import *")
+
+
+@EVERY_MODULE
+def test_only_the_named_dependencies_are_used(name):
+    named = {"torch", "numpy", "matplotlib", "safetensors", "tqdm", "PIL", "sklearn"}
+    _, outside = imports_of(MODULES[name])
+    assert outside - set(sys.stdlib_module_names) - named <= {"IPython"}
+
+
+@EVERY_MODULE
+def test_nothing_is_pickled(name):
+    _, outside = imports_of(MODULES[name])
+    assert not outside & {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
+    for node in ast.walk(ast.parse(MODULES[name])):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
+            assert node.attr != "nan_to_num"
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
+
+
+def code_lines(source):
+    r"""Lines that hold code: no docstrings, comments or blank lines."""
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                docstrings |= set(range(body[0].lineno, body[0].end_lineno + 1))
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT}
+    layout |= {tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+def test_the_core_is_at_most_500_lines():
+    assert code_lines('r"""Doc\n\nmore."""\n\nx = 1  # why\n# alone\ny = (\n  2)\n') == 3
+    counts = {name: code_lines(MODULES[name]) for name in CORE}
+    assert sum(counts.values()) <= 500, counts
+
+
+def docstrings(source):
+    r"""(name, docstring node or None) of the module and all that is public in it."""
+    tree = ast.parse(source)
+    found = [("module", tree)]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.append((node.name, node))
+            if isinstance(node, ast.ClassDef):
+                found += [
+                    (f"{node.name}.{m.name}", m)
+                    for m in node.body
+                    if isinstance(m, ast.FunctionDef) and m.name != "forward"
+                ]
+    for name, node in found:
+        if not name.split(".")[-1].startswith("_") and not name.startswith("_"):
+            first = node.body[0].value if isinstance(node.body[0], ast.Expr) else None
+            yield name, first if isinstance(first, ast.Constant) else None
+
+
+@EVERY_MODULE
+def test_what_is_public_has_a_raw_docstring(name):
+    source = MODULES[name]
+    for what, node in docstrings(source):
+        assert node is not None, f"{name}.{what} has no docstring"
+        text = ast.get_source_segment(source, node)
+        assert text.startswith('r"""'), f"{name}.{what} is not a raw docstring"
+        assert text.split("\n")[0].rstrip('"').endswith((".", ":")), f"{name}.{what}"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_says_shapes_and_sources(name):
+    # whatever takes a schedule and tensors is an equation of some paper, with a year
+    module = importlib.import_module(f"ddpm_lite.{name}")
+    derived = {"v_from_score", "score_from_v"}  # from the other conversions
+    for what, member in inspect.getmembers(module, inspect.isfunction):
+        if member.__module__ == module.__name__ and not what.startswith("_"):
+            text = inspect.getdoc(member)
+            if "schedule" in inspect.signature(member).parameters and "t" in (
+                inspect.signature(member).parameters
+            ):
+                assert re.search(r"\b(19|20)\d\d\b", text) or what in derived, what
+                assert "(B" in text, what
+
+
+@EVERY_MODULE
+def test_no_control_characters(name):
+    for number, line in enumerate(MODULES[name].split("\n"), 1):
+        odd = [c for c in line if unicodedata.category(c).startswith("C")]
+        assert not odd, f"{name}.py:{number} holds {odd!r}"
+        assert line.isascii(), f"{name}.py:{number}: no Unicode in code"
+
+
+def test_exports():
+    assert len(set(ddpm_lite.__all__)) == len(ddpm_lite.__all__)
+    for name in ddpm_lite.__all__:
+        assert inspect.getdoc(getattr(ddpm_lite, name)), name
+
+
+def test_import_brings_in_nothing_heavy():
+    heavy = ["sklearn", "diffusers", "IPython", "pandas", "scipy", "matplotlib.pyplot"]
+    code = f"import sys, ddpm_lite; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,386 @@
+r"""The book keeps its rules: text and notebooks agree, and everybody can read them.
+
+Read-only, and without running a chapter (nbval does that). Every rule is a function of
+a notebook or text, so that the last tests can break copies and see each rule fail.
+"""
+
+import ast
+import copy
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+from jupytext.compare import compare_notebooks
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import ddpm_lite
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+CHAPTERS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
+NAMES = [path.stem for path in CHAPTERS]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PATHS = re.compile(r"(?<![\w.:/])/(?:home|tmp|usr|root|Users|mnt|opt|var|work)/|[A-Z]:\\\\")
+PAPER_EQUATIONS = {str(number) for number in range(1, 23)}
+
+
+def load_build():
+    spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = load_build()
+
+
+def committed(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def text_of(name):
+    return (NOTEBOOKS / f"{name}.md").read_text("utf-8")
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+# The rules, each a function that returns what is wrong, in words.
+
+
+def disagreements(notebook, text):
+    """Where the executed notebook is not made from this text."""
+    source = jupytext.reads(text, fmt="md:myst")
+    try:
+        compare_notebooks(
+            notebook, source, fmt="md:myst", compare_outputs=False, compare_ids=False
+        )
+    except Exception as difference:
+        return [f"text and notebook differ: {difference}"]
+    return []
+
+
+def not_executed(notebook):
+    """Cells that were not run in order, that failed, or that wrote to stderr."""
+    wrong = []
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        wrong.append(f"cells were not executed in order: {counts}")
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error" or output.get("name") == "stderr":
+                wrong.append(f"error or stderr in the cell {cell.source[:60]!r}")
+    if not any(cell.outputs for cell in code_cells(notebook)):
+        wrong.append("no cell has an output")
+    return wrong
+
+
+def hygiene(notebook):
+    """Metadata and content that would not show, or not travel."""
+    wrong = []
+    if "widgets" in notebook.metadata:
+        wrong.append("widget state, which GitHub may refuse to show")
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        wrong.append("the kernel must be python3")
+    if "version" in notebook.metadata.get("language_info", {}):
+        wrong.append("the exact Python version changes with every machine")
+    ids = [cell.get("id") for cell in notebook.cells]
+    if len(set(ids)) != len(ids) or None in ids:
+        wrong.append("cell ids are missing or not unique")
+    for cell in code_cells(notebook):
+        if set(cell.metadata) - {"tags"}:
+            wrong.append(f"cell metadata {sorted(cell.metadata)}")
+        for output in cell.outputs:
+            for kind, content in texts(output):
+                if PATHS.search(content):
+                    wrong.append(f"an absolute path in {kind}: {content[:80]!r}")
+                if "widget" in kind:
+                    wrong.append("a widget as output")
+    return wrong
+
+
+def texts(output):
+    if output.output_type == "stream":
+        return [(output.name, output.text)]
+    return [(kind, str(v)) for kind, v in output.data.items() if not kind.startswith("image")]
+
+
+def pictures_without_alt(notebook):
+    """Pictures that somebody who cannot see them knows nothing of."""
+    wrong = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for alt in re.findall(r"!\[(.*?)\]\(", cell.source):
+                if len(alt) < 10:
+                    wrong.append(f"picture with alt text {alt!r} in the text")
+            continue
+        for output in cell.outputs:
+            for kind in output.get("data", {}):
+                if kind.startswith("image/"):
+                    alt = output.metadata.get(kind, {}).get("alt", "")
+                    if len(alt) < 20 or output.data.get("text/plain") != alt:
+                        wrong.append(f"{kind} with alt text {alt!r}")
+                    if kind not in ("image/png", "image/gif"):
+                        wrong.append(f"{kind}: pictures are PNG, films GIF")
+                if kind == "text/html":
+                    wrong.append("HTML output, which GitHub strips")
+    return wrong
+
+
+def not_compared(notebook):
+    """Cells whose printed text nobody would compare."""
+    return [
+        f"tag the cell {cell.source[:60]!r} nbval-check-output, or nbval-ignore-output"
+        for cell in code_cells(notebook)
+        if any(output.output_type == "stream" for output in cell.outputs)
+        and not {"nbval-check-output", "nbval-ignore-output"} & set(cell.metadata.get("tags", []))
+    ]
+
+
+def not_portable(text):
+    """What JupyterLab, VS Code, GitHub or Colab would show as raw text."""
+    prose = re.sub(r"```\{code-cell\}.*?\n```\n", "", text, flags=re.S)
+    wrong = [f"MyST directive or role {m!r}" for m in re.findall(r"`{3}\{.*?\}|\{\w+\}`", prose)]
+    wrong += [f"{m!r}: use aligned" for m in re.findall(r"\\begin\{align\*?\}|\\label\{", prose)]
+    tags = re.findall(r"\\tag\{(.*?)\}", prose)
+    wrong += [f"\\tag{{{t}}} is no equation of the paper" for t in tags if t not in PAPER_EQUATIONS]
+    if prose.count("$$") % 2:
+        wrong.append("an odd number of $$")
+    return wrong
+
+
+def broken_links(text, folder):
+    """Relative links that lead nowhere."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    return [t for t in targets if not (folder / t).exists()]
+
+
+def missing_parts(text):
+    """What every chapter opens and closes with."""
+    wanted = ["After this chapter you can", "| you need | minutes |", "**One misconception.**"]
+    wanted += ["## Sources, and what to read next", "Next: "]
+    return [f"the chapter lacks {part!r}" for part in wanted if part not in text]
+
+
+def pointing_elsewhere(text, repository):
+    """Links for Colab or pip that lead to another repository than pyproject's."""
+    links = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+?)/blob/", text)
+    links += re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)
+    return [link for link in links if link != repository]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chapter_keeps_the_rules(name):
+    notebook, text = committed(name), text_of(name)
+    wrong = disagreements(notebook, text)
+    for rule in (not_executed, hygiene, pictures_without_alt, not_compared):
+        wrong += rule(notebook)
+    wrong += not_portable(text) + missing_parts(text)
+    wrong += [f"dead link {link}" for link in broken_links(text, NOTEBOOKS)]
+    wrong += [f"points to {link}" for link in pointing_elsewhere(text, build.repository())]
+    size = (NOTEBOOKS / f"{name}.ipynb").stat().st_size
+    if size > 1_000_000:
+        wrong.append(f"the notebook has {size} bytes")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_cell_and_badge_come_from_the_one_place(name):
+    text = text_of(name)
+    assert build.pointed(text) == text
+    assert f"github.com/{build.repository()}" in text
+    assert f"/blob/main/notebooks/{name}.ipynb)" in text
+
+
+def test_every_chapter_has_both_files_and_the_numbers_run_on():
+    executed = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    assert executed == NAMES
+    assert [name[:2] for name in NAMES] == [f"{i:02}" for i in range(len(NAMES))]
+
+
+def by_hand_functions(name):
+    for cell in code_cells(committed(name)):
+        source = "\n".join(line for line in cell.source.splitlines() if "%pip" not in line)
+        for node in ast.walk(ast.parse(re.sub(r":\s*$", ": pass", source.rstrip(), flags=0))):
+            if isinstance(node, ast.FunctionDef) and node.name.endswith("_by_hand"):
+                yield node.name, ast.dump(node)
+
+
+def test_by_hand_functions_are_the_chapters_own():
+    seen = {}
+    package = "\n".join(p.read_text("utf-8") for p in (ROOT / "ddpm_lite").glob("*.py"))
+    for name in NAMES:
+        for function, body in by_hand_functions(name):
+            assert function not in package, f"{function} stands in the package"
+            assert seen.setdefault(function, (name, body))[0] == name, (
+                f"{function} is defined in {seen[function][0]} and in {name}"
+            )
+    assert len(seen) >= 10
+
+
+PLUMBING = {"load_model", "save_model", "PriorGap", "ConvNet"}
+
+
+def test_every_public_name_is_used_in_a_chapter_or_is_plumbing():
+    code = "\n".join(cell.source for name in NAMES for cell in code_cells(committed(name)))
+    unused = {n for n in ddpm_lite.__all__ if not re.search(rf"\b{n}\b", code)}
+    # Every conversion is checked in tests/test_process.py; chapters 10 and 13 use the rest.
+    later = {n for n in unused if "_from_" in n}
+    assert unused - later <= PLUMBING
+    assert all(hasattr(ddpm_lite, name) for name in ddpm_lite.__all__)
+
+
+def test_readme_tells_the_truth():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert broken_links(readme, ROOT) == []
+    assert pointing_elsewhere(readme, build.repository()) == []
+    assert all(len(alt) > 30 for alt in re.findall(r"!\[(.*?)\]\(", readme))
+    for name in NAMES:
+        assert readme.count(f"notebooks/{name}.ipynb") == 2, f"{name}: chapter and Colab"
+    table = readme.split("## From the paper's equation")[1].split("##")[0]
+    for row in table.splitlines()[4:]:
+        if row.startswith("|"):
+            function, chapters = row.split("|")[3], row.split("|")[4]
+            for part in re.findall(r"`([\w.]+)`", function):
+                owner = ddpm_lite
+                for step in part.split("."):
+                    owner = getattr(owner, step)
+            assert all(any(n.startswith(c.strip()) for n in NAMES) for c in chapters.split(","))
+
+
+def test_the_ten_lines_of_readme_run():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    code = re.search(r"```python\n(.*?)```", readme, re.S).group(1)
+    small = code.replace("steps=2000", "steps=20").replace("(2000, 2)", "(200, 2)")
+    assert small != code
+    space = {}
+    exec(compile(small, "README.md", "exec"), space)
+    assert space["new"].shape == (200, 2)
+
+
+def test_figures_are_all_shown_and_all_made_by_a_command():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = "\n".join(p.read_text("utf-8") for p in (ROOT / "figures").glob("*.py"))
+    for path in (ROOT / "figures").glob("*.*"):
+        if path.suffix != ".py":
+            assert f"figures/{path.name}" in readme, f"{path.name} is shown nowhere"
+            assert path.name in commands, f"no command makes {path.name}"
+    for path in (ROOT / "figures" / "runs").glob("*.json"):
+        stem = path.stem.rsplit("_", 1)[0]
+        assert path.stem in commands or stem in commands, f"no command makes {path.name}"
+        json.loads(path.read_text("utf-8"))
+
+
+def requirements():
+    extras = PROJECT["optional-dependencies"]
+    for line in [*PROJECT["dependencies"], *extras["book"], *extras["test"]]:
+        yield Requirement(line)
+
+
+def test_environment_yml_says_the_same_as_pyproject():
+    file = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    assert file["channels"] == ["conda-forge", "nodefaults"]
+    conda = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    packages, (pip,) = file["dependencies"][:-1], file["dependencies"][-1:]
+    assert pip == {"pip": ["-e ."]} and packages[:2] == ["python=3.11", "pip"]
+    listed = {re.split(r"[><=]", p, maxsplit=1)[0]: p for p in packages[2:]}
+    wanted = {conda.get(r.name, r.name): r for r in requirements()}
+    assert set(listed) == set(wanted)
+    for name, requirement in wanted.items():
+        assert Requirement(listed[name]).specifier == requirement.specifier, name
+
+
+def test_constraints_fit_pyproject_and_pin_everything():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    versions = {canonicalize_name(p.name): str(p.specifier).removeprefix("==") for p in pins}
+    assert all(str(p.specifier).startswith("==") for p in pins)
+    assert not any("+" in v for v in versions.values()), "local versions exist nowhere else"
+    assert versions["torch"] == "2.13.0"
+    for requirement in requirements():
+        version = versions[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_ci_runs_what_readme_says():
+    assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    steps = [step.get("run") for step in workflow["jobs"]["test"]["steps"]]
+    assert "make test" in steps
+
+
+# Each rule, broken on purpose.
+
+
+def broken(change):
+    notebook = copy.deepcopy(committed("00_start_here"))
+    change(notebook)
+    return notebook
+
+
+def first_picture(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                return output
+    raise AssertionError("chapter 00 shows no picture")
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        (not_executed, lambda n: code_cells(n)[2].update(execution_count=None)),
+        (not_executed, lambda n: [c.update(outputs=[]) for c in code_cells(n)]),
+        (
+            not_executed,
+            lambda n: code_cells(n)[1].outputs.append(
+                nbformat.v4.new_output("stream", name="stderr", text="a warning")
+            ),
+        ),
+        (hygiene, lambda n: n.metadata.update(widgets={"state": {}})),
+        (hygiene, lambda n: n.metadata.kernelspec.update(name="mine")),
+        (hygiene, lambda n: n.cells[3].update(id=n.cells[4].id)),
+        (hygiene, lambda n: code_cells(n)[1].metadata.update(execution={"start": "now"})),
+        (hygiene, lambda n: code_cells(n)[1].outputs[0].update(text="see /home/me/book.py")),
+        (pictures_without_alt, lambda n: first_picture(n).metadata.clear()),
+        (pictures_without_alt, lambda n: first_picture(n).data.update({"text/plain": "<Figure>"})),
+        (pictures_without_alt, lambda n: n.cells[0].update(source="![](x.png)")),
+        (not_compared, lambda n: code_cells(n)[1].metadata.update(tags=[])),
+    ],
+)
+def test_each_rule_fails_on_a_broken_notebook(rule, change):
+    assert rule(committed("00_start_here")) == []
+    assert rule(broken(change)) != []
+
+
+def test_a_changed_constant_in_the_text_is_found():
+    name = "02_forward_process"
+    text = text_of(name)
+    changed = text.replace("from_beta([0.2, 0.5])", "from_beta([0.2, 0.4])")
+    assert changed != text
+    assert disagreements(committed(name), text) == []
+    assert disagreements(committed(name), changed) != []
+    prose = text.replace("Two steps by hand", "Three steps by hand")
+    assert disagreements(committed(name), prose) != []
+
+
+@pytest.mark.parametrize(
+    "prose",
+    ["```{note}\nx\n```", "see {eq}`a`", "\\begin{align}x\\end{align}", "$$x\\tag{99}$$", "$$x"],
+)
+def test_unportable_prose_is_found(prose):
+    assert not_portable(prose) != []
+
+
+def test_dead_and_foreign_links_are_found():
+    assert broken_links("[a](nowhere.ipynb) [b](https://x.y)", NOTEBOOKS) == ["nowhere.ipynb"]
+    link = "colab.research.google.com/github/some/body/blob/main/x.ipynb"
+    assert pointing_elsewhere(link, build.repository()) == ["some/body"]
