@@ -26,7 +26,9 @@ def two_ways(points=1500, every=4):
         q_sample(schedule, x_0, torch.full((points,), t), noise)
         for t in range(1, schedule.T + 1)
     ]
-    back = list(sample_path(pretrained.model, schedule, x_0.shape, variance="small", seed=4))
+    back = list(
+        sample_path(pretrained.model, schedule, x_0.shape, variance="small", seed=4)
+    )
     frames = list(zip(forward, [state.x_t for state in back], strict=True))[::every]
     titles = [
         f"$q$: data to noise, t = {t}        $p_\\theta$: noise to data, t = {schedule.T - t}"

@@ -104,7 +104,9 @@ def corrected():
         model, schedule, points, config = presets.s_curve(seed)
         trainer = Trainer(model, schedule, points, config)
         started = time.perf_counter()
-        losses = [float(record.loss) for record in train(trainer, f"corrected, seed {seed}")]
+        losses = [
+            float(record.loss) for record in train(trainer, f"corrected, seed {seed}")
+        ]
         seconds = time.perf_counter() - started
         run = {
             "seed": seed,

@@ -36,7 +36,9 @@ def fresh(tmp_path_factory):
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     pins = ["-c", ROOT / "constraints.txt"]
     command(python, "-m", "pip", "install", "-q", *pins, "ipykernel")
-    probe = "import importlib.util as u; print(u.find_spec('ddpm_lite'), u.find_spec('torch'))"
+    probe = (
+        "import importlib.util as u; print(u.find_spec('ddpm_lite'), u.find_spec('torch'))"
+    )
     assert command(python, "-c", probe, cwd=folder).split() == ["None", "None"]
     kernel = folder / "share" / "kernels" / "fresh"
     kernel.mkdir(parents=True)
@@ -67,7 +69,9 @@ def run_alone(path, folder):
 
 def test_each_notebook_runs_alone_in_a_fresh_environment(fresh):
     folder, python = fresh
-    left = {CHAPTERS[0].stem: run_alone(CHAPTERS[0], folder)}  # this one installs the package
+    left = {
+        CHAPTERS[0].stem: run_alone(CHAPTERS[0], folder)
+    }  # this one installs the package
     where = command(python, "-c", "import ddpm_lite; print(ddpm_lite.__file__)", cwd=folder)
     assert str(folder) in where, "the chapter must run on the wheel, not on this tree"
     with ThreadPoolExecutor(2) as pool:
@@ -94,5 +98,7 @@ def test_an_edited_number_in_a_committed_notebook_turns_nbval_red(tmp_path):
         wanted["text"] = wanted["text"].replace("0.0200", number)
         nbformat.write(notebook, tmp_path / "copy.ipynb")
         run = [sys.executable, "-m", "pytest", *options, str(tmp_path / "copy.ipynb")]
-        codes.append(subprocess.run(run, capture_output=True, check=False, cwd=tmp_path).returncode)
+        codes.append(
+            subprocess.run(run, capture_output=True, check=False, cwd=tmp_path).returncode
+        )
     assert codes == [0, 1]

@@ -110,7 +110,9 @@ def hygiene(notebook):
 def texts(output):
     if output.output_type == "stream":
         return [(output.name, output.text)]
-    return [(kind, str(v)) for kind, v in output.data.items() if not kind.startswith("image")]
+    return [
+        (kind, str(v)) for kind, v in output.data.items() if not kind.startswith("image")
+    ]
 
 
 def pictures_without_alt(notebook):
@@ -141,17 +143,26 @@ def not_compared(notebook):
         f"tag the cell {cell.source[:60]!r} nbval-check-output, or nbval-ignore-output"
         for cell in code_cells(notebook)
         if any(output.output_type == "stream" for output in cell.outputs)
-        and not {"nbval-check-output", "nbval-ignore-output"} & set(cell.metadata.get("tags", []))
+        and not {"nbval-check-output", "nbval-ignore-output"}
+        & set(cell.metadata.get("tags", []))
     ]
 
 
 def not_portable(text):
     """What JupyterLab, VS Code, GitHub or Colab would show as raw text."""
     prose = re.sub(r"```\{code-cell\}.*?\n```\n", "", text, flags=re.S)
-    wrong = [f"MyST directive or role {m!r}" for m in re.findall(r"`{3}\{.*?\}|\{\w+\}`", prose)]
-    wrong += [f"{m!r}: use aligned" for m in re.findall(r"\\begin\{align\*?\}|\\label\{", prose)]
+    wrong = [
+        f"MyST directive or role {m!r}" for m in re.findall(r"`{3}\{.*?\}|\{\w+\}`", prose)
+    ]
+    wrong += [
+        f"{m!r}: use aligned" for m in re.findall(r"\\begin\{align\*?\}|\\label\{", prose)
+    ]
     tags = re.findall(r"\\tag\{(.*?)\}", prose)
-    wrong += [f"\\tag{{{t}}} is no equation of the paper" for t in tags if t not in PAPER_EQUATIONS]
+    wrong += [
+        f"\\tag{{{t}}} is no equation of the paper"
+        for t in tags
+        if t not in PAPER_EQUATIONS
+    ]
     if prose.count("$$") % 2:
         wrong.append("an odd number of $$")
     return wrong
@@ -165,14 +176,20 @@ def broken_links(text, folder):
 
 def missing_parts(text):
     """What every chapter opens and closes with."""
-    wanted = ["After this chapter you can", "| you need | minutes |", "**One misconception.**"]
+    wanted = [
+        "After this chapter you can",
+        "| you need | minutes |",
+        "**One misconception.**",
+    ]
     wanted += ["## Sources, and what to read next", "Next: "]
     return [f"the chapter lacks {part!r}" for part in wanted if part not in text]
 
 
 def pointing_elsewhere(text, repository):
     """Links for Colab or pip that lead to another repository than pyproject's."""
-    links = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+?)/blob/", text)
+    links = re.findall(
+        r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+?)/blob/", text
+    )
     links += re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)
     return [link for link in links if link != repository]
 
@@ -209,7 +226,9 @@ def test_every_chapter_has_both_files_and_the_numbers_run_on():
 def by_hand_functions(name):
     for cell in code_cells(committed(name)):
         source = "\n".join(line for line in cell.source.splitlines() if "%pip" not in line)
-        for node in ast.walk(ast.parse(re.sub(r":\s*$", ": pass", source.rstrip(), flags=0))):
+        for node in ast.walk(
+            ast.parse(re.sub(r":\s*$", ": pass", source.rstrip(), flags=0))
+        ):
             if isinstance(node, ast.FunctionDef) and node.name.endswith("_by_hand"):
                 yield node.name, ast.dump(node)
 
@@ -253,7 +272,9 @@ def test_readme_tells_the_truth():
                 owner = ddpm_lite
                 for step in part.split("."):
                     owner = getattr(owner, step)
-            assert all(any(n.startswith(c.strip()) for n in NAMES) for c in chapters.split(","))
+            assert all(
+                any(n.startswith(c.strip()) for n in NAMES) for c in chapters.split(",")
+            )
 
 
 def test_the_ten_lines_of_readme_run():
@@ -301,7 +322,9 @@ def test_environment_yml_says_the_same_as_pyproject():
 def test_constraints_fit_pyproject_and_pin_everything():
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    versions = {canonicalize_name(p.name): str(p.specifier).removeprefix("==") for p in pins}
+    versions = {
+        canonicalize_name(p.name): str(p.specifier).removeprefix("==") for p in pins
+    }
     assert all(str(p.specifier).startswith("==") for p in pins)
     assert not any("+" in v for v in versions.values()), "local versions exist nowhere else"
     assert versions["torch"] == "2.13.0"
@@ -312,7 +335,9 @@ def test_constraints_fit_pyproject_and_pin_everything():
 
 def test_ci_runs_what_readme_says():
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    workflow = yaml.safe_load(
+        (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    )
     steps = [step.get("run") for step in workflow["jobs"]["test"]["steps"]]
     assert "make test" in steps
 
@@ -349,9 +374,15 @@ def first_picture(notebook):
         (hygiene, lambda n: n.metadata.kernelspec.update(name="mine")),
         (hygiene, lambda n: n.cells[3].update(id=n.cells[4].id)),
         (hygiene, lambda n: code_cells(n)[1].metadata.update(execution={"start": "now"})),
-        (hygiene, lambda n: code_cells(n)[1].outputs[0].update(text="see /home/me/book.py")),
+        (
+            hygiene,
+            lambda n: code_cells(n)[1].outputs[0].update(text="see /home/me/book.py"),
+        ),
         (pictures_without_alt, lambda n: first_picture(n).metadata.clear()),
-        (pictures_without_alt, lambda n: first_picture(n).data.update({"text/plain": "<Figure>"})),
+        (
+            pictures_without_alt,
+            lambda n: first_picture(n).data.update({"text/plain": "<Figure>"}),
+        ),
         (pictures_without_alt, lambda n: n.cells[0].update(source="![](x.png)")),
         (not_compared, lambda n: code_cells(n)[1].metadata.update(tags=[])),
     ],
@@ -374,13 +405,21 @@ def test_a_changed_constant_in_the_text_is_found():
 
 @pytest.mark.parametrize(
     "prose",
-    ["```{note}\nx\n```", "see {eq}`a`", "\\begin{align}x\\end{align}", "$$x\\tag{99}$$", "$$x"],
+    [
+        "```{note}\nx\n```",
+        "see {eq}`a`",
+        "\\begin{align}x\\end{align}",
+        "$$x\\tag{99}$$",
+        "$$x",
+    ],
 )
 def test_unportable_prose_is_found(prose):
     assert not_portable(prose) != []
 
 
 def test_dead_and_foreign_links_are_found():
-    assert broken_links("[a](nowhere.ipynb) [b](https://x.y)", NOTEBOOKS) == ["nowhere.ipynb"]
+    assert broken_links("[a](nowhere.ipynb) [b](https://x.y)", NOTEBOOKS) == [
+        "nowhere.ipynb"
+    ]
     link = "colab.research.google.com/github/some/body/blob/main/x.ipynb"
     assert pointing_elsewhere(link, build.repository()) == ["some/body"]
