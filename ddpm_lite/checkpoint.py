@@ -47,8 +47,11 @@ def save_model(path, model, schedule, config=None):
     about = {"network": name, "settings": model.config, "config": config or {}}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata={"ddpm_lite": json.dumps(about, sort_keys=True)})
-    os.replace(part, path)
+    try:
+        save_file(tensors, part, metadata={"ddpm_lite": json.dumps(about, sort_keys=True)})
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_model(path):

@@ -128,20 +128,20 @@ def check_shape(shape):
     return shape
 
 
-def check_data(data):
+def check_data(data, name="data"):
     r"""Return data (N, *event); refuse an empty one, or one with NaN or infinity.
 
     Raises TypeError for integers, ValueError that names the first bad example.
     """
     if not isinstance(data, torch.Tensor) or not data.is_floating_point():
         got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
-        raise TypeError(f"data must be a floating point tensor (N, *event), got {got}")
+        raise TypeError(f"{name} must be a floating point tensor (N, *event), got {got}")
     if data.dim() < 2 or len(data) == 0:
-        raise ValueError(f"data must be (N, *event), N >= 1, got {tuple(data.shape)}")
+        raise ValueError(f"{name} must be (N, *event), N >= 1, got {tuple(data.shape)}")
     bad = ~torch.isfinite(data).flatten(1).all(1)
     if bad.any():
         first = int(bad.nonzero()[0])
-        raise ValueError(f"data must be finite, but example {first} has NaN or infinity")
+        raise ValueError(f"{name} must be finite, but example {first} has NaN or infinity")
     return data
 
 
@@ -181,3 +181,36 @@ def check_name(what, name, *names):
     if not isinstance(name, str) or name not in names:
         raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}")
     return name
+
+
+def check_choice(variance):
+    r"""Return a variance that is a function, "small" or "large"; else ValueError."""
+    return (
+        variance
+        if callable(variance)
+        else check_name("variance", variance, "small", "large")
+    )
+
+
+def check_sampler(sampler, variance, eta):
+    r"""Refuse a sampler that is no function and no known name, or settings unfit for it."""
+    if not callable(sampler):
+        check_name("sampler", sampler, "ancestral", "ddim")
+    check_choice(variance)
+    check_number("eta", eta, 0, 1)
+
+
+def check_clip(clip):
+    r"""Return None or (low, high) with low < high; raise ValueError for anything else."""
+    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
+        raise ValueError(f"clip must be None or (low, high) with low < high, got {clip!r}")
+    return clip
+
+
+def check_covariance(covariance, D):
+    r"""Refuse a covariance that is not a symmetric (D, D) matrix, with ValueError."""
+    if covariance.shape != (D, D) or not torch.equal(covariance, covariance.T):
+        raise ValueError(
+            f"covariance must be a number, one for each dimension, or a symmetric {(D, D)} "
+            f"matrix, got shape {tuple(covariance.shape)}"
+        )

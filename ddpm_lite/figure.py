@@ -6,6 +6,7 @@ blind readers too). No function here touches matplotlib's global state.
 
 import base64
 import io
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,7 @@ def html_player(frames, label="film", seconds=0.1):
     listed = ",".join(f'"{source}"' for source in sources)
     last = len(frames) - 1
     return f"""<div class="ddpm-player" style="width:{width}px">
-<img width="{width}" height="{height}" alt="{label}" src="{sources[0]}">
+<img width="{width}" height="{height}" alt="{escape(label)}" src="{sources[0]}">
 <div style="display:flex;gap:8px">
 <button type="button" aria-label="play or pause">&#9654;</button>
 <input type="range" min="0" max="{last}" value="0" aria-label="frame" style="flex:1">

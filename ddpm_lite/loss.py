@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_data, check_levels
+from .checks import check_clip, check_data, check_levels
 from .process import (
     predict,
     predict_x_0,
@@ -87,12 +87,10 @@ def vlb_terms(
     entries, and with `levels` where x_0 is not on its grid of grey levels.
     Ho et al. 2020, Eq. 5 to 9 and 13.
     """
-    if not torch.isfinite(x_0).all():
-        raise ValueError("x_0 must be finite, got NaN or infinity")
-    check_data(x_0)
+    x_0 = check_data(x_0, "x_0").to(torch.promote_types(x_0.dtype, torch.float32))
     if levels is not None:
         check_levels(x_0, levels)
-    prediction = prediction_of(model, prediction)
+    prediction, clip = prediction_of(model, prediction), check_clip(clip)
     T, B = schedule.T, len(x_0)
     steps = x_0.new_zeros(T + 1, B)
     count = 0

@@ -11,7 +11,7 @@ mean and variance of x_0 given x_t, both like x_t. A bad t raises as in `q_sampl
 
 import torch
 
-from .checks import check_data, check_t, check_variance, check_weights
+from .checks import check_covariance, check_data, check_t, check_variance, check_weights
 from .process import noise_from_x_0, q_posterior
 from .schedule import at
 
@@ -73,9 +73,7 @@ class GaussianOracle(Oracle):
         covariance = torch.as_tensor(covariance, dtype=torch.float64)
         if covariance.dim() == 0 or covariance.shape == mean.shape:
             covariance = covariance.expand(mean.shape).flatten().diag()
-        if covariance.shape != (mean.numel(), mean.numel()):
-            shape = tuple(covariance.shape)
-            raise ValueError(f"covariance {shape} does not fit a mean {self.event}")
+        check_covariance(covariance, mean.numel())
         self.mean = mean.flatten()
         self.eigenvalues, self.axes = torch.linalg.eigh(covariance)
         check_variance("covariance's eigenvalues", self.eigenvalues + 1e-10)
@@ -150,7 +148,7 @@ class DataOracle(Oracle):
         x_0 = torch.as_tensor(x_0, dtype=torch.float64)
         super().__init__(schedule, x_0.shape[1:])
         variance = torch.as_tensor(variance, dtype=torch.float64).expand(x_0.shape[1:])
-        check_data(x_0)
+        check_data(x_0, "x_0")
         check_variance("variance", variance)
         self.x_0, self.variance = x_0.flatten(1), variance.flatten()
 

@@ -6,7 +6,7 @@ gathered at t takes the dtype of x, at least float32: float64 in, float64 out.
 
 import torch
 
-from .checks import check_name, check_s, check_t, check_variance, same_shape
+from .checks import check_choice, check_name, check_s, check_t, check_variance, same_shape
 from .schedule import at, spread
 
 
@@ -65,7 +65,8 @@ def between(schedule, t, s):
     For s = t - 1 these are beta_t and alpha_t. Song et al. 2020 (DDIM), appendix C.1.
     """
     log_ratio = schedule.log_alpha_bar[t] - schedule.log_alpha_bar[s]
-    return -torch.expm1(log_ratio), log_ratio.exp()
+    beta_ts = torch.where(t - s == 1, schedule.beta[t], -torch.expm1(log_ratio))
+    return beta_ts, log_ratio.exp()
 
 
 def reverse_variance(schedule, x_t, t, s, variance):
@@ -78,9 +79,8 @@ def reverse_variance(schedule, x_t, t, s, variance):
     Returns a tensor that broadcasts to x_t. Raises ValueError for another name and for
     a function that gives a negative or non-finite variance. Ho et al. 2020, section 3.2.
     """
-    if callable(variance):
+    if callable(check_choice(variance)):
         return check_variance("the variance that the function gave", variance(x_t, t, s))
-    check_name("variance", variance, "small", "large")
     t, s = t.cpu(), s.cpu()
     beta_ts, _ = between(schedule, t, s)
     if variance == "large":

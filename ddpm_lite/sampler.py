@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from tqdm import tqdm
 
-from .checks import check_integer, check_name, check_number, check_pairs, check_shape
+from .checks import check_clip, check_integer, check_number, check_pairs, check_sampler
 from .process import (
     between,
     noise_from_x_0,
@@ -109,7 +109,7 @@ def sample_path(
 
     Takes the arguments of `sample`, and checks them before the first State comes.
     """
-    prediction = prediction_of(model, prediction)
+    prediction, clip = prediction_of(model, prediction), check_clip(clip)
     if pairs is not None and steps is not None:
         raise ValueError("give steps or pairs, not both")
     if pairs is None:
@@ -118,12 +118,11 @@ def sample_path(
     if variance is None:
         variance = "large" if len(pairs) == schedule.T else "small"
     step = _step_function(sampler, variance, eta)
-    shape = check_shape(shape)
     draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
     if x_T is None:
         schedule.prior_gap()
-    elif tuple(x_T.shape) != shape:
-        raise ValueError(f"x_T must have shape {shape}, got {tuple(x_T.shape)}")
+    elif tuple(x_T.shape) != tuple(shape):
+        raise ValueError(f"x_T must have shape {tuple(shape)}, got {tuple(x_T.shape)}")
     return _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress)
 
 
@@ -135,7 +134,8 @@ def sample(model, schedule, shape, **options):
     sampler: "ancestral", "ddim", or a function of one's own
         (schedule, x_t, x_0_pred, t, s, noise) -> x_s.
     steps: number of steps, all T if None; or pairs: [(t, s), ...] down to 0.
-    seed: an int, from which sample i gets the seed (seed, i); or B ints, one for each.
+    seed: an int, from which sample i gets its own seed; or B ints, one for each sample,
+        which then is sample 0 of that seed.
     variance: for "ancestral": "small", "large" or a function (see `reverse_variance`);
         None means large for the full chain and small for a shorter list of steps.
     eta: for "ddim", in [0, 1]. clip: (low, high) for the predicted x_0, (-1, 1) for
@@ -181,12 +181,10 @@ def evaluating(model):
 
 
 def _step_function(sampler, variance, eta):
-    if callable(sampler):
-        return sampler
-    check_name("sampler", sampler, "ancestral", "ddim")
+    check_sampler(sampler, variance, eta)
     if sampler == "ancestral":
         return partial(ancestral_step, variance=variance)
-    return partial(ddim_step, eta=eta)
+    return partial(ddim_step, eta=eta) if sampler == "ddim" else sampler
 
 
 def _device(model, x_T):

@@ -8,6 +8,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from .checks import check_shape
+
+TRAIN, SHUFFLE, SAMPLE = range(3)  # keeps the streams of different uses apart
+
 
 def generator_for(*numbers):
     r"""A CPU generator whose stream is a function of these whole numbers >= 0."""
@@ -32,7 +36,7 @@ def shuffled(N, start, count, seed):
 
 @lru_cache(maxsize=4)  # the same few shuffles serve many steps
 def _shuffle(N, seed, epoch):
-    return torch.randperm(N, generator=generator_for(seed, epoch, 1))
+    return torch.randperm(N, generator=generator_for(SHUFFLE, seed, epoch))
 
 
 class SampleNoise:
@@ -45,11 +49,12 @@ class SampleNoise:
     """
 
     def __init__(self, seed, shape, device, dtype):
-        B, self.event = shape[0], tuple(shape[1:])
-        seeds = [(seed, i) for i in range(B)] if isinstance(seed, int) else list(seed)
+        B, *self.event = check_shape(shape)
+        one = isinstance(seed, (int, np.integer))
+        seeds = [(seed, i) for i in range(B)] if one else list(seed)
         if len(seeds) != B or np.min(seeds) < 0:
             raise ValueError(f"seed must be one int >= 0 or {B} of them, got {seed!r:.60}")
-        self.generators = [generator_for(*np.atleast_1d(s).tolist()) for s in seeds]
+        self.generators = [generator_for(SAMPLE, *np.atleast_1d(s).tolist()) for s in seeds]
         self.block = max(1, 64 // max(1, int(np.prod(self.event))))
         self.device, self.dtype, self.ready = device, dtype, []
 

@@ -13,7 +13,7 @@ from .checks import check_data, check_integer, check_number
 from .ema import EMA
 from .loss import simple_loss
 from .process import prediction_of
-from .seeds import generator_for, shuffled
+from .seeds import TRAIN, generator_for, shuffled
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Trainer:
         self.model, self.schedule, self.config = model, schedule, config
         self.device = next(model.parameters()).device
         self.data = data.to(self.device)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
         self.ema = EMA(model, config.ema_decay)
         self.step = 0
 
@@ -96,7 +96,7 @@ class Trainer:
         """
         B, seed = self.config.batch_size, self.config.seed
         index = shuffled(len(self.data), (step - 1) * B, B, seed)
-        generator = generator_for(seed, step)
+        generator = generator_for(TRAIN, seed, step)
         t = torch.randint(1, self.schedule.T + 1, (B,), generator=generator)
         if self.config.antithetic:
             t[B // 2 :] = self.schedule.T + 1 - t[: B - B // 2]

@@ -31,7 +31,7 @@ def two_ways(points=1500, every=4):
     )
     frames = list(zip(forward, [state.x_t for state in back], strict=True))[::every]
     titles = [
-        f"$q$: data to noise, t = {t}        $p_\\theta$: noise to data, t = {schedule.T - t}"
+        f"data to noise, t = {t}            noise to data, t = {schedule.T - t}"
         for t in range(0, schedule.T + 1, every)
     ]
     return figure.gif(figure.film_frames(frames, titles, ("x_0", "prediction"), 3.2), 0.09)

@@ -23,6 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 N = 20_000  # ten blocks of 2,000 for the energy distance
 
 
+def draw(model, schedule, variance):
+    r"""Ten draws of 2,000 points from a model, with ten seeds: (20,000, 2)."""
+    options = dict(variance=variance, progress=False)
+    draws = [sample(model, schedule, (2000, 2), seed=k, **options) for k in range(10)]
+    return torch.cat(draws)
+
+
 def judge(points, scale, seed):
     r"""Energy distance to fresh data (mean, standard error) and thickness.
 
@@ -75,11 +82,8 @@ def lecture(epochs):
         for record in train(trainer, "lecture"):
             losses.append(float(record.loss))
             if record.step in marks:
-                options = dict(shape=(N, 2), progress=False, seed=3)
-                raw = sample(
-                    model, schedule, variance=noise_to_the_end(schedule), **options
-                )
-                average = sample(trainer.ema.model, schedule, variance="small", **options)
+                raw = draw(model, schedule, noise_to_the_end(schedule))
+                average = draw(trainer.ema.model, schedule, "small")
                 stages.append(
                     {
                         "epochs": marks[record.step],
@@ -114,8 +118,7 @@ def corrected():
             "loss": round(sum(losses[-500:]) / 500, 4),
         }
         for variance in ("small", "large"):
-            options = dict(variance=variance, progress=False, seed=3)
-            points = sample(trainer.ema.model, schedule, (N, 2), **options)
+            points = draw(trainer.ema.model, schedule, variance)
             run[variance] = judge(points, scale, seed=99)
         runs.append(run)
         if seed == 0:

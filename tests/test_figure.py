@@ -137,3 +137,7 @@ def test_bad_input():
         figure.image_grid(PICTURES * 0 + 2)
     with pytest.raises(ValueError, match=r"\(N, C, H, W\) in \[-1, 1\], got \(1, 4, 6\)"):
         figure.image_grid(PICTURES[0])
+
+
+def test_the_label_of_a_player_cannot_break_out_of_its_attribute():
+    assert 'alt="a &quot;b&quot;"' in figure.html_player(film(), 'a "b"')

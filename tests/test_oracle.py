@@ -247,7 +247,7 @@ def test_bad_input():
             oracle(x, t.int())
         with pytest.raises(ValueError, match=r"t must have shape \(2,\)"):
             oracle(x, torch.tensor([1]))
-    with pytest.raises(ValueError, match=r"covariance \(3, 3\) does not fit .*\(2,\)"):
+    with pytest.raises(ValueError, match=r"symmetric \(2, 2\) matrix, got shape \(3, 3\)"):
         GaussianOracle(LINEAR, [0.0, 0.0], torch.eye(3))
     with pytest.raises(
         ValueError, match=r"eigenvalues must be finite and >= 0, got -0\.99"
@@ -280,3 +280,8 @@ def test_zero_terminal_snr_says_nothing_about_x_0():
     close(mean[0], [0.7, 0.1])
     close(variance[0], [0.09, 0.09])
     close(oracle(x_t, t), x_t)
+
+
+def test_a_covariance_that_is_not_symmetric_is_refused():
+    with pytest.raises(ValueError, match=r"symmetric \(2, 2\) matrix"):
+        GaussianOracle(Schedule.linear(10), [0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]])

@@ -528,3 +528,39 @@ def test_an_option_that_does_not_exist():
         quiet(lambda x, t: x, SHORT, (1, 2))
     with pytest.raises(ValueError, match=r"model_output .* \(1, 2\) and \(1, 1\)"):
         quiet(lambda x, t: x[:, :1], SHORT, (1, 2), prediction="noise")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"clip": (1, -1)},
+            r"clip must be None or \(low, high\) with low < high, got \(1, -1\)",
+        ),
+        ({"eta": 2}, r"eta must be a number in \[0, 1\], got 2"),
+        ({"variance": "middle"}, r"variance must be one of small, large, got 'middle'"),
+    ],
+)
+def test_arguments_are_refused_before_the_first_state(options, message):
+    with pytest.raises(ValueError, match=message):
+        sample_path(Constant(0.0), SHORT, (1, 2), **options)
+
+
+def test_a_list_of_seeds_names_sample_0_of_each_seed():
+    def first(seed, B):
+        return SampleNoise(seed, (B, 2), "cpu", torch.float64).next()
+
+    listed = first([5, 9], 2)
+    assert torch.equal(listed[:1], first(5, 1)) and torch.equal(listed[1:], first(9, 1))
+    assert not torch.equal(listed[0], listed[1])
+
+
+def test_training_and_sampling_never_share_a_stream():
+    from ddpm_lite.seeds import SAMPLE, SHUFFLE, TRAIN, generator_for
+
+    draws = [
+        torch.rand(4, generator=generator_for(use, 3, 1))
+        for use in (TRAIN, SHUFFLE, SAMPLE)
+    ]
+    assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[1], draws[2])
+    assert not torch.equal(draws[0], draws[2])

@@ -119,7 +119,7 @@ MUTANTS = [
     Mutant(
         "beta of one step used for a jump over many",
         "process",
-        "return -torch.expm1(log_ratio), log_ratio.exp()",
+        "return beta_ts, log_ratio.exp()",
         "return schedule.beta[t], log_ratio.exp()",
     ),
     Mutant(
@@ -245,8 +245,8 @@ MUTANTS = [
     Mutant(
         "every epoch in the same order",
         "seeds",
-        "generator_for(seed, epoch, 1)",
-        "generator_for(seed, 0, 1)",
+        "generator_for(SHUFFLE, seed, epoch)",
+        "generator_for(SHUFFLE, seed, 0)",
     ),
     # --- trainer and EMA
     Mutant(
@@ -270,8 +270,8 @@ MUTANTS = [
     Mutant(
         "the same t and noise at every step",
         "trainer",
-        "generator = generator_for(seed, step)",
-        "generator = generator_for(seed)",
+        "generator = generator_for(TRAIN, seed, step)",
+        "generator = generator_for(TRAIN, seed)",
     ),
     Mutant(
         "gradients never set to zero",
