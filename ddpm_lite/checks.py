@@ -5,13 +5,6 @@ import math
 import torch
 
 
-def check_T(T):
-    r"""Return T, an integer >= 1; raise ValueError for anything else."""
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-        raise ValueError(f"T must be an integer >= 1, got {T!r}")
-    return T
-
-
 def check_beta(beta):
     r"""Refuse a beta (T,) outside (0, 1), but for a last entry of 1, with ValueError."""
     if beta.dim() != 1 or len(beta) == 0:
@@ -24,6 +17,13 @@ def check_beta(beta):
             "every beta must lie in (0, 1), and only the last may be 1; "
             f"got beta_{t} = {float(beta[t - 1])!r}"
         )
+
+
+def check_ends(beta_start, beta_end):
+    r"""Refuse end points of a schedule outside (0, 1], with ValueError."""
+    for name, value in (("beta_start", beta_start), ("beta_end", beta_end)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must lie in (0, 1], got {value!r}")
 
 
 def check_decreasing(alpha_bar):
@@ -209,8 +209,9 @@ def check_clip(clip):
 
 def check_covariance(covariance, D):
     r"""Refuse a covariance that is not a symmetric (D, D) matrix, with ValueError."""
-    if covariance.shape != (D, D) or not torch.equal(covariance, covariance.T):
+    square = covariance.shape == (D, D)
+    if not square or not torch.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-9):
         raise ValueError(
             f"covariance must be a number, one for each dimension, or a symmetric {(D, D)} "
-            f"matrix, got shape {tuple(covariance.shape)}"
+            f"matrix, got shape {tuple(covariance.shape)}{', not symmetric' * square}"
         )

@@ -130,7 +130,7 @@ def gaussian_kl(mean, variance, mean_pred, variance_pred):
 
     All four broadcast to one shape, variances > 0. Returns nats in that shape, >= 0.
     Equal variances leave the squared difference of the means over twice the variance.
-    Ho et al. 2020, Eq. 8 is that case.
+    Ho et al. 2020, Eq. 8, with what the paper puts into its constant C.
     """
     ratio = variance / variance_pred
     distance = (mean - mean_pred).square() / variance_pred

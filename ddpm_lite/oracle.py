@@ -141,6 +141,7 @@ class DataOracle(Oracle):
     x_0: (N, *event). variance: Gaussian noise on every example, a number or (*event,)
     >= 0; 0 is the training set itself, which such a denoiser only looks up.
     Distances are one matrix product, so that thousands of pictures are affordable.
+    Raises ValueError for x_0 that is not finite and for a negative variance.
     Bayes' rule over the example; Karras et al. 2022 (arXiv 2206.00364), appendix B.3.
     """
 

@@ -43,8 +43,8 @@ def q_posterior(schedule, x_0, x_t, t, s=None):
     x_0, x_t: (B, *event). t: int64 (B,), values in 1..T. s: int64 (B,), 0 <= s < t.
     Returns mean (B, *event) and variance (B, 1, ...), which is 0 where s = 0.
     Raises ValueError or TypeError for unequal shapes, a bad t or s >= t.
-    Ho et al. 2020, Eq. 6 and 7, for any earlier s as in Song et al. 2020 (DDIM), Eq. 7
-    with their largest sigma.
+    Ho et al. 2020, Eq. 6 and 7; for any earlier s Song et al. 2020 (DDIM), Eq. 7 with
+    sigma of their Eq. 16 at eta = 1.
     """
     _check(schedule, t, x_0=x_0, x_t=x_t)
     t, s = t.cpu(), check_s(t, s).cpu()
@@ -181,7 +181,7 @@ def v_from_score(schedule, x_t, t, score):
     r"""The v that belongs to x_t and this score, shaped like x_t.
 
     x_t, score: (B, *event). t: int64 (B,) in 1..T.
-    Raises ValueError where alpha_bar_t = 0. From the two lines above it.
+    Raises ValueError where alpha_bar_t = 0. `noise_from_score`, then `v_from_noise`.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, score, divide_by_a="v_from_score")
     return -(s_t * x_t + s_t * score) / a_t

@@ -88,10 +88,10 @@ def quickstart(folder="runs/first_digits", steps=1500, n=1000):
     quality = judge(new, real, held_out, digits)
     (folder / "quality.json").write_text(json.dumps(quality, indent=1) + "\n")
     print(
-        f"\n{n} new digits against {len(held_out)} held-out ones, and {n} real ones beside:"
+        f"\n{n} new digits against {len(held_out)} held-out ones, {n} training ones beside:"
     )
     for name, (of_new, of_real) in quality.items():
-        print(f"  {name:31} new {of_new:6.3f}   real {of_real:6.3f}")
+        print(f"  {name:31} new {of_new:6.3f}   training {of_real:6.3f}")
     print(f"\nThe picture:  {path}\nThe weights:  {folder / 'model.safetensors'}")
     print(f"It took {time.perf_counter() - started:.0f} s. To read how it works: make lab")
     return path

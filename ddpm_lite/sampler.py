@@ -120,7 +120,7 @@ def sample_path(
     step = _step_function(sampler, variance, eta)
     draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
     if x_T is None:
-        schedule.prior_gap()
+        schedule.prior_gap(t=pairs[0][0])
     elif tuple(x_T.shape) != tuple(shape):
         raise ValueError(f"x_T must have shape {tuple(shape)}, got {tuple(x_T.shape)}")
     return _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress)
@@ -142,7 +142,7 @@ def sample(model, schedule, shape, **options):
         pictures, or None. prediction: what the model predicts, if it does not say so.
     x_T: start here instead of at N(0, I). y: passed on to the model.
     progress: show a bar. dtype: of the noise; it is made for the model's device.
-    Returns x_0 (B, *event). Warns where q(x_T) is not N(0, I), see
+    Returns x_0 (B, *event). Warns where q(x_T | x_0) is far from N(0, I), see
     `Schedule.prior_gap`. Raises ValueError for arguments that do not fit, and
     FloatingPointError where the result is not finite.
     Ho et al. 2020, Algorithm 2; Song et al. 2020 (DDIM).

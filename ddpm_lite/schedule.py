@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_beta, check_decreasing, check_number, check_T
+from .checks import check_beta, check_decreasing, check_ends, check_integer, check_number
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class PriorGap:
     r"""What is left of the data at t = T, where sampling starts from N(0, I) instead.
 
     alpha_bar_T: in [0, 1). signal_left: its root, the factor in front of x_0.
-    kl: KL(q(x_T | x_0) || N(0, I)) in nats per dimension, the paper's L_T (Eq. 5).
+    kl: KL(q(x_T | x_0) || N(0, I)) in nats per dimension, the paper's L_T (Eq. 5), on
+    average over x_0 with the second moment that was given.
     """
 
     alpha_bar_T: float
@@ -93,18 +94,19 @@ class Schedule:
         shorten the chain. Raises ValueError for T < 1 or end points outside (0, 1].
         Ho et al. 2020, section 4.
         """
-        T = check_T(T)
+        T = check_integer("T", T, 1)
+        check_ends(beta_start, beta_end)
         return cls.from_beta(torch.linspace(beta_start, beta_end, T, dtype=torch.float64))
 
     @classmethod
     def cosine(cls, T=1000, s=0.008, max_beta=0.999):
         r"""Let alpha_bar fall like a squared cosine, with beta cut off at max_beta.
 
-        s >= 0: offset that keeps the first beta from vanishing. max_beta in (0, 1].
+        s >= 0: offset that keeps the first beta from being very small. max_beta in (0, 1].
         Raises ValueError for T < 1, s < 0 or max_beta outside (0, 1].
         Nichol and Dhariwal 2021 (arXiv 2102.09672), Eq. 17.
         """
-        T = check_T(T)
+        T = check_integer("T", T, 1)
         check_number("s", s, 0)
         check_number("max_beta", max_beta, 1e-12, 1)
         angle = (torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2
@@ -115,32 +117,36 @@ class Schedule:
 
     @classmethod
     def sigmoid(cls, T=1000, beta_start=1e-4, beta_end=0.02):
-        r"""Let beta rise from beta_start to beta_end along a logistic curve on [-6, 6].
+        r"""Let beta rise along a logistic curve, from almost beta_start to almost beta_end.
 
-        With T = 100, 1e-5 and 0.5e-2 this is the schedule of the lecture (chapter 05).
-        Raises ValueError for T < 1 or end points outside (0, 1].
+        The curve is cut at -6 and 6, a share 0.0025 before its ends. With T = 100, 1e-5
+        and 0.5e-2 this is the schedule of the lecture (chapter 05).
+        Raises ValueError for T < 1 and for end points outside (0, 1].
         """
-        T = check_T(T)
+        T = check_integer("T", T, 1)
+        check_ends(beta_start, beta_end)
         rise = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
         return cls.from_beta(beta_start + (beta_end - beta_start) * rise)
 
-    def prior_gap(self, second_moment=1.0, *, warn=True):
+    def prior_gap(self, second_moment=1.0, *, t=None, warn=True):
         r"""Measure how far q(x_T | x_0) still is from the N(0, I) that sampling uses.
 
         second_moment: mean of x_0 squared over the dimensions, 1 for standardised data.
-        Returns a PriorGap. Warns (UserWarning) where its kl is above 1e-3 nats per
-        dimension, unless `warn` is False. Raises ValueError for a negative second
-        moment. Ho et al. 2020, Eq. 5, first term; Gaussian KL in closed form.
+        t: another step in 1..T to be measured in the place of T, where a chain starts
+        there. Returns a PriorGap. Warns (UserWarning) where its kl is above 1e-3 nats per
+        dimension, unless `warn` is False. Raises ValueError for a negative second moment
+        or another t. Ho et al. 2020, Eq. 5, first term; Gaussian KL in closed form.
         """
         check_number("second_moment", second_moment, 0)
-        alpha_bar_T = float(self.alpha_bar[-1])
-        log_variance = math.log(self.one_minus_alpha_bar[-1])
+        t = check_integer("t", self.T if t is None else t, 1, self.T)
+        alpha_bar_T = float(self.alpha_bar[t])
+        log_variance = math.log(self.one_minus_alpha_bar[t])
         kl = 0.5 * (alpha_bar_T * (second_moment - 1) - log_variance)
         if warn and kl > 1e-3:
+            left = f"{math.sqrt(alpha_bar_T):.2g} of x_0 is left at t = {t}"
             warnings.warn(
-                f"x_T is not yet N(0, I): a share {math.sqrt(alpha_bar_T):.2g} of x_0 "
-                f"is left at T = {self.T} and L_T = {kl:.2g} nats per dimension (more "
-                "than 1e-3). Use more steps or larger beta",
+                f"q(x_T | x_0) is not yet N(0, I): {left}, L_T = {kl:.2g} nats per "
+                "dimension (more than 1e-3). Use more steps or larger beta",
                 stacklevel=2,
             )
         return PriorGap(alpha_bar_T, math.sqrt(alpha_bar_T), kl)

@@ -25,7 +25,7 @@ class TrainConfig:
     ema_decay: in [0, 1). seed: >= 0. antithetic: draw t for half of the batch and give
     the other half T + 1 - t, as the lecture and DDIM's authors do. decay_lr: let lr fall
     to 0 along a cosine (not the paper's). Raises ValueError for other values.
-    Ho et al. 2020, appendix B; 5,000 steps of warm-up are in the authors' code only.
+    Ho et al. 2020, appendix B; warm-up and clipping are in the authors' code only.
     """
 
     steps: int = 800_000

@@ -55,6 +55,7 @@ def pointed(text):
 def read(path):
     r"""The notebook that a text describes, without outputs, with ids that stay."""
     notebook = jupytext.read(path, fmt="md:myst")
+    notebook.metadata.pop("jupytext")  # else Jupyter would look for the text beside it
     for i, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha1(f"{path.stem}-{i}".encode()).hexdigest()[:8]
     notebook.nbformat, notebook.nbformat_minor = 4, 5

@@ -17,6 +17,7 @@ import nbformat
 import pytest
 import yaml
 from jupytext.compare import compare_notebooks
+from oldest import oldest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -59,6 +60,7 @@ def code_cells(notebook):
 def disagreements(notebook, text):
     """Where the executed notebook is not made from this text."""
     source = jupytext.reads(text, fmt="md:myst")
+    source.metadata.pop("jupytext")
     try:
         compare_notebooks(
             notebook, source, fmt="md:myst", compare_outputs=False, compare_ids=False
@@ -90,6 +92,8 @@ def hygiene(notebook):
         wrong.append("widget state, which GitHub may refuse to show")
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         wrong.append("the kernel must be python3")
+    if "jupytext" in notebook.metadata:
+        wrong.append("jupytext metadata, for which Jupyter asks for the text file too")
     if "version" in notebook.metadata.get("language_info", {}):
         wrong.append("the exact Python version changes with every machine")
     ids = [cell.get("id") for cell in notebook.cells]
@@ -163,6 +167,7 @@ def not_portable(text):
         for t in tags
         if t not in PAPER_EQUATIONS
     ]
+    wrong += [f"{m!r} is raw text in JupyterLab" for m in re.findall(r"> \[!\w+\]", prose)]
     if prose.count("$$") % 2:
         wrong.append("an odd number of $$")
     return wrong
@@ -342,6 +347,11 @@ def test_ci_runs_what_readme_says():
     assert "make test" in steps
 
 
+def test_the_oldest_versions_are_read_off_the_ranges():
+    assert oldest(["torch>=2.11,<3", "pillow>=10.4"]) == ["torch==2.11.*", "pillow==10.4.*"]
+    assert len(oldest(PROJECT["dependencies"])) == len(PROJECT["dependencies"])
+
+
 # Each rule, broken on purpose.
 
 
@@ -372,6 +382,7 @@ def first_picture(notebook):
         ),
         (hygiene, lambda n: n.metadata.update(widgets={"state": {}})),
         (hygiene, lambda n: n.metadata.kernelspec.update(name="mine")),
+        (hygiene, lambda n: n.metadata.update(jupytext={"formats": "md:myst"})),
         (hygiene, lambda n: n.cells[3].update(id=n.cells[4].id)),
         (hygiene, lambda n: code_cells(n)[1].metadata.update(execution={"start": "now"})),
         (
@@ -409,6 +420,7 @@ def test_a_changed_constant_in_the_text_is_found():
         "```{note}\nx\n```",
         "see {eq}`a`",
         "\\begin{align}x\\end{align}",
+        "> [!NOTE]\n> x",
         "$$x\\tag{99}$$",
         "$$x",
     ],

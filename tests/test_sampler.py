@@ -458,7 +458,7 @@ def test_progress_bar(capsys):
 
 
 def test_a_chain_that_does_not_start_from_noise_warns():
-    with pytest.warns(UserWarning, match=r"x_T is not yet N\(0, I\)"):
+    with pytest.warns(UserWarning, match=r"is not yet N\(0, I\)"):
         sample_path(Constant(0.0), Schedule.linear(50), (1, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -564,3 +564,14 @@ def test_training_and_sampling_never_share_a_stream():
     ]
     assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[1], draws[2])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_a_chain_that_starts_from_noise_below_T_warns():
+    with pytest.warns(UserWarning, match=r"left at t = 3"):
+        sample(
+            Constant(0.0),
+            Schedule.cosine(10),
+            (1, 2),
+            pairs=[(3, 1), (1, 0)],
+            progress=False,
+        )
