@@ -175,7 +175,8 @@ def not_portable(text):
 
 def broken_links(text, folder):
     """Relative links that lead nowhere."""
-    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    prose = re.sub(r"```.*?\n```\n", "", text, flags=re.S)
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
     return [t for t in targets if not (folder / t).exists()]
 
 
