@@ -42,8 +42,9 @@ def _shuffle(N, seed, epoch):
 class SampleNoise:
     r"""Noise from N(0, I) in which every sample has a generator of its own.
 
-    seed: an int >= 0, from which sample i gets the seed (seed, i); or B ints. shape:
-    (B, *event). `next()` returns the next (B, *event). Small events are drawn several
+    seed: an int >= 0, from which sample i gets the seed (seed, i); or B ints, and sample
+    i is then sample 0 of its own. shape: (B, *event). dtype: floating point.
+    `next()` returns the next noise, (B, *event). Small events are drawn several
     steps at a time, always as many for the same event, so that the numbers of a sample
     depend on its seed alone. Raises ValueError for a bad seed or as many as do not fit.
     """
