@@ -14,7 +14,7 @@ help:
 	@echo "make test     unit tests, mutations, every notebook, every notebook alone"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
-	@echo "make figures  measure again what figures/ holds (about half an hour)"
+	@echo "make figures  measure again what figures/ holds (about a quarter of an hour)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)

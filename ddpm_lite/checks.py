@@ -185,11 +185,9 @@ def check_name(what, name, *names):
 
 def check_choice(variance):
     r"""Return a variance that is a function, "small" or "large"; else ValueError."""
-    return (
-        variance
-        if callable(variance)
-        else check_name("variance", variance, "small", "large")
-    )
+    if not callable(variance):
+        check_name("variance", variance, "small", "large")
+    return variance
 
 
 def check_sampler(sampler, variance, eta):

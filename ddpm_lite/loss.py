@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_clip, check_data, check_levels
+from .checks import check_choice, check_clip, check_data, check_levels
 from .process import (
     predict,
     predict_x_0,
@@ -91,6 +91,7 @@ def vlb_terms(
     if levels is not None:
         check_levels(x_0, levels)
     prediction, clip = prediction_of(model, prediction), check_clip(clip)
+    check_choice(variance)
     T, B = schedule.T, len(x_0)
     steps = x_0.new_zeros(T + 1, B)
     count = 0
@@ -162,6 +163,5 @@ def decoder_nll(x_0, mean, variance, levels=None):
 def _decoder_variance(schedule, x_t, t, variance):
     if callable(variance):
         return reverse_variance(schedule, x_t, t, t - 1, variance)
-    reverse_variance(schedule, x_t, t, t - 1, variance)  # refuses an unknown name
     table = schedule.posterior_variance if schedule.T > 1 else schedule.beta
     return spread(table[t.clamp(min=min(2, schedule.T))], x_t)

@@ -18,8 +18,8 @@ class MLP(nn.Module):
     or "sinusoid", sine and cosine waves of t and one linear map for each layer.
     activation: "relu" or "silu". prediction: what the output means, "noise", "x_0" or
     "v". Called as model(x_t, t) with x_t (B, dim) and t int64 (B,); returns (B, dim).
-    Raises ValueError for other names or an x_t of another shape, IndexError or
-    ValueError for t outside 1..T. Defaults are the lecture's (chapter 05).
+    Raises ValueError for other names or an x_t of another shape, IndexError for t
+    outside 1..T. Defaults are the lecture's (chapter 05).
     """
 
     learned_variance = False
@@ -63,10 +63,10 @@ class MLP(nn.Module):
         if x_t.dim() != 2 or x_t.shape[1] != self.dim:
             raise ValueError(f"x_t must have shape (B, {self.dim}), got {tuple(x_t.shape)}")
         index = t - 1  # tables of a network count from 0
+        table = self.config["embedding"] == "table"  # its layers look t up themselves
+        told = index if table else F.embedding(index, self.waves)
         h = x_t  # (B, dim)
         for linear, time in zip(self.hidden, self.time, strict=True):
-            known = isinstance(time, nn.Embedding)  # t = 0 must not wrap to the last wave
-            told = index if known else F.embedding(index, self.waves)
             h = self.activation(linear(h) + time(told))  # (B, width)
         return self.out(h)  # (B, dim)
 

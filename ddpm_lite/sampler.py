@@ -60,7 +60,7 @@ def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
     x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. variance: see
     `reverse_variance`; both named choices add no noise at s = 0. Returns x_s, like x_t.
     Ho et al. 2020, Algorithm 2 by way of Eq. 7 and 15: the same number where x_0_pred
-    is not clipped (chapter 08).
+    is not clipped (chapter 03).
     """
     mean, _ = q_posterior(schedule, x_0_pred, x_t, t, s)
     return mean + reverse_variance(schedule, x_t, t, s, variance).sqrt() * noise

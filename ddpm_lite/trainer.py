@@ -73,7 +73,8 @@ class Trainer:
     model: called as model(x_t, t). data: (N, *event), finite, already in the range that
     the model is to learn (pictures in [-1, 1]); a last batch is filled up from the next
     shuffle, so N may be smaller than the batch. Warns where the schedule does not reach
-    N(0, I) for this data. Raises ValueError for data that is not finite or empty.
+    N(0, I) for this data. Raises TypeError for data that is not floating point and
+    ValueError for data that is empty or not finite.
     Ho et al. 2020, Algorithm 1.
     """
 

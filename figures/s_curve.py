@@ -138,7 +138,7 @@ def corrected():
     oracle = DataOracle(schedule, middle / std, (0.1 / std) ** 2)
     unseen = data.s_curve(N, seed=77)
     return {
-        "settings": config.as_dict(),
+        "settings": config.as_dict() | {"seed": [run["seed"] for run in runs]},
         "weights": sum(p.numel() for p in model.parameters()),
         "loss_floor": loss_floor(oracle, schedule, unseen[:2000]),
         "runs": runs,
