@@ -10,11 +10,11 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cachepro
 .PHONY: help setup run test test-unit test-mutation test-notebooks test-alone lab book figures lint clean
 
 help:
-	@echo "make run      train on handwritten digits for a minute and draw new ones"
+	@echo "make run      train on handwritten digits for two minutes and draw new ones"
 	@echo "make test     unit tests, mutations, every notebook, every notebook alone"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
-	@echo "make figures  measure again what figures/ holds (about a quarter of an hour)"
+	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
@@ -51,6 +51,7 @@ book: $(READY)
 
 figures: $(READY)
 	$(BIN)/python figures/s_curve.py
+	$(BIN)/python figures/pictures.py digits
 	$(BIN)/python figures/readme.py
 
 lint: $(READY)

@@ -1,12 +1,13 @@
 r"""ddpm_lite: denoising diffusion probabilistic models, small enough to be read.
 
 The names below are those that chapters and other people's code may rely on. Read the
-modules in this order: data, schedule, process, oracle, mlp, loss, ema, trainer, sampler.
+modules in this order: data, schedule, process, oracle, mlp, unet, loss, ema, trainer,
+sampler, metrics; then fit, experiment and cli, which put them together.
 """
 
-from .checkpoint import load_model, load_pretrained, load_results, save_model
-from .convnet import ConvNet
+from .checkpoint import load_model, load_pretrained, load_results, load_run, save_model
 from .ema import EMA
+from .hybrid import hybrid_loss
 from .loss import simple_loss, vlb_terms
 from .mlp import MLP
 from .oracle import DataOracle, GaussianOracle, MixtureOracle
@@ -30,11 +31,11 @@ from .process import (
 from .sampler import sample, sample_path, timestep_pairs
 from .schedule import PriorGap, Schedule
 from .trainer import TrainConfig, Trainer
+from .unet import UNet, UNetConfig
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
-    "ConvNet",
     "DataOracle",
     "EMA",
     "GaussianOracle",
@@ -44,9 +45,13 @@ __all__ = [
     "Schedule",
     "TrainConfig",
     "Trainer",
+    "UNet",
+    "UNetConfig",
+    "hybrid_loss",
     "load_model",
     "load_pretrained",
     "load_results",
+    "load_run",
     "noise_from_score",
     "noise_from_v",
     "noise_from_x_0",

@@ -128,11 +128,18 @@ def check_shape(shape):
     return shape
 
 
-def check_data(data, name="data"):
+def check_data(data, name="data", pictures=False):
     r"""Return data (N, *event); refuse an empty one, or one with NaN or infinity.
 
-    Raises TypeError for integers, ValueError that names the first bad example.
+    pictures: uint8 (N, C, H, W) is welcome too. Raises TypeError for another dtype,
+    ValueError that names the first bad example.
     """
+    if pictures and isinstance(data, torch.Tensor) and data.dtype == torch.uint8:
+        if data.dim() != 4 or len(data) == 0:
+            raise ValueError(
+                f"uint8 {name} must be pictures (N, C, H, W), got {tuple(data.shape)}"
+            )
+        return data
     if not isinstance(data, torch.Tensor) or not data.is_floating_point():
         got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
         raise TypeError(f"{name} must be a floating point tensor (N, *event), got {got}")
@@ -143,6 +150,22 @@ def check_data(data, name="data"):
         first = int(bad.nonzero()[0])
         raise ValueError(f"{name} must be finite, but example {first} has NaN or infinity")
     return data
+
+
+def check_training(data, y, classes, config):
+    r"""Refuse labels or settings that do not fit the data and the network.
+
+    data: (N, *event). y: labels int64 (N,) in 0..classes - 1, or None. classes: of the
+    network, 0 if it has none. config: a TrainConfig. Raises TypeError or ValueError.
+    """
+    if config.flip and data.dim() != 4:
+        raise ValueError(f"flip mirrors pictures (N, C, H, W), got {tuple(data.shape)}")
+    if y is not None and not classes:
+        raise ValueError("there are labels y, but the network has no classes")
+    if y is not None:
+        check_labels(y, torch.empty(len(data)), classes)
+    elif config.drop_label:
+        raise ValueError("drop_label replaces labels, but there are no labels y")
 
 
 def check_number(name, value, low=-math.inf, high=math.inf):
@@ -213,3 +236,35 @@ def check_covariance(covariance, D):
             f"covariance must be a number, one for each dimension, or a symmetric {(D, D)} "
             f"matrix, got shape {tuple(covariance.shape)}{', not symmetric' * square}"
         )
+
+
+def check_sizes(H, W, factor):
+    r"""Refuse a height or width that is not a multiple of `factor`, with ValueError."""
+    for name, n in (("height", H), ("width", W)):
+        if n % factor or n < factor:
+            below = max(factor, n // factor * factor)
+            above = below + factor if below <= n else below
+            near = f"{below} or {above}" if above != below else f"{below}"
+            raise ValueError(
+                f"the {name} of pictures must be a multiple of {factor} for this network, "
+                f"got {n}; the nearest that work are {near}"
+            )
+
+
+def check_labels(y, t, classes):
+    r"""Return labels y; refuse any that are not int64 (B,) in 0..classes.
+
+    `classes` itself stands for "no class". Raises TypeError for another dtype, ValueError
+    for another shape or range.
+    """
+    if not isinstance(y, torch.Tensor) or y.dtype != torch.int64:
+        got = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
+        raise TypeError(f"y must be an int64 tensor of shape (B,), got {got}")
+    if y.shape != t.shape:
+        raise ValueError(f"y must have shape {tuple(t.shape)}, got {tuple(y.shape)}")
+    if y.device.type == "cpu" and not ((y >= 0) & (y <= classes)).all():
+        raise ValueError(
+            f"labels y must lie in 0..{classes - 1}, or be {classes} for no class, got "
+            f"values from {int(y.min())} to {int(y.max())}"
+        )
+    return y

@@ -5,12 +5,19 @@ shifted and scaled by that law's own mean and deviation rather than the sample's
 draws follow one law, which is what a distance between them needs.
 """
 
+import difflib
 import math
+import os
+import re
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from .checks import check_integer, check_number
+from .pictures import PictureSet, check_size, from_folder, from_hub, from_npy
+
+HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
 
 # Mean and standard deviation of each axis before noise is added: integrals over the
 # curve, which tests/test_data.py computes again by quadrature.
@@ -132,6 +139,86 @@ def digits(split="train"):
     chosen = held_out if split == "held_out" else ~held_out
     pictures = torch.from_numpy(bunch.images[chosen]).float().unsqueeze(1)  # 0..16
     return check_pictures(pictures / 8 - 1), torch.from_numpy(bunch.target[chosen])
+
+
+def load(name, *, size=None, channels=None, split="train", skip_broken=False):
+    r"""Load pictures, all of them and at once, as a `PictureSet`.
+
+    name: one of
+    - "digits": those of `digits`, as 17 grey levels, split "train" or "held_out";
+    - a hub id such as "ylecun/mnist", or a local folder with the same parquet files, read
+      with the library `datasets`: the column of pictures and the finest classes are found
+      by their type, and a class of -1 says that there are none. split: as it is named
+      there, "train[:1000]" too;
+    - a folder of pictures (png, jpg, webp, bmp, gif, tif, ppm), with all folders below it
+      but hidden ones, in the order of their names. If all pictures lie in two or more
+      sub-folders, one level down, the names of these are the classes;
+    - an .npy file of uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, which is
+      mapped into memory: it may be larger than that.
+
+    size: (H, W), or one number for both. Each picture is scaled to cover it (LANCZOS),
+    and its middle is cut out. None: as they are, if all have one size.
+    channels: 1 or 3; None is 1 if every picture is stored in grey, else 3.
+    skip_broken: leave out what cannot be read and say so in `.skipped`.
+    Pictures are turned as EXIF says, transparent ones lie on white, 16 bits become 8,
+    CMYK becomes RGB, a film gives its first picture; colour profiles are not applied.
+    Raises FileNotFoundError for a name that is not there or a folder without pictures,
+    ImportError without `datasets`, ConnectionError if the hub does not answer, and
+    ValueError for broken pictures (it names them), several sizes, other arrays, and more
+    pictures than memory holds.
+    """
+    size = check_size(size)
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
+    if name == "digits":
+        return _digits_set(size, channels, split)
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(f"name must name a data set or a path, got {name!r}")
+    path = Path(name).expanduser()
+    if path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")]):
+        return from_hub(path, split, size, channels, skip_broken)
+    if not path.exists():
+        if re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+            try:
+                return from_hub(str(name), split, size, channels, skip_broken)
+            except ConnectionError as error:
+                raise ConnectionError(f"{_not_there(path)}. {error}") from error
+        raise FileNotFoundError(_not_there(path))
+    if split != "train":
+        raise ValueError(f"{path} has no splits: leave split out, or load another path")
+    if path.is_dir():
+        return from_folder(path, size, channels, skip_broken)
+    if path.suffix.lower() == ".npy":
+        return from_npy(path, size, channels)
+    raise ValueError(f"{path} must be an .npy file or a folder; put pictures in a folder")
+
+
+def _digits_set(size, channels, split):
+    if size not in (None, (8, 8)) or channels not in (None, 1):
+        raise ValueError(
+            f"the digits are (1, 8, 8), got size {size} and channels {channels}: leave "
+            "both out"
+        )
+    x_0, y = digits(split)
+    grey = ((x_0 + 1) * 8).to(torch.uint8)  # 0..16, exact
+    return PictureSet(grey, y, tuple("0123456789"), "digits", levels=17)
+
+
+def _not_there(path):
+    missing = path
+    while not missing.parent.exists() and missing.parent != missing:
+        missing = missing.parent
+    names = {known.split("/")[-1]: known for known in ("digits", *HUB)}
+    if missing.parent.is_dir():
+        names |= {f.lower(): str(missing.parent / f) for f in os.listdir(missing.parent)}
+    wanted = (missing.name.lower(), path.name.lower())
+    near = [names[n] for w in wanted for n in difflib.get_close_matches(w, names, n=1)]
+    hint = f", did you mean {near[0]}?" if near and near[0] != str(path) else "."
+    return (
+        f"there is no file or folder {path}{hint} Known names are digits, "
+        f"{', '.join(HUB)}; else pass a folder of pictures or parquet, an .npy file, or a "
+        "hub id"
+    )
 
 
 def photo(size=96):

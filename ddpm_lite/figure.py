@@ -235,6 +235,26 @@ def save(picture, path):
     return path
 
 
+def save_pictures(pictures, path, columns=8, least=640):
+    r"""Write pictures as one PNG, pixel for pixel, in rows with white lines between.
+
+    pictures: (N, C, H, W) in [-1, 1], C 1 or 3. least: the width in pixels up to which
+    small pictures are enlarged, by a whole number. Returns the path. Raises ValueError
+    for another number of channels.
+    """
+    pictures = _array(pictures)
+    if pictures.shape[1] not in (1, 3):
+        raise ValueError(f"pictures must have 1 or 3 channels, got {pictures.shape[1]}")
+    big = tile(np.clip(pictures, -1, 1), min(columns, len(pictures)))
+    big = (big + 1) / 2 if big.ndim == 2 else big
+    scale = max(1, -(-least // big.shape[1]))
+    big = big.repeat(scale, 0).repeat(scale, 1)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((big * 255).round().astype(np.uint8)).save(path)
+    return path
+
+
 def show(picture, alt):
     r"""Show a figure or film in a notebook, with a text for those who cannot see it.
 

@@ -34,10 +34,19 @@ def simple_loss(model, schedule, x_0, t, noise, *, y=None, prediction=None):
     """
     prediction = prediction_of(model, prediction)
     x_t = q_sample(schedule, x_0, t, noise)
+    predicted = predict(model, x_t, t, y)
+    return squared_error(schedule, predicted, x_0, x_t, t, noise, prediction)
+
+
+def squared_error(schedule, predicted, x_0, x_t, t, noise, prediction):
+    r"""Mean squared error of a prediction, example by example.
+
+    predicted, x_0, x_t, noise: (B, *event). t: int64 (B,) in 1..T. prediction: "noise",
+    "x_0" or "v". Returns (B,). Ho et al. 2020, Eq. 14; v as in Salimans and Ho 2022.
+    """
     target = {"noise": noise, "x_0": x_0}.get(prediction)
     if prediction == "v":
         target = v_from_x_0(schedule, x_t, t, x_0)
-    predicted = predict(model, x_t, t, y)
     return (predicted - target).square().flatten(1).mean(1)
 
 

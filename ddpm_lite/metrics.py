@@ -9,7 +9,11 @@ import math
 
 import torch
 
+from .checks import check_integer
 from .data import s_curve_middle
+from .seeds import generator_for
+
+_NEARER, _FOREST = 100, 101  # keeps the random choices of different judges apart
 
 
 def energy_distance(x, y):
@@ -80,8 +84,9 @@ def precision_recall(real, generated, k=3):
     cross = _distances(real, generated)  # (N, M)
     radius_real = _distances(real, real).kthvalue(k + 1, dim=1).values  # itself is first
     radius_generated = _distances(generated, generated).kthvalue(k + 1, dim=1).values
-    precision = (cross <= radius_real[:, None]).any(0).double().mean()
-    recall = (cross <= radius_generated[None, :]).any(1).double().mean()
+    slack = 1 + 1e-9  # a copy of the k-th neighbour is as far as it, up to rounding
+    precision = (cross <= slack * radius_real[:, None]).any(0).double().mean()
+    recall = (cross <= slack * radius_generated[None, :]).any(1).double().mean()
     return float(precision), float(recall)
 
 
@@ -94,13 +99,99 @@ def copying_share(generated, train, held_out):
     for learning, 1 where every sample lies next to a training picture. Ties count half.
     Raises ValueError for other shapes.
     """
-    generated, train = _flat(generated, train)
-    _, held_out = _flat(generated, held_out)
-    to_train = _distances(generated, train).min(1).values
-    to_held_out = _distances(generated, held_out).min(1).values
-    nearer = (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+    nearer = _nearer(generated, train, held_out)
     chance = len(train) / (len(train) + len(held_out))
     return float((nearer.mean() - chance) / (1 - chance))
+
+
+def nearer_to_training(generated, train, held_out, seed=0):
+    r"""Share of samples nearer to n training pictures than to n held-out ones.
+
+    generated: (M, *event). train: (N, *event), held_out: (H, *event), of one law; n is
+    the smaller of N and H, and n of each are chosen by `seed`. Returns a float: about 0.5
+    for learning; ties count half. 1 is copying of those n; a model that copies all N
+    alike scores (1 + n / N) / 2, since N - n of its originals are not among the n.
+    `copying_share` compares with all N and rescales by the chance N / (N + H), so it is
+    1 for every copier; this one needs no rescaling. With M = 700 samples of the digits'
+    own law and n = 359 it scatters by 0.02 around 0.5, and the share by 0.06 around 0.
+    Raises ValueError for other shapes.
+    """
+    n = min(len(train), len(held_out))
+    generator = generator_for(_NEARER, seed)
+    train, held_out = (_some(x, n, generator) for x in (train, held_out))
+    return float(_nearer(generated, train, held_out).mean())
+
+
+def nearest(generated, train, k=1):
+    r"""Find the k training pictures that are nearest to each sample.
+
+    generated: (M, *event). train: (N, *event), N >= k. Returns index, int64 (M, k), into
+    train, and distance, float64 (M, k), Euclidean and the smallest first. Of equally near
+    ones any may come first. Works in blocks: beside its arguments it needs about 300 MB
+    for 50,000 pictures of 3 x 32 x 32. Raises ValueError for other shapes.
+    """
+    generated, train = _checked(generated, train)
+    check_integer("k", k, 1, len(train))
+    found = []
+    for samples in generated.split(500):
+        distance = samples.new_empty(len(samples), 0, dtype=torch.float64)
+        index = torch.empty_like(distance, dtype=torch.int64)
+        for start in range(0, len(train), 1000):
+            new = _distances(samples.double(), train[start : start + 1000].double())
+            distance = torch.cat([distance, new], 1)
+            numbers = torch.arange(start, start + new.shape[1]).expand_as(new)
+            index = torch.cat([index, numbers], 1)
+            distance, place = distance.topk(min(k, distance.shape[1]), largest=False)
+            index = index.gather(1, place)
+        found.append((index, distance))
+    index, distance = zip(*found, strict=True)
+    return torch.cat(index), torch.cat(distance)
+
+
+def detectability(real, generated, levels=None, trees=200, folds=5, seed=0):
+    r"""Accuracy with which a random forest tells real pictures from generated ones.
+
+    real: (N, *event), generated: (M, *event); n = min(N, M) of each are chosen by `seed`,
+    so that guessing scores 0.5. levels: both are first rounded to so many grey levels,
+    as `round_to_levels` does; without it a forest may see nothing but grey levels that
+    real pictures do not have (the digits have 17). The 2 n flat pictures are
+    split into `folds` parts with both kinds alike in each; a scikit-learn forest of
+    `trees` trees, its other settings the defaults, learns from all parts but one and
+    judges that one. Returns the share judged rightly, a float: 0.5 where it cannot tell,
+    1 where it always can, with a standard error of about sqrt(1 / (8 n)) at 0.5.
+    Pictures that are in both samples push it below 0.5, repetition among the generated
+    above. Raises ValueError for other shapes, or fewer pictures than folds.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    real, generated = _checked(real, generated)
+    check_integer("trees", trees, 1)
+    n = min(len(real), len(generated))
+    check_integer("folds", folds, 2, n)
+    generator = generator_for(_FOREST, seed)
+    pictures = torch.cat([_some(x, n, generator).float() for x in (real, generated)])
+    if levels is not None:
+        pictures = round_to_levels(pictures, levels)
+    kind = torch.arange(2 * n) >= n
+    forest = RandomForestClassifier(trees, random_state=seed)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    judged = cross_val_predict(forest, pictures.numpy(), kind.numpy(), cv=parts)
+    return float((judged == kind.numpy()).mean())
+
+
+def round_to_levels(pictures, levels):
+    r"""Round pictures to equally spaced grey levels in [-1, 1], as a file would.
+
+    pictures: floating point, any shape. levels: >= 2; 256 for bytes. Values outside
+    [-1, 1] become -1 or 1. Returns the same shape and dtype.
+    Raises ValueError for integers, or fewer levels.
+    """
+    check_integer("levels", levels, 2)
+    if not pictures.is_floating_point():
+        raise ValueError(f"pictures must be floating point, got {pictures.dtype}")
+    grey = ((pictures.clamp(-1, 1) + 1) * ((levels - 1) / 2)).round()
+    return grey * (2 / (levels - 1)) - 1
 
 
 def s_curve_thickness(points, scale=(1.0, 1.0)):
@@ -117,17 +208,47 @@ def s_curve_thickness(points, scale=(1.0, 1.0)):
     return float(nearest.square().mean().sqrt())
 
 
-def _flat(x, y):
-    x, y = x.detach().flatten(1).double().cpu(), y.detach().flatten(1).double().cpu()
+def _nearer(generated, train, held_out):
+    r"""1 for each sample that is nearer to `train`, 0 for `held_out`, 0.5 for a tie."""
+    to_train = nearest(generated, train)[1][:, 0]
+    to_held_out = nearest(generated, held_out)[1][:, 0]
+    return (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+
+
+def _some(x, n, generator):
+    return x[torch.randperm(len(x), generator=generator)[:n].to(x.device)]
+
+
+def _checked(x, y):
+    x, y = x.detach().flatten(1).cpu(), y.detach().flatten(1).cpu()
     if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(
             "both samples must hold at least 2 examples of one shape, got "
             f"{tuple(x.shape)} and {tuple(y.shape)} when flattened"
         )
-    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+    blocks = (*x.split(1000), *y.split(1000))  # a whole data set would be copied twice
+    if not all(torch.isfinite(block).all() for block in blocks):
         raise ValueError("samples must be finite, got NaN or infinity")
     return x, y
 
 
+def _flat(x, y):
+    x, y = _checked(x, y)
+    return x.double(), y.double()
+
+
 def _distances(x, y):
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    r"""Euclidean distances (N, M) between the rows of x and of y, float64.
+
+    Differences are exact but slow: for much work |x|^2 + |y|^2 - 2 x.y takes a tenth of
+    the time. It loses digits where rows are near, so those are done again: relative
+    error at most about 1e-10 everywhere, and copies are at distance 0.
+    """
+    if len(x) * y.numel() <= 2e8:  # a fifth of a second
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
+    largest = max(x.norm(dim=1).max(), y.norm(dim=1).max())
+    for near in (distances < 1e-3 * largest).nonzero().split(2000):
+        i, j = near.unbind(1)
+        distances[i, j] = (x[i] - y[j]).norm(dim=1)
+    return distances

@@ -71,16 +71,19 @@ class MLP(nn.Module):
         return self.out(h)  # (B, dim)
 
 
-def sinusoid(index, width):
-    r"""Sine and cosine waves of a whole number: sines first, then cosines.
+def sinusoid(index, width, sine_first=True, shift=1):
+    r"""Sine and cosine waves of a whole number: by default sines first, then cosines.
 
-    index: int64 (B,), counted from 0. width: even, >= 4. Returns float32 (B, width).
-    The frequencies fall from 1 to 1/10000 geometrically, both ends included.
+    index: int64 (B,), counted from 0. width: even, >= 4. shift: the frequencies fall
+    geometrically from 1 to 1/10000, that end included with shift 1; with shift 0 they
+    stop one short of it. Returns float32 (B, width). Raises ValueError for another width.
     Vaswani et al. 2017, section 3.5, in the order and spacing of Ho et al.'s code.
     """
     if width % 2 or width < 4:
         raise ValueError(f"width must be even and >= 4, got {width}")
     half = width // 2
-    exponent = torch.arange(half, dtype=torch.float64, device=index.device) / (half - 1)
+    exponent = torch.arange(half, dtype=torch.float64, device=index.device)
+    exponent = exponent / (half - shift)
     angle = index[:, None].double() * 10_000.0**-exponent  # (B, half)
-    return torch.cat([angle.sin(), angle.cos()], dim=1).float()
+    waves = [angle.sin(), angle.cos()] if sine_first else [angle.cos(), angle.sin()]
+    return torch.cat(waves, dim=1).float()

@@ -1,16 +1,104 @@
 r"""Named settings of the experiments that chapters, figures and commands share.
 
-Each function returns (model, schedule, data, config), all that `Trainer` needs. The
-model's initial weights are a function of `seed`.
+The functions return (model, schedule, data, config), all that `Trainer` needs, for
+points in the plane. `RUNS` holds the settings of runs on pictures, which the command
+`ddpm-lite train NAME` starts from. Initial weights are a function of `seed`.
 """
+
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
 from . import data
-from .convnet import ConvNet
+from .checks import check_integer, check_name, check_number
 from .mlp import MLP
 from .schedule import Schedule
+from .seeds import WEIGHTS, seeded
 from .trainer import TrainConfig
+from .unet import UNet, UNetConfig
+
+SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    r"""All settings of a run on pictures: what `ddpm-lite train` reads and writes.
+
+    The fields say what they are. Raises ValueError for values out of range.
+    """
+
+    data: str = ""  # folder of pictures, .npy, folder of parquet, hub id, or digits
+    split: str = "train"  # of a data set that has several
+    held_out_split: str = ""  # the split whose pictures are set aside; else see hold_out
+    hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
+    labels: bool = True  # learn the classes too, where there are any
+    skip_broken: bool = False  # leave out pictures that cannot be read, and list them
+    schedule: str = "linear"  # or cosine
+    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
+    sample_steps: int = 25  # steps of DDIM for the grids on the way
+    init: str = ""  # run folder, weight file or shipped model to start from
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        check_name("schedule", self.schedule, *SCHEDULES)
+        check_number("hold_out", self.hold_out, 0)
+        check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
+
+    def as_dict(self):
+        r"""The settings as plain values, for config.json."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values):
+        r"""The settings that `as_dict` gave, from a file. Raises ValueError, TypeError."""
+        unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
+        return RunConfig(**values | {"unet": unet, "train": train})
+
+
+_SMALL = TrainConfig(
+    batch_size=64,
+    lr=1e-3,
+    warmup_steps=200,
+    decay_lr=True,
+    ema_decay=0.999,
+    antithetic=True,
+    drop_label=0.1,
+    save_every=500,
+    sample_every=500,
+)
+_PAPER = TrainConfig(flip=True)
+
+RUNS = {
+    "digits": RunConfig(
+        data="digits",
+        held_out_split="held_out",
+        schedule="cosine",
+        unet=UNetConfig.preset("digits"),
+        train=replace(_SMALL, steps=1500, lr=2e-3),
+    ),
+    "fashion": RunConfig(
+        held_out_split="test",
+        unet=UNetConfig.preset("small-28"),
+        train=replace(_SMALL, steps=8500, batch_size=32),
+    ),
+    "small-32": RunConfig(
+        unet=UNetConfig.preset("small-32"),
+        train=replace(_SMALL, steps=50_000, flip=True, save_every=1000, ema_decay=0.9995),
+    ),
+    "ddpm-cifar10": RunConfig(labels=False, train=_PAPER),
+    "ddpm-256": RunConfig(
+        labels=False,
+        unet=UNetConfig.preset("ddpm-256"),
+        train=replace(_PAPER, steps=500_000, batch_size=64, lr=2e-5),
+    ),
+    "iddpm-cifar10": RunConfig(
+        labels=False,
+        schedule="cosine",
+        unet=UNetConfig.preset("iddpm-cifar10"),
+        train=TrainConfig(steps=500_000, lr=1e-4, warmup_steps=0, grad_clip=None),
+    ),
+}
 
 
 def s_curve_lecture(epochs=4000, seed=0):
@@ -53,19 +141,14 @@ def s_curve(seed=0):
     return model, Schedule.cosine(100), data.s_curve(10_000, seed=seed), config
 
 
-def digits(steps=1500, seed=0):
-    r"""A small network on scikit-learn's 8 by 8 digits: what `make run` trains."""
-    config = TrainConfig(
-        steps=steps,
-        batch_size=64,
-        lr=2e-3,
-        warmup_steps=100,
-        decay_lr=True,
-        ema_decay=0.999,
-        seed=seed,
-    )
-    model = _seeded(ConvNet, seed, T=1000, width=32)
-    return model, Schedule.linear(1000), data.digits("train")[0], config
+def build(config):
+    r"""The network, with initial weights from the seed, and the schedule of a RunConfig.
+
+    Returns (UNet, Schedule).
+    """
+    with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
+        model = UNet(config.unet)
+    return model, SCHEDULES[config.schedule](config.unet.T)
 
 
 def _seeded(network, seed, **settings):

@@ -89,6 +89,23 @@ def reverse_variance(schedule, x_t, t, s, variance):
     return spread(beta_ts * share, x_t)
 
 
+def interpolated_variance(schedule, v, t, s):
+    r"""The variance of p_theta(x_s | x_t) that v stands for: small at -1, large at 1.
+
+    v: (B, *event), what a network with learned variance says; logarithms are
+    interpolated. t, s: int64 (B,), 0 <= s < t. Returns a tensor like v. At s = 0, where
+    the small variance is 0, posterior_variance[2] stands in for it, as in the authors'
+    code; a sampler adds no noise there anyway. Nichol and Dhariwal 2021, Eq. 15.
+    """
+    t, s = t.cpu(), s.cpu()
+    large, _ = between(schedule, t, s)
+    share = schedule.one_minus_alpha_bar[s] / schedule.one_minus_alpha_bar[t]
+    first = schedule.posterior_variance[2] if schedule.T > 1 else schedule.beta[1]
+    small = torch.where(s > 0, large * share, torch.minimum(first, large))
+    low, high = spread(small.log(), v), spread(large.log(), v)
+    return (low + (v + 1) / 2 * (high - low)).exp()
+
+
 # Conversions. With a = sqrt(alpha_bar_t) and s = sqrt(1 - alpha_bar_t), x_t = a x_0 + s
 # noise, v = a noise - s x_0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D) and
 # score = grad log q(x_t | x_0) = -noise / s (Ho et al. 2020, section 3.2). Every one
@@ -225,11 +242,19 @@ def predict_x_0(model, schedule, x_t, t, y, prediction, clip):
     Returns x_0_pred, like x_t. Ho et al. 2020, Eq. 15; the clipping is in the authors'
     code and not in the paper.
     """
-    x_0_pred = predict(model, x_t, t, y)
+    return to_x_0(schedule, x_t, t, predict(model, x_t, t, y), prediction, clip)
+
+
+def to_x_0(schedule, x_t, t, value, prediction, clip=None):
+    r"""Turn a prediction of any kind into x_0_pred, cut to clip = (low, high) if given.
+
+    x_t, value: (B, *event). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
+    Returns a tensor like x_t. Ho et al. 2020, Eq. 15.
+    """
     if prediction != "x_0":
         convert = x_0_from_noise if prediction == "noise" else x_0_from_v
-        x_0_pred = convert(schedule, x_t, t, x_0_pred)
-    return x_0_pred if clip is None else x_0_pred.clamp(*clip)
+        value = convert(schedule, x_t, t, value)
+    return value if clip is None else value.clamp(*clip)
 
 
 def prediction_of(model, prediction=None):
@@ -248,12 +273,25 @@ def predict(model, x_t, t, y=None):
     r"""Call a denoiser and refuse an answer that is not shaped like x_t.
 
     x_t: (B, *event). t: int64 (B,). y: given to the model only where it is not None.
-    Returns a tensor like x_t, in its dtype. Raises ValueError for another shape.
+    Returns a tensor like x_t, in its dtype; of a model with learned variance the first
+    half of the channels. Raises ValueError for another shape.
     """
-    t = t.to(x_t.device)
-    value = model(x_t, t) if y is None else model(x_t, t, y)
+    return predict_both(model, x_t, t, y)[0]
+
+
+def predict_both(model, x_t, t, y=None):
+    r"""Call a denoiser, and split off what it says of the variance, None if nothing.
+
+    Arguments as for `predict`. Returns two tensors like x_t, in its dtype, or one and
+    None. Raises ValueError for another shape. Nichol and Dhariwal 2021, section 3.1.
+    """
+    t = t.to(x_t.device, non_blocking=True)
+    value, share = model(x_t, t) if y is None else model(x_t, t, y), None
+    if getattr(model, "learned_variance", False):
+        value, share = value.to(x_t.dtype).chunk(2, dim=1)
+        same_shape(x_t=x_t, variance_output=share)
     same_shape(x_t=x_t, model_output=value)
-    return value.to(x_t.dtype)
+    return value.to(x_t.dtype), share
 
 
 def _check(schedule, t, **tensors):

@@ -16,11 +16,13 @@ from tqdm import tqdm
 from .checks import check_clip, check_integer, check_number, check_pairs, check_sampler
 from .process import (
     between,
+    interpolated_variance,
     noise_from_x_0,
-    predict_x_0,
+    predict_both,
     prediction_of,
     q_posterior,
     reverse_variance,
+    to_x_0,
 )
 from .schedule import spread
 from .seeds import SampleNoise
@@ -115,6 +117,8 @@ def sample_path(
     if pairs is None:
         pairs = timestep_pairs(schedule.T, steps)
     pairs = check_pairs(pairs, schedule.T)
+    learned = sampler == "ancestral" and getattr(model, "learned_variance", False)
+    learned = learned and variance is None
     if variance is None:
         variance = "large" if len(pairs) == schedule.T else "small"
     step = _step_function(sampler, variance, eta)
@@ -123,7 +127,8 @@ def sample_path(
         schedule.prior_gap(t=pairs[0][0])
     elif tuple(x_T.shape) != tuple(shape):
         raise ValueError(f"x_T must have shape {tuple(shape)}, got {tuple(x_T.shape)}")
-    return _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress)
+    meaning = (y, clip, prediction)
+    return _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress)
 
 
 def sample(model, schedule, shape, **options):
@@ -137,7 +142,8 @@ def sample(model, schedule, shape, **options):
     seed: an int, from which sample i gets its own seed; or B ints, one for each sample,
         which then is sample 0 of that seed.
     variance: for "ancestral": "small", "large" or a function (see `reverse_variance`);
-        None means large for the full chain and small for a shorter list of steps.
+        None means the model's own where it learned one, else large for the full chain
+        and small for a shorter list of steps.
     eta: for "ddim", in [0, 1]. clip: (low, high) for the predicted x_0, (-1, 1) for
         pictures, or None. prediction: what the model predicts, if it does not say so.
     x_T: start here instead of at N(0, I). y: passed on to the model.
@@ -153,18 +159,26 @@ def sample(model, schedule, shape, **options):
     return state.x_t
 
 
-def _walk(model, schedule, pairs, step, draw, x_T, y, clip, prediction, progress):
+def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
+    y, clip, prediction = meaning
     start = draw.next()
     x_t = start if x_T is None else x_T.to(start)
     yield State(pairs[0][0], x_t, None)
     for now, then in tqdm(pairs, desc="sampling", leave=False, disable=not progress):
         t, s = torch.full((len(x_t),), now), torch.full((len(x_t),), then)
         with torch.no_grad(), evaluating(model):
-            x_0_pred = predict_x_0(model, schedule, x_t, t, y, prediction, clip)
+            value, v = predict_both(model, x_t, t, y)
+            x_0_pred = to_x_0(schedule, x_t, t, value, prediction, clip)
+            if learned:
+                step = partial(ancestral_step, variance=partial(_learned, schedule, v))
             x_t = step(schedule, x_t, x_0_pred, t, s, draw.next())
         yield State(then, x_t, x_0_pred)
     if not torch.isfinite(x_t).all():
         raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
+
+
+def _learned(schedule, v, x_t, t, s):
+    return interpolated_variance(schedule, v, t, s) * spread(s > 0, x_t)
 
 
 @contextmanager

@@ -3,6 +3,7 @@ r"""Random numbers as functions of whole numbers: nothing here has a hidden stat
 Everything is drawn on the CPU and moved, so that all devices see the same numbers.
 """
 
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -10,13 +11,29 @@ import torch
 
 from .checks import check_shape
 
-TRAIN, SHUFFLE, SAMPLE = range(3)  # keeps the streams of different uses apart
+# What keeps the streams of different uses apart.
+TRAIN, SHUFFLE, SAMPLE, FLIP, LABEL, DROPOUT, HELD_OUT, WEIGHTS = range(8)
 
 
 def generator_for(*numbers):
     r"""A CPU generator whose stream is a function of these whole numbers >= 0."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state))
+    return torch.Generator().manual_seed(_seed(numbers))
+
+
+@contextmanager
+def seeded(device, *numbers):
+    r"""Make torch's own random numbers a function of these, and put all back afterwards.
+
+    device: a torch.device. For what takes no generator: dropout and initial weights.
+    """
+    cards = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(_seed(numbers))
+        yield
+
+
+def _seed(numbers):
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def shuffled(N, start, count, seed):

@@ -23,21 +23,32 @@ CORE = ["schedule", "process", "oracle", "loss", "sampler"]
 ALLOWED = {
     "__init__": {"*"},
     "checks": set(),
-    "data": set(),
+    "seeds": set(),
+    "device": set(),
+    "pictures": {"seeds"},
+    "data": {"pictures"},
     "schedule": set(),
     "process": {"schedule"},
     "oracle": {"schedule", "process"},
     "mlp": set(),
-    "convnet": {"mlp"},
+    "unet": {"mlp"},
     "loss": {"schedule", "process"},
+    "hybrid": {"schedule", "process", "loss"},
     "ema": set(),
-    "seeds": set(),
-    "trainer": {"loss", "process", "ema", "checkpoint", "seeds"},
+    "checkpoint": {"schedule", "mlp", "unet"},
+    "trainer": {"loss", "hybrid", "process", "ema", "checkpoint", "device", "seeds"},
+    "instruments": set(),
+    "fit": {"trainer", "checkpoint", "instruments", "seeds"},
     "sampler": {"schedule", "process", "seeds"},
-    "metrics": {"data", "process", "sampler"},
+    "metrics": {"data", "process", "sampler", "seeds"},
+    "inception": set(),
+    "evaluate": {"metrics", "inception", "data", "seeds"},
     "figure": set(),
-    "checkpoint": {"schedule", "mlp", "convnet"},
+    "cost": {"unet"},
+    "curves": {"figure", "instruments", "checkpoint"},
     "presets": {"*"},
+    "experiment": {"*"},
+    "doctor": {"*"},
     "quickstart": {"*"},
     "cli": {"*"},
     "__main__": {"*"},
@@ -86,6 +97,7 @@ def test_the_walk_sees_every_kind_of_import():
 @EVERY_MODULE
 def test_only_the_named_dependencies_are_used(name):
     named = {"torch", "numpy", "matplotlib", "safetensors", "tqdm", "PIL", "sklearn"}
+    named |= {"tyro", "filelock", "datasets"}
     _, outside = imports_of(MODULES[name])
     assert outside - set(sys.stdlib_module_names) - named <= {"IPython"}
 
@@ -96,8 +108,12 @@ def test_nothing_is_pickled(name):
     assert not outside & {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
     for node in ast.walk(ast.parse(MODULES[name])):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
-            assert node.attr != "nan_to_num"
+            assert (node.value.id, node.attr) != ("torch", "save")
+            assert node.attr not in ("nan_to_num", "all_gather_object")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            # a user's own file of Inception weights, of which torch reads tensors only
+            safe = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            assert name == "inception" and safe["weights_only"] == "True"
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
 
 
@@ -119,10 +135,10 @@ def code_lines(source):
     return len(lines - docstrings)
 
 
-def test_the_core_is_at_most_500_lines():
+def test_the_core_is_at_most_550_lines():
     assert code_lines('r"""Doc\n\nmore."""\n\nx = 1  # why\n# alone\ny = (\n  2)\n') == 3
     counts = {name: code_lines(MODULES[name]) for name in CORE}
-    assert sum(counts.values()) <= 500, counts
+    assert sum(counts.values()) <= 550, counts
 
 
 def docstrings(source):

@@ -1,6 +1,10 @@
-r"""Weight files: there and back, and every way in which a file can be wrong."""
+r"""Weight files and run folders: there and back, and all the ways to be wrong."""
 
 import json
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,36 @@ from helpers import some_schedules
 from safetensors.torch import load_file, save_file
 
 import ddpm_lite
-from ddpm_lite import MLP, ConvNet, checkpoint, load_model, load_pretrained, save_model
+from ddpm_lite import MLP, checkpoint, load_model, load_pretrained, save_model
+from ddpm_lite.checkpoint import (
+    checkpoint_of,
+    checkpoints,
+    fingerprint,
+    load_any,
+    load_run,
+    locked,
+    read_checkpoint,
+    step_of,
+    write_checkpoint,
+    write_text,
+)
+from ddpm_lite.unet import UNet
 
 SHORT = some_schedules()["cosine-10"]
+TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
+TINY |= dict(attention=(), classes=3, prediction="v", learned_variance=True, T=10)
+
+
+@contextmanager
+def full_disk(size):
+    r"""No file may grow beyond so many bytes: a real OSError, as on a full disk."""
+    resource = pytest.importorskip("resource")  # Windows has none
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def small(seed=0):
@@ -29,11 +60,11 @@ def write(path, tensors, about):
     save_file(tensors, path, metadata={"ddpm_lite": json.dumps(about)})
 
 
-@pytest.mark.parametrize("kind", ["MLP", "ConvNet"])
+@pytest.mark.parametrize("kind", ["MLP", "UNet"])
 @pytest.mark.parametrize("name", ["cosine", "zero-snr", "linear-1"])
 def test_there_and_back(tmp_path, kind, name):
     schedule = some_schedules()[name]
-    model = small() if kind == "MLP" else ConvNet(T=10, width=8)
+    model = small() if kind == "MLP" else UNet(**TINY)
     path = tmp_path / "deep" / "weights.safetensors"
     save_model(path, model.train(), schedule, {"steps": 3, "loss": 0.5})
     loaded = load_model(path)
@@ -59,6 +90,30 @@ def test_the_same_weights_give_the_same_file(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_half_precision_takes_half_the_space(tmp_path):
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    model = UNet(**TINY)
+    save_model(whole, model, SHORT)
+    save_model(half, model, SHORT, half=True)
+    loaded = load_model(half)
+    assert torch.equal(loaded.schedule.beta, SHORT.beta)
+    for key, value in model.state_dict().items():
+        other = loaded.model.state_dict()[key]
+        assert other.dtype == torch.float32 and torch.equal(other, value.half().float())
+    numbers = sum(p.numel() for p in model.parameters())
+    assert abs(whole.stat().st_size - half.stat().st_size - 2 * numbers) < 100
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_model(path, small(), SHORT)
+    before = path.read_bytes()
+    with full_disk(len(before) // 2):
+        with pytest.raises((OSError, checkpoint.SafetensorError), match="File too large"):
+            save_model(path, small(1), SHORT)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     save_model(path, small(), SHORT)
@@ -78,7 +133,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_class_that_could_not_be_built_again(tmp_path):
-    with pytest.raises(ValueError, match=r"can save \['ConvNet', 'MLP'.*\], got a Linear"):
+    with pytest.raises(ValueError, match=r"can save \['MLP', 'UNet'\], got a Linear"):
         save_model(tmp_path / "a.safetensors", torch.nn.Linear(1, 1), SHORT)
     assert list(tmp_path.iterdir()) == []
 
@@ -140,6 +195,9 @@ def test_tensors_that_do_not_fit(tmp_path):
     for message, wrong in cases.items():
         write(path, wrong, about)
         refused(path, f"do not fit its network: .*{message}")
+    for settings in ({"width": 3.5}, {"colour": "red"}, {"activation": "none"}):
+        write(path, tensors, about | {"settings": about["settings"] | settings})
+        refused(path, "do not fit its network: ")
 
 
 def test_pretrained_models():
@@ -155,3 +213,269 @@ def test_pretrained_models():
         ) as error:
             load_pretrained(wrong)
         assert repr(wrong) in str(error.value) and str(names) in str(error.value)
+
+
+# --- run folders
+
+
+def write_run(run, step=5, seed=0, keep=2, **numbers):
+    r"""A checkpoint in a run folder, as a run would write it."""
+    run.mkdir(exist_ok=True)
+    write_text(run / "config.json", json.dumps({"data": "points"}))
+    tensors = {"adam.step.w": torch.tensor(float(step)), "w": torch.ones(2, 3).T}
+    numbers = {"step": step, "lr": 0.5} | numbers
+    return write_checkpoint(run, small(seed), SHORT, {"a": 1}, tensors, numbers, keep)
+
+
+def same_weights(model, seed):
+    weights = small(seed).state_dict()
+    return all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
+
+
+def names(run):
+    return [folder.name for folder in checkpoints(run)]
+
+
+def test_a_checkpoint_there_and_back(tmp_path):
+    run = tmp_path / "runs" / "one"
+    run.parent.mkdir()
+    folder = write_run(run)
+    assert folder == run / "checkpoints" / "step_000000005" and step_of(folder) == 5
+    pretrained, tensors, numbers = read_checkpoint(folder)
+    assert same_weights(pretrained.model, 0) and pretrained.config == {"a": 1}
+    assert torch.equal(pretrained.schedule.beta, SHORT.beta)
+    assert numbers == {"step": 5, "lr": 0.5}
+    assert torch.equal(tensors["w"], torch.ones(3, 2)) and tensors["adam.step.w"] == 5
+    assert (run / "newest").read_text() == folder.name and checkpoint_of(run) == folder
+    files = sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file())
+    inside = [
+        f"checkpoints/{folder.name}/{name}"
+        for name in ("model.safetensors", "state.json", "state.safetensors")
+    ]
+    assert files == [*inside, "config.json", "newest"]
+
+
+def test_nothing_is_pickled(tmp_path):
+    folder = write_run(tmp_path / "run")
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not content.startswith((b"\x80", b"PK"))
+        assert path.suffix in {".safetensors", ".json"}
+        if path.suffix == ".safetensors":
+            assert load_file(path)
+        else:
+            assert json.loads(content)
+
+
+def test_a_run_is_all_that_sampling_needs(tmp_path):
+    write_run(tmp_path / "run", 5, seed=1)
+    write_run(tmp_path / "run", 12, seed=2)
+    shutil.move(tmp_path / "run", tmp_path / "elsewhere")
+    found = load_run(tmp_path / "elsewhere")
+    assert same_weights(found.model, 2) and torch.equal(found.schedule.beta, SHORT.beta)
+    assert found.config == {"data": "points", "step": 12} and not found.model.training
+    older = load_run(str(tmp_path / "elsewhere"), 5)
+    assert same_weights(older.model, 1) and older.config["step"] == 5
+
+
+def test_load_any(tmp_path):
+    write_run(tmp_path / "run", seed=1)
+    save_model(tmp_path / "a.safetensors", small(2), SHORT)
+    assert same_weights(load_any(tmp_path / "run").model, 1)
+    assert same_weights(load_any(str(tmp_path / "a.safetensors")).model, 2)
+    for name in checkpoint.pretrained_names():
+        assert load_any(name).schedule.T == load_pretrained(name).schedule.T
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere is no run folder, no weight file"
+    ):
+        load_any(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
+        load_any(tmp_path)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(
+        FileNotFoundError, match=r"run is not the folder of a run: .*config"
+    ):
+        load_run(run)
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="run has no checkpoint yet"):
+        load_run(run)
+    with pytest.raises(FileNotFoundError, match="run has no checkpoint yet"):
+        load_run(run, 5)
+    write_run(run, 5)
+    write_run(run, 12)
+    with pytest.raises(FileNotFoundError, match=r"run has checkpoints of steps \[5, 12\]"):
+        load_run(run, 7)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_checkpoints_stay(tmp_path, keep):
+    run = tmp_path / "run"
+    for step in (0, 5, 900, 1000, 12_000):
+        write_run(run, step, keep=keep)
+    assert [step_of(f) for f in checkpoints(run)] == [900, 1000, 12_000][-keep:]
+    assert checkpoint_of(run).name == "step_000012000"
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == names(run)
+
+
+def test_newest_is_written_when_the_checkpoint_is_whole(tmp_path, monkeypatch):
+    run, seen = tmp_path / "run", []
+    write_run(run, 5, keep=1)
+
+    def watch(path, text):
+        if Path(path).name == "newest":
+            pretrained, _, numbers = read_checkpoint(run / "checkpoints" / text)
+            seen.append((numbers["step"], same_weights(pretrained.model, 3), names(run)))
+        write_text(path, text)
+
+    monkeypatch.setattr(checkpoint, "write_text", watch)
+    write_run(run, 12, seed=3, keep=1)
+    assert seen == [(12, True, ["step_000000005", "step_000000012"])]  # and 5 was there
+    assert names(run) == ["step_000000012"]
+
+
+def test_what_killed_processes_leave_is_not_a_checkpoint_and_goes(tmp_path):
+    run = tmp_path / "run"
+    write_run(run, 5)
+    left = run / "checkpoints" / "step_000000007.part"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    assert names(run) == ["step_000000005"] and load_run(run).config["step"] == 5
+    write_run(run, 12)
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == names(run)
+    # killed between the folder and `newest`: the folder that it names counts
+    shutil.copytree(checkpoint_of(run), run / "checkpoints" / "step_000000020")
+    assert checkpoint_of(run).name == "step_000000012"
+    write_run(run, 20, seed=4)  # once more, from there
+    assert same_weights(load_run(run).model, 4) and load_run(run).config["step"] == 20
+    assert names(run)[-1] == "step_000000020"
+    (run / "newest").unlink()
+    assert checkpoint_of(run).name == "step_000000020"
+    shutil.rmtree(
+        checkpoint_of(run)
+    )  # one that was removed by hand, with its pointer there
+    write_text(run / "newest", "step_000000020")
+    assert checkpoint_of(run).name == "step_000000012"
+
+
+@pytest.mark.parametrize("what", ["weights", "state", "counters"])
+def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, what):
+    # the limit is met in one file or in another
+    run = tmp_path / "run"
+    write_run(run, 5, seed=1)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    tensors = {"w": torch.zeros(30_000 if what == "state" else 3)}
+    numbers = {"step": 12, "note": "x" * (30_000 if what == "counters" else 3)}
+    size = 1000 if what == "weights" else 20_000
+    with full_disk(size), pytest.raises(OSError) as error:
+        write_checkpoint(run, small(2), SHORT, {}, tensors, numbers, 2)
+    text = str(error.value)
+    assert "cannot write the checkpoint" in text and "step_000000012" in text
+    assert "File too large" in text and "step_000000005 is whole" in text
+    assert "\n" not in text
+    after = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert before == after and same_weights(load_run(run).model, 1)
+    assert not list(tmp_path.rglob("*.part"))
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step_000000005"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
+        with pytest.raises(OSError, match=f"cannot write the folder {path}: ") as error:
+            with locked(path):
+                pytest.fail("was let in")
+        assert "\n" not in str(error.value)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "checkpoints").write_text("in the way")
+    with pytest.raises(OSError, match=r"cannot write the checkpoint .*; there is none yet"):
+        write_run(run)
+    with pytest.raises(OSError, match=f"cannot write {tmp_path / 'file' / 'a'}: "):
+        write_text(tmp_path / "file" / "a", "text")
+
+
+def test_write_text_is_all_or_nothing(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+    with full_disk(100), pytest.raises(OSError, match=f"cannot write {path}: .*too large"):
+        write_text(path, "new" * 1000)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    write_text(path, "new, with \u03b2")
+    assert path.read_text("utf-8") == "new, with \u03b2"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+def test_a_broken_or_missing_file_of_a_checkpoint_is_named(tmp_path, name):
+    folder = write_run(tmp_path / "run")
+    path = folder / name
+    content = path.read_bytes()
+    for kept in (0, 8, len(content) // 2, -1):
+        path.write_bytes(content[:kept])
+        with pytest.raises(ValueError, match=f"{path} is not (a )?whole") as error:
+            read_checkpoint(folder)
+        assert "\n" not in str(error.value)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=str(path)):
+        read_checkpoint(folder)
+
+
+def test_one_process_at_a_time(tmp_path):
+    run = tmp_path / "deep" / "run"
+    with locked(run) as found:
+        assert found == run and run.is_dir()
+        with pytest.raises(RuntimeError, match=f"another process is writing {run}: wait"):
+            with locked(run):
+                pytest.fail("was let in")
+    with locked(run):
+        pass
+    with pytest.raises(KeyError), locked(run):
+        raise KeyError
+    with locked(run):
+        pass
+
+
+def test_another_process_is_kept_out_and_a_dead_one_is_not(tmp_path):
+    run = tmp_path / "run"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom filelock import FileLock\n"
+        "lock = FileLock(Path(sys.argv[1]) / 'lock')\nlock.acquire()\n"
+        "print('held', flush=True)\ntime.sleep(60)"
+    )
+    run.mkdir()
+    holder = subprocess.Popen([sys.executable, "-c", code, run], stdout=subprocess.PIPE)
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RuntimeError, match="another process is writing"):
+            with locked(run):
+                pytest.fail("was let in")
+        holder.kill()
+    with locked(run):
+        pass
+
+
+def test_fingerprint():
+    data = torch.arange(24.0).reshape(6, 4)
+    y = torch.arange(6)
+    one = fingerprint(data)
+    assert len(one) == 16 and int(one, 16) >= 0 and one == fingerprint(data.clone())
+    others = [
+        fingerprint(data + 1e-6),
+        fingerprint(data.flip(0)),
+        fingerprint(data[:5]),
+        fingerprint(data.double()),
+        fingerprint(data.reshape(6, 2, 2)),
+        fingerprint(data, y),
+        fingerprint(data, y.flip(0)),
+        fingerprint(data.bfloat16()),
+        fingerprint(data.to(torch.uint8)),
+    ]
+    assert len({one, *others}) == 10
+    assert fingerprint(data.T.contiguous().T) == one  # strides do not matter
+    many = torch.zeros(10_000, 1)
+    changed = many.clone()
+    changed[5000] = 1  # of many examples some are read
+    assert fingerprint(many) != fingerprint(changed)

@@ -121,6 +121,140 @@ def test_copying_share_of_known_cases():
     assert metrics.copying_share(train, train, train) == pytest.approx(0, abs=1e-12)
 
 
+def test_nearer_to_training_is_the_plain_loop():
+    train, held_out, new = normal(9, 2), normal(9, 2, seed=1), normal(14, 2, seed=2)
+    nearer = [
+        min(distance(p, q) for q in train) < min(distance(p, q) for q in held_out)
+        for p in new
+    ]
+    share = metrics.nearer_to_training(new, train, held_out)
+    assert share == pytest.approx(np.mean(nearer), rel=1e-12) and 0 < share < 1
+    swapped = metrics.nearer_to_training(new, held_out, train)
+    assert swapped == pytest.approx(1 - share, rel=1e-12)
+
+
+def test_nearer_to_training_of_one_law_is_half_on_average():
+    values = [
+        metrics.nearer_to_training(
+            normal(60, 4, seed=4 * k), normal(80, 4, seed=4 * k + 1), normal(30, 4, seed=k)
+        )
+        for k in range(1, 200)
+    ]
+    error = np.std(values) / len(values) ** 0.5
+    # all 80 instead of 30 training points would give 80 / 110 = 0.73
+    assert abs(np.mean(values) - 0.5) <= 5 * error < 0.05
+
+
+def test_nearer_to_training_of_copies():
+    train, held_out = normal(400, 8), normal(100, 8, seed=1)
+    assert metrics.nearer_to_training(train[:100], train[:100], held_out) == 1
+    assert metrics.nearer_to_training(held_out, train, held_out) == 0
+    # a copier of all: a quarter of the originals is among the n, the others count half
+    copied = [metrics.nearer_to_training(train, train, held_out, seed) for seed in range(9)]
+    assert np.mean(copied) == pytest.approx((1 + 100 / 400) / 2, abs=0.04)
+    assert len(set(copied)) > 1 and copied[0] == metrics.nearer_to_training(
+        train, train, held_out
+    )
+    # the smaller set may be the training set; what lies in both sets counts half
+    assert metrics.nearer_to_training(train[:20], train[:20], train[:20]) == 0.5
+    few = metrics.nearer_to_training(train[:20], train[:20], held_out)
+    assert few == 1
+
+
+def test_nearest_is_the_plain_search():
+    new, train = normal(6, 1, 2, 2), normal(9, 1, 2, 2, seed=1)
+    index, apart = metrics.nearest(new, train, k=3)
+    for i, picture in enumerate(new):
+        by_hand = [distance(picture.flatten(), other.flatten()) for other in train]
+        order = sorted(range(9), key=by_hand.__getitem__)[:3]
+        assert index[i].tolist() == order
+        close(apart[i], [by_hand[j] for j in order])
+
+
+def test_nearest_is_the_same_in_blocks():
+    # more samples and pictures than a block holds, and a block that is not full
+    new, train = normal(1100, 5).float(), normal(2300, 5, seed=1).float()
+    train[2299], train[7] = new[1099], new[0]
+    index, apart = metrics.nearest(new, train, k=2)
+    whole = torch.cdist(new.double(), train.double())
+    values, places = whole.topk(2, largest=False)
+    assert torch.equal(index, places)
+    close(apart, values, rtol=1e-6, atol=1e-6)
+    assert apart[1099, 0] == 0 == apart[0, 0] and index[1099, 0] == 2299
+
+
+def test_nearest_refuses_more_neighbours_than_pictures():
+    with pytest.raises(ValueError, match=r"k must be an integer in 1\.\.5, got 6"):
+        metrics.nearest(normal(3, 2), normal(5, 2), k=6)
+
+
+def test_the_fast_distances_are_the_slow_ones():
+    # offset 50: as far from 0 as makes squares and products lose digits
+    x, y = 50 + normal(600, 600), 50 + normal(700, 600, seed=1)
+    y[3], y[5] = x[0], x[0] + 1e-9
+    fast = metrics._distances(x, y)
+    slow = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    assert not torch.equal(fast, slow), "the work was too small for the fast way"
+    close(fast, slow, rtol=1e-9)
+    assert fast[0, 3] == 0 < fast[0, 5]
+    assert metrics._distances(x, x).diagonal().eq(0).all()
+
+
+def test_a_forest_cannot_tell_one_law_from_itself():
+    x, y = normal(300, 6), normal(400, 6, seed=1)
+    accuracy = metrics.detectability(x, y, trees=20)
+    assert abs(accuracy - 0.5) <= 5 * math.sqrt(1 / (8 * 300))
+    assert metrics.detectability(x, y, trees=20) == accuracy
+    assert metrics.detectability(x, y, trees=20, seed=1) != accuracy
+
+
+def test_a_forest_sees_a_shifted_law_as_well_as_can_be():
+    # the best accuracy at a shift by m is the normal law's share below m / 2
+    m = 4.0
+    x, y = normal(400, 1), m + normal(400, 1, seed=1)
+    best = 0.5 * (1 + math.erf(m / 2 / math.sqrt(2)))
+    accuracy = metrics.detectability(x, y, trees=20)
+    assert best - 0.05 < accuracy < best + 0.02
+    # a set ten times larger must not make guessing pay
+    few, many = normal(60, 3), normal(600, 3, seed=1)
+    for pair in ((few, many), (many, few)):
+        assert metrics.detectability(*pair, trees=20) < 0.75
+
+
+def test_a_forest_must_not_see_grey_levels_alone():
+    def real(seed):
+        return torch.randint(0, 5, (250, 4), generator=torch.Generator().manual_seed(seed))
+
+    x, y = real(0) / 2.0 - 1, real(1) / 2.0 - 1
+    y = y + 0.2 * (normal(250, 4).clamp(-1, 1))  # in between, but nearest to its level
+    assert metrics.detectability(x, y, trees=20) > 0.95
+    rounded = metrics.detectability(x, y, levels=5, trees=20)
+    assert abs(rounded - 0.5) <= 5 * math.sqrt(1 / (8 * 250))
+
+
+def test_detectability_of_pictures_in_both_samples():
+    x = normal(100, 4)
+    assert metrics.detectability(x, x, trees=20) < 0.3
+    repeated = x[:20].repeat(5, 1)
+    assert metrics.detectability(normal(100, 4, seed=1), repeated, trees=20) > 0.8
+    with pytest.raises(ValueError, match=r"folds must be an integer in 2\.\.3, got 5"):
+        metrics.detectability(x[:3], x)
+
+
+def test_rounding_to_grey_levels():
+    digits = data.digits("held_out")[0]
+    assert torch.equal(metrics.round_to_levels(digits, 17), digits)
+    bytes_ = torch.arange(256) / 127.5 - 1
+    close(metrics.round_to_levels(bytes_ + 0.003, 256), bytes_, rtol=0, atol=1e-6)
+    x = torch.tensor([-3.0, -0.51, -0.49, 0.2, 0.7, 1.2])
+    assert metrics.round_to_levels(x, 3).tolist() == [-1, -1, 0, 0, 1, 1]
+    assert metrics.round_to_levels(x.double(), 3).dtype == torch.float64
+    with pytest.raises(ValueError, match=r"levels must be an integer >= 2, got 1"):
+        metrics.round_to_levels(x, 1)
+    with pytest.raises(ValueError, match=r"must be floating point, got torch.uint8"):
+        metrics.round_to_levels(torch.zeros(2, dtype=torch.uint8), 256)
+
+
 def test_thickness_of_the_s_curve():
     flat = data.s_curve(2000, noise=0.0, standardised=False)
     assert metrics.s_curve_thickness(flat) < 1e-3

@@ -19,7 +19,7 @@ from mutation.mutants import MUTANTS
 import ddpm_lite
 
 PACKAGE, TESTS = Path(ddpm_lite.__file__).parent, Path(__file__).parent
-FILES = "schedule process oracle loss sampler trainer networks metrics".split()
+FILES = "schedule process oracle loss sampler trainer hybrid networks metrics".split()
 NEAREST = dict(seeds="trainer", ema="trainer", mlp="networks")
 UNCHANGED = "unchanged"
 

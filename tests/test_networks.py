@@ -1,17 +1,18 @@
-r"""The two networks: sizes, what they are told, and what they refuse."""
+r"""The networks: sizes, what they are told, and what they refuse (see test_unet too)."""
 
 import pytest
 import torch
 from helpers import EXACT, close
 
-from ddpm_lite import MLP, ConvNet
+from ddpm_lite import MLP, UNet, UNetConfig
 from ddpm_lite.mlp import sinusoid
 
 
 def make(name, **settings):
     torch.manual_seed(0)
-    if name == "ConvNet":
-        model = ConvNet(T=100, width=16, **settings)
+    if name == "UNet":
+        config = UNetConfig.preset("digits", T=100, width=8, groups=4, **settings)
+        model = UNet(config)
         with torch.no_grad():  # its zero convolutions would hide everything else
             for p in model.parameters():
                 p.add_(0.05 * torch.randn_like(p))
@@ -19,7 +20,7 @@ def make(name, **settings):
     return MLP(embedding=name, width=16, **settings), (2,)
 
 
-NETWORKS = pytest.mark.parametrize("name", ["table", "sinusoid", "ConvNet"])
+NETWORKS = pytest.mark.parametrize("name", ["table", "sinusoid", "UNet"])
 
 
 def batch(event, B=5, seed=1):
@@ -36,7 +37,6 @@ def test_numbers_of_parameters():
     assert count(MLP()) == 72_066  # the lecture's: 2 x 128 x 128 x 128 x 2, 3 tables
     assert count(MLP()) == (2 * 128 + 128) + 2 * (128**2 + 128) + (128 * 2 + 2) + 3 * 12_800
     assert count(MLP(embedding="sinusoid", width=96)) == 47_042
-    assert count(ConvNet(T=10)) == count(ConvNet(T=1000))
 
 
 @NETWORKS
@@ -97,13 +97,6 @@ def test_eval_is_deterministic(name):
         close(model.train()(x_t, t), model.eval()(x_t, t), rtol=1e-6, atol=1e-6)
 
 
-def test_convnet_starts_at_zero():
-    x_t, t = batch((1, 8, 8))
-    assert (ConvNet(width=16)(x_t, t) == 0).all()
-    three = ConvNet(channels=3, width=16)(torch.zeros(2, 3, 4, 6), torch.tensor([1, 1000]))
-    assert three.shape == (2, 3, 4, 6)
-
-
 def test_the_mlp_written_out():
     model, _ = make("table")
     x_t, t = batch((2,))
@@ -132,12 +125,6 @@ def test_sinusoid():
 def test_mlp_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match=r"x_t must have shape \(B, 2\), got \(5,"):
         MLP()(torch.zeros(shape), torch.ones(5).long())
-
-
-@pytest.mark.parametrize("shape", [(5, 2, 8, 8), (5, 8, 8), (5, 1, 7, 8), (5, 1, 8, 7)])
-def test_convnet_refuses_other_shapes(shape):
-    with pytest.raises(ValueError, match=r"x_t must have shape \(B, 1, H, W\) .* got \(5,"):
-        ConvNet(width=16)(torch.zeros(shape), torch.ones(5).long())
 
 
 @pytest.mark.parametrize(

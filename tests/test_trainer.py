@@ -10,17 +10,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_lite import EMA, MLP, Schedule, TrainConfig, Trainer, sample, simple_loss
+from ddpm_lite.data import digits
+from ddpm_lite.device import choose_precision
+from ddpm_lite.hybrid import hybrid_loss
+from ddpm_lite.process import q_sample
 from ddpm_lite.seeds import generator_for, shuffled
+from ddpm_lite.trainer import NotFinite, second_moment, to_float
+from ddpm_lite.unet import UNet
 
 SHORT = some_schedules()["cosine-10"]
 QUICK = dict(steps=10, batch_size=16, lr=1e-2, warmup_steps=0)
+TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, attention=())
+TINY |= dict(groups=2, dropout=0.0, T=10, zero_init=False)
 
 
-def make(data=None, model=None, schedule=SHORT, seed=0, **settings):
+def make(data=None, model=None, schedule=SHORT, seed=0, y=None, levels=256, **settings):
     torch.manual_seed(0)
     model = MLP(T=schedule.T, width=8, depth=2) if model is None else model
     data = normal(50, 2, seed=seed).float() if data is None else data
-    return Trainer(model, schedule, data, TrainConfig(**QUICK | settings))
+    config = TrainConfig(**QUICK | settings)
+    return Trainer(model, schedule, data, config, y=y, levels=levels)
+
+
+def tiny(**settings):
+    torch.manual_seed(0)
+    return UNet(**TINY | settings)
+
+
+def bytes_of(*shape, levels=256):
+    r"""Random grey levels, uint8, a function of the shape."""
+    generator = generator_for(len(shape), *shape)
+    return torch.randint(levels, shape, generator=generator).to(torch.uint8)
 
 
 def weights(model):
@@ -226,13 +246,353 @@ def test_a_loss_that_is_nan_stops_the_run_and_names_the_step():
     list(trainer.run(2))
     before = weights(trainer.model)
     trainer.model.out.bias.data.fill_(float("nan"))
-    with pytest.raises(
-        FloatingPointError, match=r"loss is nan at step 3.*draw\(3\)"
-    ) as error:
+    with pytest.raises(NotFinite, match=r"is not finite at step 3.*draw\(3\)") as error:
         trainer.update()
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and error.value.step == 3
     after = weights(trainer.model)
     assert torch.equal(before[:-2], after[:-2])  # nothing was updated with NaN
+
+
+class Root(torch.nn.Module):
+    r"""Gives 0, with an infinite gradient."""
+
+    prediction = "noise"
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x_t, t):
+        return self.weight.sqrt() * torch.ones_like(x_t)
+
+
+def test_a_gradient_that_is_infinite_stops_the_run_too():
+    trainer = make(model=Root())
+    with pytest.raises(NotFinite, match="at step 1"):
+        trainer.update()
+    assert trainer.model.weight == 0 and trainer.ema.updates == 0
+
+
+def test_where_nobody_looks_at_every_loss_the_first_bad_step_is_remembered(monkeypatch):
+    trainer = make()
+    monkeypatch.setattr(trainer, "check_finite", lambda: None)  # as on a GPU
+    list(trainer.run(2))
+    trainer.model.out.bias.data.fill_(float("nan"))
+    list(trainer.run(3))
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(NotFinite, match="at step 3"):
+            trainer.check_finite()
+
+
+# --- pictures, labels and what is done to them
+
+
+def test_uint8_pictures_are_scaled_by_their_levels():
+    x_0, _ = digits()
+    grey = ((x_0 + 1) * 8).to(torch.uint8)  # 0..16, as in the file
+    assert int(grey.max()) == 16
+    given = dict(model=tiny(size=8), batch_size=64)
+    floats, greys = make(x_0, **given), make(grey, levels=17, **given)
+    for step in (1, 2):
+        for a, b in zip(floats.draw(step), greys.draw(step), strict=True):
+            assert torch.equal(a, b) and a.dtype == b.dtype
+    assert second_moment(grey, 17) == pytest.approx(second_moment(x_0, 256), rel=1e-12)
+    every = torch.arange(256, dtype=torch.uint8)
+    close(to_float(every, 256), every.double() / 127.5 - 1, rtol=1e-6, atol=1e-7)
+    assert to_float(every, 256)[[0, 255]].tolist() == [-1, 1]
+    assert second_moment(bytes_of(5000, 1, 2, 2), 256) == pytest.approx(
+        to_float(bytes_of(5000, 1, 2, 2), 256).double().square().mean()
+    )
+
+
+def test_flip_mirrors_the_width_of_half_of_the_pictures():
+    pictures = normal(500, 1, 4, 4).float()
+    trainer = make(pictures, tiny(), flip=True, batch_size=500)
+    plain = make(pictures, tiny(), batch_size=500)
+    for step in (1, 2):
+        one, straight = trainer.draw(step), plain.draw(step)
+        assert all(torch.equal(a, b) for a, b in zip(one[1:], straight[1:], strict=True))
+        left = torch.tensor(
+            [[[list(reversed(r)) for r in p[0]]] for p in straight[0].tolist()]
+        )
+        same = (one[0] == straight[0]).flatten(1).all(1)
+        mirrored = (one[0] == left).flatten(1).all(1)
+        assert (same ^ mirrored).all() and abs(int(mirrored.sum()) - 250) <= 5 * 125**0.5
+        assert torch.equal(one[0], trainer.draw(step)[0])
+    assert not torch.equal(
+        mirrored, (trainer.draw(1)[0] != plain.draw(1)[0]).any((1, 2, 3))
+    )
+    whole = torch.cat([trainer._take(trainer._numbers(1), p)[0] for p in trainer._parts()])
+    assert torch.equal(whole, trainer.draw(1)[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_labels_belong_to_their_pictures_and_some_are_dropped(share):
+    n = 2000
+    y = torch.arange(n) % 3
+    pictures = (y.float() / 4)[:, None, None, None].expand(n, 1, 4, 4).contiguous()
+    trainer = make(pictures, tiny(classes=3), y=y, drop_label=share, batch_size=n)
+    dropped = []
+    for step in (1, 2):
+        x_0, label = trainer.draw(step)[0], trainer.labels(step)
+        assert label.dtype == torch.int64 and label.shape == (n,)
+        dropped.append(label == 3)
+        kept = ~dropped[-1]
+        assert torch.equal(4 * x_0[kept, 0, 0, 0], label[kept].float())
+        spread = (n * share * (1 - share)) ** 0.5
+        assert abs(int(dropped[-1].sum()) - n * share) <= 5 * spread
+        assert torch.equal(trainer.labels(step), label)
+    assert share in (0, 1) or not torch.equal(*dropped)
+    assert make().labels(1) is None
+
+
+def test_the_network_sees_these_labels():
+    trainer = make(
+        bytes_of(9, 1, 4, 4), tiny(classes=3), y=torch.arange(9) % 3, drop_label=0.5
+    )
+    seen = []
+    hook = trainer.model.class_embedding.register_forward_hook(
+        lambda module, inputs, output: seen.append(inputs[0])
+    )
+    record = trainer.update()
+    hook.remove()
+    assert torch.equal(torch.cat(seen), trainer.labels(1))
+    assert {0, 1, 2, 3} == set(trainer.labels(1).tolist())
+    fresh = make(
+        bytes_of(9, 1, 4, 4), tiny(classes=3), y=torch.arange(9) % 3, drop_label=0.5
+    )
+    other = fresh.losses(*fresh.draw(1), torch.zeros(16).long())
+    assert not torch.allclose(record.losses, other)
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+    def masks(seed=0):
+        config = TrainConfig(**QUICK, seed=seed)
+        trainer = Trainer(tiny(dropout=0.5), SHORT, bytes_of(9, 1, 4, 4), config)
+        found = []
+        for module in trainer.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.register_forward_hook(
+                    lambda module, inputs, output: found.append(output == 0)
+                )
+        trainer.update()
+        one = found.copy()
+        torch.rand(5)  # what others draw does not matter
+        trainer.update()
+        return one, found[len(one) :]
+
+    (one, two), (again, _), (other, _) = masks(), masks(), masks(1)
+    assert 0.4 < torch.cat([m.flatten() for m in one]).double().mean() < 0.6
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_an_update_leaves_torch_s_own_random_numbers_alone():
+    trainer = make(bytes_of(9, 1, 4, 4), tiny(dropout=0.5), flip=True)
+    before = torch.get_rng_state()
+    trainer.update()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+# --- fast, in parts, and in other precisions
+
+
+@pytest.mark.parametrize("kind", ["MLP", "UNet"])
+def test_fast_and_plain_give_the_same_losses(kind):
+    losses, averages = [], []
+    for fast in (True, False):
+        data = bytes_of(50, 1, 8, 8) if kind == "UNet" else None
+        model = tiny(size=8, width=8, multipliers=(1, 2), attention=(4,))
+        trainer = make(data, model if kind == "UNet" else None, fast=fast, lr=1e-3)
+        losses.append(torch.stack([record.loss for record in trainer.run(8)]))
+        averages.append(weights(trainer.ema.model))
+        assert trainer.optimizer.defaults["fused"] is fast
+        if kind == "UNet":
+            kernel = trainer.model.mid_block.resnets[0].conv1.weight
+            assert kernel.is_contiguous() is not fast
+            assert kernel.is_contiguous(memory_format=torch.channels_last) is fast
+    close(losses[0], losses[1], rtol=1e-5)
+    # Adam makes much of the rounding of a gradient near 0, so weights are compared as one
+    assert (averages[0] - averages[1]).norm() < 1e-4 * averages[0].norm()
+    assert losses[0][0] != losses[0][-1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what torch.compile imports
+def test_a_compiled_network_gives_the_same_losses():
+    losses = []
+    for compiled in (True, False):
+        trainer = make(compile=compiled)
+        assert hasattr(trainer.network.module, "_orig_mod") is compiled
+        losses.append(torch.stack([record.loss for record in trainer.run(5)]))
+    close(losses[0], losses[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 16])
+def test_parts_of_a_batch_give_the_whole_batch(accumulate):
+    whole, parts = make(), make(accumulate=accumulate)
+    for _ in range(4):
+        one, other = whole.update(), parts.update()
+        assert torch.equal(one.t, other.t) and other.losses.shape == (16,)
+        close(one.losses, other.losses, rtol=1e-5)
+        close(one.grad_norm, other.grad_norm, rtol=1e-4)
+    close(weights(whole.model), weights(parts.model), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"batch_size 16 must be a multiple of 1 proc.* 3"):
+        make(accumulate=3)
+
+
+def test_only_the_network_runs_in_bfloat16():
+    trainer = make(bytes_of(9, 1, 4, 4), tiny(), precision="bfloat16")
+    dtypes = []
+    for module in trainer.model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, i, output: dtypes.append(output.dtype))
+    record = trainer.update()
+    assert set(dtypes) == {torch.bfloat16} and len(dtypes) >= 4
+    assert record.losses.dtype == record.loss.dtype == torch.float32
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in trainer.model.parameters())
+    exact = make(bytes_of(9, 1, 4, 4), tiny(), precision="float32").update()
+    close(record.losses, exact.losses, rtol=0.05, atol=0.01)
+    assert not torch.equal(record.losses, exact.losses)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_noise_has_its_deviation_at_every_t_under_autocast(name):
+    schedule = some_schedules()[name]
+    exact = schedule.one_minus_alpha_bar.sqrt()
+    seen = {}
+
+    class Watch(torch.nn.Linear):
+        prediction = "noise"
+
+        def forward(self, x_t, t):
+            assert torch.is_autocast_enabled("cpu")
+            seen[int(t[0])] = x_t
+            return super().forward(x_t)
+
+    trainer = make(
+        torch.zeros(64, 8), Watch(8, 8), schedule, precision="bfloat16", batch_size=64
+    )
+    x_0, _, noise = trainer.draw(1)
+    assert noise.dtype == torch.float32
+    for t in range(1, schedule.T + 1):
+        steps = torch.full((64,), t)
+        loss = trainer.losses(x_0, steps, noise)  # x_0 = 0: x_t is the noise alone
+        assert loss.dtype == torch.float32
+        deviation = seen[t].double() / noise.double()
+        assert seen[t].dtype == torch.float32
+        assert (deviation / exact[t] - 1).abs().max() < 1e-3
+    assert len(seen) == schedule.T
+    close(seen[t], q_sample(schedule, x_0, steps, noise), rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_noise_is_never_below_float32(dtype):
+    trainer = make(normal(50, 2).to(dtype))
+    x_0, _, noise = trainer.draw(1)
+    assert x_0.dtype == noise.dtype == torch.promote_types(dtype, torch.float32)
+    if dtype != torch.float64:
+        assert torch.equal(noise, make().draw(1)[2])  # not a rounded one
+        assert trainer.update().losses.dtype == torch.float32
+
+
+def test_precision():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_precision(cpu) == make().precision == "float32"
+    assert choose_precision(cpu, "bfloat16") == "bfloat16"
+    assert choose_precision(cuda, "float16") == "float16"
+    with pytest.raises(ValueError, match="float16 needs CUDA's loss scaler, not cpu"):
+        make(precision="float16")
+    with pytest.raises(ValueError, match=r"precision must be one of auto, .* got 'half'"):
+        make(precision="half")
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_learned_variance_gets_the_hybrid_loss(pictures):
+    grey = bytes_of(50, 1, 4, 4, levels=17)
+    data = grey if pictures else to_float(grey, 17)
+    trainer = make(data, tiny(learned_variance=True), levels=17)
+    x_0, _, noise = trainer.draw(1)
+    t = torch.arange(16) % 10 + 1  # the decoder at t = 1 sees grey levels, where there are
+    levels = 17 if pictures else None
+    expected = hybrid_loss(trainer.model, SHORT, x_0, t, noise, levels=levels)
+    close(trainer.losses(x_0, t, noise), expected, rtol=1e-6)
+    other = hybrid_loss(trainer.model, SHORT, x_0, t, noise, levels=9)
+    assert not torch.allclose(other[t == 1], expected[t == 1])
+
+
+# --- what another process needs to go on
+
+
+def moved(trainer, **settings):
+    r"""A new trainer that goes on where this one is, by way of plain values."""
+    tensors, numbers = trainer.state()
+    average = {k: v.clone() for k, v in trainer.ema.model.state_dict().items()}
+    tensors = {k: v.clone() for k, v in tensors.items()}
+    new = make(trainer.data, model=MLP(T=10, width=8, depth=2), **settings)
+    new.restore(average, tensors, numbers)
+    return new
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_state_and_restore(n, fast):
+    straight, stopped = make(fast=fast), make(fast=fast)
+    list(stopped.run(n))
+    resumed = moved(stopped, fast=fast)
+    assert resumed.step == n
+    for one, other in zip(
+        straight.run(n + 3), [None] * n + list(resumed.run(3)), strict=True
+    ):
+        assert other is None or torch.equal(one.losses, other.losses)
+    for a, b in zip(straight.state()[0].values(), resumed.state()[0].values(), strict=True):
+        assert torch.equal(a, b)
+    assert straight.state()[1] == resumed.state()[1]
+    assert torch.equal(weights(straight.ema.model), weights(resumed.ema.model))
+
+
+def test_restore_between_fast_and_plain():
+    trainer = make(fast=True)
+    list(trainer.run(2))
+    plain = moved(trainer, fast=False)
+    close(plain.update().losses, trainer.update().losses, rtol=1e-5)
+
+
+def test_restore_refuses_what_does_not_fit():
+    trainer = make()
+    trainer.update()
+    tensors, numbers = trainer.state()
+    average = trainer.ema.model.state_dict()
+    with pytest.raises(ValueError, match=r"trained on other data \(fingerprint .*, now "):
+        make(seed=1).restore(average, tensors, numbers)
+    with pytest.raises(ValueError, match=r"of another network: .*size mismatch") as error:
+        make(model=MLP(T=10, width=4, depth=2)).restore(average, tensors, numbers)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (dict(flip=True), ValueError, r"flip mirrors pictures .* got \(50, 2\)"),
+        (dict(drop_label=0.1), ValueError, "drop_label replaces labels, but there are no"),
+        (dict(y=torch.zeros(50).long()), ValueError, "labels y, but the network has no"),
+        (dict(y=torch.full((9,), 4)), ValueError, r"labels y must lie in 0\.\.2"),
+        (dict(y=torch.zeros(8).long()), ValueError, r"y must have shape \(9,\), got \(8,"),
+        (dict(y=torch.zeros(9)), TypeError, "y must be an int64 tensor"),
+    ],
+)
+def test_settings_and_labels_that_do_not_fit(given, error, message):
+    pictures = "y" in given and len(given["y"]) < 50
+    data, model = (bytes_of(9, 1, 4, 4), tiny(classes=3)) if pictures else (None, None)
+    with pytest.raises(error, match=message):
+        make(data, model, **given)
+
+
+def test_grey_levels_that_the_data_does_not_have():
+    with pytest.raises(ValueError, match=r"grey levels 0\.\.16, got up to 255"):
+        make(torch.full((9, 1, 4, 4), 255, dtype=torch.uint8), tiny(), levels=17)
 
 
 # --- the average of the weights
@@ -335,6 +695,12 @@ def test_a_model_that_does_not_say_what_it_predicts():
         ("ema_decay", -0.1),
         ("grad_clip", 0.0),
         ("grad_clip", -1.0),
+        ("accumulate", 0),
+        ("drop_label", 1.5),
+        ("log_every", 0),
+        ("save_every", 0),
+        ("sample_every", -1),
+        ("keep", 0),
     ],
 )
 def test_bad_settings(name, value):
@@ -353,7 +719,7 @@ def test_bad_ema_decay():
 
 def test_config_is_frozen_and_the_paper_s():
     config = TrainConfig()
-    assert config.as_dict() | dict(antithetic=False) == dict(
+    paper = dict(
         steps=800_000,
         batch_size=128,
         lr=2e-4,
@@ -362,7 +728,10 @@ def test_config_is_frozen_and_the_paper_s():
         grad_clip=1.0,
         ema_decay=0.9999,
         antithetic=False,
+        drop_label=0.0,
         seed=0,
     )
+    assert config.as_dict() | paper == config.as_dict()
+    assert TrainConfig(**config.as_dict()) == config
     with pytest.raises(AttributeError):
         config.lr = 1.0

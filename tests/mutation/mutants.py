@@ -131,8 +131,8 @@ MUTANTS = [
     Mutant(
         "clipping dropped",
         "process",
-        "return x_0_pred if clip is None else x_0_pred.clamp(*clip)",
-        "return x_0_pred",
+        "return value if clip is None else value.clamp(*clip)",
+        "return value",
     ),
     Mutant(
         "sign of v", "process", "return a_t * x_t - s_t * v", "return a_t * x_t + s_t * v"
@@ -252,8 +252,8 @@ MUTANTS = [
     Mutant(
         "uniform noise in training",
         "trainer",
-        "torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
-        UNIFORM.format("x_0.shape, generator=generator, dtype=x_0.dtype"),
+        "torch.randn(shape, generator=generator, dtype=dtype)",
+        UNIFORM.format("shape, generator=generator, dtype=dtype"),
     ),
     Mutant(
         "t never reaches T",
@@ -304,7 +304,51 @@ MUTANTS = [
         "min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay",
         "self.decay",
     ),
+    Mutant(
+        "the same slip in one call for all tensors",
+        "ema",
+        "torch._foreach_lerp_(averages, weights, 1 - decay)",
+        "torch._foreach_lerp_(averages, weights, decay)",
+    ),
     Mutant("EMA's buffers not copied", "ema", "average.copy_(buffer)", "pass"),
+    # --- pictures, labels and dropout in training; learned variance; runs
+    Mutant(
+        "dropout the same at every step",
+        "trainer",
+        "seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank)",
+        "seeded(self.device, DROPOUT, self.config.seed, 0, self.rank)",
+    ),
+    Mutant("pictures turned upside down", "trainer", "x_0.flip(3)", "x_0.flip(2)"),
+    Mutant(
+        "every label dropped",
+        "trainer",
+        "silent < self.config.drop_label",
+        "silent >= self.config.drop_label",
+    ),
+    Mutant(
+        "seventeen grey levels scaled as 256",
+        "trainer",
+        "2 * x_0.float() / (levels - 1) - 1",
+        "2 * x_0.float() / 255 - 1",
+    ),
+    Mutant(
+        "the parts of a batch counted as whole ones",
+        "trainer",
+        "losses.sum() * (self.world / self.config.batch_size)",
+        "losses.mean()",
+    ),
+    Mutant(
+        "small and large variance swapped",
+        "process",
+        "(low + (v + 1) / 2 * (high - low)).exp()",
+        "(high + (v + 1) / 2 * (low - high)).exp()",
+    ),
+    Mutant(
+        "the bound's gradient reaches the mean",
+        "hybrid",
+        "value.detach()",
+        "value",
+    ),
     # --- network and judges
     Mutant(
         "t = 1 and t = 2 look the same to the MLP",

@@ -1,0 +1,435 @@
+r"""The command `ddpm-lite`: from a folder of pictures to new ones.
+
+Options come from the dataclasses of the package: what a setting means is said there.
+Results that a program may read are printed as JSON with --json. An error is one line on
+stderr and the exit status 1; an option that does not exist gives status 2.
+"""
+
+import difflib
+import json
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import tyro
+
+from .presets import RUNS, RunConfig
+
+_FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+@dataclass(frozen=True)
+class Train:
+    r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options]."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    out: str = ""  # the run's folder; runs/PRESET if not given
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    max_minutes: float | None = None  # stop after so long, with a checkpoint
+    dry_run: bool = False  # print settings and estimate, and write nothing
+    tensorboard: bool = False  # also write what TensorBoard reads
+    json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
+class Resume:
+    r"""Go on with a run from its newest checkpoint."""
+
+    run: tyro.conf.Positional[str]  # the run's folder
+    steps: int | None = None  # a new total, to train longer than planned
+    device: str = "auto"  # may be another one than before
+    max_minutes: float | None = None  # stop after so long, with a checkpoint
+    tensorboard: bool = False  # also write what TensorBoard reads
+    json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
+class Sample:
+    r"""Draw pictures with the EMA of a run, a weight file or a model that is shipped."""
+
+    run: tyro.conf.Positional[str]  # run folder, weight file or name, such as digits
+    num: int = 64  # how many
+    sampler: str = "ddim"  # ddim or ancestral
+    steps: int | None = None  # of the sampler; 50 for ddim and all T for ancestral
+    eta: float = 0.0  # share of fresh noise of ddim, in [0, 1]
+    variance: str | None = None  # of ancestral: small or large
+    seed: int = 0  # picture i depends on (seed, i) alone
+    label: int | None = None  # one class for all; else classes in turn
+    out: str = ""  # folder for grid.png and 00000.png ...; samples_NAME if not given
+    step: int | None = None  # of which checkpoint; the newest if not given
+    batch: int = 256  # pictures at a time
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    r"""Measure samples against pictures that were set aside, and training ones beside."""
+
+    run: tyro.conf.Positional[str]  # run folder, weight file or name, such as digits
+    data: str = ""  # pictures to compare with, if not those of the run
+    num: int = 1000  # samples, and training pictures beside them
+    sampler: str = "ddim"  # ddim or ancestral
+    steps: int | None = None  # of the sampler; 50 for ddim and all T for ancestral
+    seed: int = 0  # of the samples
+    step: int | None = None  # of which checkpoint; the newest if not given
+    inception: str = ""  # file of Inception weights: measure FID too
+    judges: bool = False  # judge the judges too, on samples whose quality is known
+    out: str = ""  # write the numbers to this JSON file too
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    json: bool = False  # print the numbers as JSON
+
+
+@dataclass(frozen=True)
+class Info:
+    r"""Tell what a run, a weight file, a shipped model or a preset is and costs."""
+
+    name: tyro.conf.Positional[str]  # run folder, weight file, shipped model or preset
+    batch: int = 16  # for the estimate of memory
+    json: bool = False  # print it as JSON
+
+
+@dataclass(frozen=True)
+class Curves:
+    r"""Draw the curves of a run: loss, bands of t, held-out loss, gradient, EMA."""
+
+    run: tyro.conf.Positional[str]  # the run's folder
+    out: str = ""  # a PNG file; RUN/curves.png if not given
+
+
+@dataclass(frozen=True)
+class Doctor:
+    r"""Check this installation, and a run if one is named, and say what is wrong."""
+
+    run: tyro.conf.Positional[str] = ""  # the run's folder
+    json: bool = False  # print the findings as JSON
+
+
+@dataclass(frozen=True)
+class Presets:
+    r"""List the named settings that train starts from, and the models that are shipped."""
+
+    json: bool = False  # print them as JSON
+
+
+COMMANDS = {
+    "presets": Presets,
+    "train": Train,
+    "resume": Resume,
+    "sample": Sample,
+    "evaluate": Evaluate,
+    "info": Info,
+    "curves": Curves,
+    "doctor": Doctor,
+}
+
+
+def main(arguments=None):
+    r"""Run a command line, sys.argv if None. Returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _fail(f"there is no command {name!r}{_nearest(name, COMMANDS)}")
+    try:
+        return RUNNERS[name](_parse(name, rest)) or 0
+    except (ValueError, OSError, FloatingPointError, RuntimeError, ImportError) as error:
+        return _fail(" ".join(str(error).split()))
+
+
+def usage():
+    r"""What the commands are, in a few lines."""
+    lines = [
+        f"  {name:9} {kind.__doc__.splitlines()[0]}" for name, kind in COMMANDS.items()
+    ]
+    return "\n".join(
+        ["usage: ddpm-lite COMMAND [options]; COMMAND --help tells its options", *lines]
+    )
+
+
+def _parse(name, rest):
+    kind, default, prog = COMMANDS[name], None, f"ddpm-lite {name}"
+    if name == "train":
+        preset = "small-32"
+        if rest and not rest[0].startswith("-"):
+            preset, *rest = rest
+            if preset not in RUNS:
+                raise ValueError(
+                    f"there is no preset {preset!r}{_nearest(preset, RUNS)}; pictures go "
+                    "behind --data"
+                )
+        default = Train(run=RUNS[preset], out=f"runs/{preset}")
+        prog += f" {preset}"
+    return tyro.cli(kind, prog=prog, args=rest, default=default, config=_FLAT)
+
+
+def _train(options):
+    from . import experiment
+
+    device = experiment.join()
+    device = options.device if options.device != "auto" else device
+    prepared = experiment.prepare(options.run, device)
+    first = prepared.trainer.rank == 0
+    told = experiment.summary(prepared)
+    if first and not options.json:
+        print(told, flush=True)
+    if options.dry_run:
+        if first:
+            print(json.dumps(prepared.config.as_dict(), indent=1))
+        return
+    done = experiment.train(
+        prepared,
+        options.out,
+        max_minutes=options.max_minutes,
+        tensorboard=options.tensorboard,
+    )
+    _tell(done, options, first)
+
+
+def _resume(options):
+    from . import experiment
+
+    device = experiment.join()
+    prepared, done = experiment.resume(
+        options.run,
+        steps=options.steps,
+        device=options.device if options.device != "auto" else device,
+        max_minutes=options.max_minutes,
+        tensorboard=options.tensorboard,
+    )
+    _tell(done, Train(out=options.run, json=options.json), prepared.trainer.rank == 0)
+
+
+def _tell(done, options, first):
+    if not first:
+        return
+    if options.json:
+        print(json.dumps(done | {"run": options.out}))
+        return
+    print(
+        f"step {done['step']:,} after {done['seconds']:.0f} s, "
+        f"{done['examples_per_second']:,.0f} pictures/s"
+    )
+    if done["finished"]:
+        print(
+            f"pictures: {options.out}/samples, also nearest.png, samples beside their "
+            f"nearest training pictures\nnext: ddpm-lite sample {options.out}, ddpm-lite "
+            f"evaluate {options.out}, ddpm-lite curves {options.out}"
+        )
+    else:
+        print(f"go on with: ddpm-lite resume {options.out}")
+
+
+def _load(name, step, device):
+    from .checkpoint import load_any, load_run
+    from .device import choose_device
+    from .presets import RunConfig
+
+    found = load_any(name) if step is None else load_run(name, step)
+    own = RunConfig.__dataclass_fields__
+    if "unet" not in found.config:
+        raise ValueError(
+            f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
+        )
+    config = RunConfig.from_dict({k: v for k, v in found.config.items() if k in own})
+    return found.model.to(choose_device(device)), found.schedule, config, found.config
+
+
+def _draw(options, model, schedule, config):
+    import torch
+
+    from .experiment import draw, labels_for
+
+    y = labels_for(config, options.num)
+    label = getattr(options, "label", None)
+    if label is not None:
+        if y is None:
+            raise ValueError("this model has no classes: leave out --label")
+        if not 0 <= label < config.unet.classes:
+            raise ValueError(f"--label must lie in 0..{config.unet.classes - 1}")
+        y = torch.full((options.num,), label)
+    steps = options.steps
+    if steps is None:
+        steps = min(50, schedule.T) if options.sampler == "ddim" else schedule.T
+    more = {
+        k: getattr(options, k) for k in ("eta", "variance", "batch") if k in vars(options)
+    }
+    return steps, draw(
+        model,
+        schedule,
+        config,
+        options.num,
+        seed=options.seed,
+        y=y,
+        sampler=options.sampler,
+        steps=steps,
+        progress=not options.json,
+        **more,
+    )
+
+
+def _sample(options):
+    from . import figure
+
+    model, schedule, config, _ = _load(options.run, options.step, options.device)
+    folder = Path(options.out or f"samples_{Path(options.run).stem}")
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: name another folder with --out")
+    steps, pictures = _draw(options, model, schedule, config)
+    columns = 8 if options.num < 100 else 16
+    grid = figure.save_pictures(pictures, folder / "grid.png", columns)
+    for i, picture in enumerate(pictures):
+        figure.save_pictures(picture[None], folder / f"{i:05d}.png", 1, least=1)
+    told = {"grid": str(grid), "pictures": options.num, "steps": steps}
+    print(
+        json.dumps(told | {"seed": options.seed})
+        if options.json
+        else f"{options.num} pictures in {steps} steps: {grid}, and single ones beside it"
+    )
+
+
+def _evaluate(options):
+    from . import evaluate, experiment
+
+    model, schedule, config, _ = _load(options.run, options.step, options.device)
+    config = replace(config, data=options.data or config.data)
+    pictures, held_out = experiment.load_pictures(config)
+    if held_out is None or len(held_out) < 4:
+        raise ValueError("there are no pictures set aside to compare with: see --hold-out")
+    options = replace(options, num=min(options.num, len(pictures)))
+    steps, drawn = _draw(options, model, schedule, config)
+    train, aside, levels = pictures.to_float(), held_out.to_float(), pictures.levels
+    numbers = {
+        "run": options.run,
+        "samples": options.num,
+        "sampler": options.sampler,
+        "steps": steps,
+        "seed": options.seed,
+        "held_out": len(aside),
+        "measures": evaluate.measures(drawn, train, aside, levels=levels),
+    }
+    if options.judges:
+        numbers["judges"] = evaluate.judges_judged(train, aside, levels=levels)
+    if options.inception:
+        device = str(next(model.parameters()).device)
+        numbers["fid"] = evaluate.labelled_fid(
+            drawn,
+            train,
+            options.inception,
+            f"training pictures of {pictures.name}",
+            options.sampler,
+            steps,
+            device=device,
+        )
+    if options.out:
+        Path(options.out).write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+    if options.json:
+        print(json.dumps(numbers, indent=1))
+        return
+    print(evaluate.table(numbers["measures"], len(aside)))
+    for name in ("judges", "fid"):
+        if name in numbers:
+            print(f"\n{name}: {json.dumps(numbers[name], indent=1)}")
+
+
+def _info(options):
+    from .cost import cost
+    from .unet import UNet
+
+    about = {}
+    if options.name in RUNS and not Path(options.name).exists():
+        config = RUNS[options.name]
+        about = {"preset": options.name}
+    else:
+        model, _, config, everything = _load(options.name, None, "cpu")
+        about = {"run": options.name, "step": everything.get("step")}
+        about |= {k: everything[k] for k in ("described", "versions") if k in everything}
+        assert isinstance(model, UNet)
+    counted = cost(config.unet, options.batch)
+    about |= {
+        "parameters": counted.parameters,
+        "tensors": counted.tensors,
+        "gflop_per_picture": round(counted.flops / 1e9, 3),
+        "batch": options.batch,
+        "training_gb": round(counted.training_bytes / 1e9, 3),
+        "settings": asdict(config),
+    }
+    if options.json:
+        print(json.dumps(about, indent=1))
+        return
+    for name, value in about.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            print("\n".join(f"  {k}: {v}" for k, v in value.items()))
+        else:
+            print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+
+
+def _curves(options):
+    from .curves import draw_curves
+
+    print(draw_curves(options.run, options.out or Path(options.run) / "curves.png"))
+
+
+def _doctor(options):
+    from .doctor import diagnose, table
+
+    findings = diagnose(options.run or None)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        print(table(findings))
+    return int(any(finding.level == "wrong" for finding in findings))
+
+
+def _presets(options):
+    from .checkpoint import pretrained_names
+    from .cost import cost
+
+    rows = {}
+    for name, run in RUNS.items():
+        counted = cost(run.unet)
+        C, H, W = run.unet.event
+        rows[name] = {
+            "pictures": f"{H} x {W} x {C}",
+            "parameters": counted.parameters,
+            "gflop_per_picture": round(counted.flops / 1e9, 3),
+            "steps": run.train.steps,
+            "batch_size": run.train.batch_size,
+            "data": run.data,
+        }
+    shipped = pretrained_names()
+    if options.json:
+        print(json.dumps({"presets": rows, "shipped": shipped}, indent=1))
+        return
+    print(f"{'preset':14} {'pictures':14} {'weights':>11} {'GFLOP':>7} {'steps':>8} batch")
+    for name, row in rows.items():
+        print(
+            f"{name:14} {row['pictures']:14} {row['parameters']:11,} "
+            f"{row['gflop_per_picture']:7.3g} {row['steps']:8,} {row['batch_size']:5}"
+        )
+    print(f"models that are shipped: {', '.join(shipped)}")
+
+
+RUNNERS = {
+    "presets": _presets,
+    "train": _train,
+    "resume": _resume,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "info": _info,
+    "curves": _curves,
+    "doctor": _doctor,
+}
+
+
+def _nearest(name, names):
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+
+
+def _fail(message):
+    print(f"ddpm-lite: {message}", file=sys.stderr)
+    return 1

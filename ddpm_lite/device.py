@@ -1,0 +1,57 @@
+r"""Where a network runs, and in which precision: chosen once, and said aloud."""
+
+import torch
+
+from .checks import check_name
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def choose_device(wish="auto"):
+    r"""The torch.device to run on: CUDA if there is one, else Apple's MPS, else the CPU.
+
+    wish: "auto", "cpu", "cuda", "cuda:1" or "mps". Raises ValueError for a device that
+    this machine does not have.
+    """
+    if wish == "auto":
+        mps = torch.backends.mps.is_available()
+        wish = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        torch.zeros(1, device=wish)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"device {wish!r} cannot be used here ({why}); try cpu") from error
+    return torch.device(wish)
+
+
+def choose_precision(device, wish="auto"):
+    r"""Name the dtype that the network runs in: "float32", "bfloat16" or "float16".
+
+    device: a torch.device. wish: "auto" takes bfloat16 on a CUDA card that computes in
+    it, float16 (with a loss scaler) on an older one, float32 elsewhere. Only the network
+    is affected: noise, targets and loss are float32 always. Raises ValueError for
+    another name, and for float16 anywhere but on CUDA.
+    """
+    check_name("precision", wish, "auto", *PRECISIONS)
+    if wish == "auto":
+        if device.type != "cuda":
+            return "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
+    if wish == "float16" and device.type != "cuda":
+        raise ValueError(
+            f"float16 needs CUDA's loss scaler, not {device.type}: use bfloat16 or float32"
+        )
+    return wish
+
+
+def describe(device, precision):
+    r"""Device and precision in words, such as "cpu (2 threads), network in float32"."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else "Apple"
+    return f"{device} ({name}), network in {precision}, all else in float32"
