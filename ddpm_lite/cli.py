@@ -335,18 +335,19 @@ def _evaluate(options):
 
 
 def _info(options):
+    from .checkpoint import load_pretrained, pretrained_names
     from .cost import cost
-    from .unet import UNet
 
-    about = {}
-    if options.name in RUNS and not Path(options.name).exists():
-        config = RUNS[options.name]
-        about = {"preset": options.name}
+    name, about = options.name, {}
+    if name in RUNS and not Path(name).exists():
+        config, about = RUNS[name], {"preset": name}
+        if name in pretrained_names():
+            shipped = load_pretrained(name).config
+            about["shipped"] = {k: shipped[k] for k in ("trained_by", "measures")}
     else:
-        model, _, config, everything = _load(options.name, None, "cpu")
-        about = {"run": options.name, "step": everything.get("step")}
-        about |= {k: everything[k] for k in ("described", "versions") if k in everything}
-        assert isinstance(model, UNet)
+        *_, config, everything = _load(name, None, "cpu")
+        told = ("step", "described", "versions", "trained_by", "measures")
+        about = {"run": name} | {k: everything[k] for k in told if k in everything}
     counted = cost(config.unet, options.batch)
     about |= {
         "parameters": counted.parameters,

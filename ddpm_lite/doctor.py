@@ -965,7 +965,7 @@ def _loss(case):
         x_0 = torch.cat([x_0, x_0.flip(3)])
     draws = _draws(case)
     ceiling = linear_ceiling(case.schedule, x_0, draws[0])
-    if not (ceiling > _TELLS).any():
+    if int((ceiling > _TELLS).sum()) < 16:
         words = "These pictures vary so little that their loss tells nothing."
         yield Finding("note", "loss", words)
         return
@@ -1111,7 +1111,9 @@ def _sampler(case):
     variances = torch.tensor([1.0, 0.1, 0.01], dtype=torch.float64)
     if case.pictures is not None:
         few = to_float(_some(case.pictures.x_0, 2000), case.pictures.levels)
-        variances = _variances(few).sort(descending=True).values[:256].clamp(min=1e-9)
+        own = _variances(few)
+        if own.mean() > _TELLS / 10:  # else the data's range is the fault
+            variances = own.sort(descending=True).values[:256].clamp(min=1e-9)
     oracle = GaussianOracle(schedule, torch.zeros(len(variances)), variances)
     one = torch.ones(1, len(variances), dtype=torch.float64)
     options = dict(sampler="ddim", steps=steps, progress=False, dtype=torch.float64)
@@ -1220,8 +1222,8 @@ def name_of(own, data):
     shift = (own["brightness"] - data["brightness"]) / max(data["spread"], 1e-9)
     if share["roughness"] > 1.5 and share["roughness"] > 1.3 * share["contrast"]:
         return "noisy samples", (
-            "They are rough as noise is: trained too little, an EMA that lags, or a wrong "
-            "prediction or schedule."
+            "They are rough as noise is: trained too little, an EMA that lags, an x_0 that "
+            "is not cut to [-1, 1], or a wrong prediction or schedule."
         )
     if shift < -0.5 and share["contrast"] < 0.7:
         return "black samples", (

@@ -6,6 +6,7 @@ only where they are told to. Several processes share one batch: each draws the w
 batch's numbers and takes its part of them, so that their number changes nothing.
 """
 
+import inspect
 import math
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -142,7 +143,7 @@ class Trainer:
         self.ema = EMA(model, config.ema_decay, fast=config.fast)
         network = model
         if self.world > 1:
-            network = DistributedDataParallel(model, broadcast_buffers=False)
+            network = DistributedDataParallel(model, **{_buffers_option(): False})
         if config.compile:
             network = torch.compile(network)
         self.network = Network(network, model, self.device, self.precision)
@@ -376,6 +377,12 @@ def processes():
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
+
+
+def _buffers_option():
+    # what keeps DDP from sending buffers at every step has a new name since torch 2.13
+    known = inspect.signature(DistributedDataParallel).parameters
+    return next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
 
 
 def _under(prefix, tensors):
