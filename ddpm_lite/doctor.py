@@ -983,8 +983,8 @@ def _loss(case):
             x_0 = torch.cat([x_0, x_0.flip(3)])
         oracle = DataOracle(case.schedule, x_0)
         errors["finite_set_floor"] = _errors(case, oracle, pictures, draws)
-    yield _below_ceiling(case, errors, draws[0])
     yield _lag(errors, ceiling > _TELLS)
+    yield _below_ceiling(case, errors, draws[0])
     yield from _by_heart(case, errors)
 
 

@@ -346,7 +346,8 @@ def _refuse_broken(name, names, broken, skip_broken):
         listed = _listed([f"{names[i]} ({reason})" for i, reason in broken.items()], "; ")
         raise ValueError(
             f"{len(broken):,} of {len(names):,} pictures of {name} cannot be read: "
-            f"{listed}. Mend or remove them, or pass skip_broken=True (--skip-broken) to go on without"
+            f"{listed}. Mend or remove them, or pass skip_broken=True (--skip-broken) to "
+            "go on without"
         )
 
 

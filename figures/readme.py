@@ -38,8 +38,10 @@ def two_ways(points=1500, every=4):
 
 
 def main():
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     print("wrote", figure.save(two_ways(), HERE / "two_ways.gif").name)
+    torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(quickstart(folder), HERE / "first_digits.png")
         shutil.copy(Path(folder) / "quality.json", HERE / "runs" / "first_digits.json")

@@ -297,5 +297,36 @@ def test_one_process_that_is_asked_stops_both(folder):
         assert "already holds a run, up to step_000000008" in t["exists"]
 
 
+@pytest.mark.slow
+def test_torchrun_and_the_command_line(tmp_path):
+    options = "--batch-size 8 --log-every 2 --save-every 3 --sample-every 0 "
+    options += "--sample-steps 2 --width 8 --groups 4 --no-decay-lr"
+    module = ["-m", "ddpm_lite"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+    def run(*command):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    train = [*module, "train", "digits", *options.split()]
+    run(*train, "--steps", "6", "--out", tmp_path / "one")
+    told = run(*torchrun, *train, "--steps", "4", "--out", tmp_path / "two")
+    assert "2 processes" in told and told.count("step 4 after") == 1  # one of them speaks
+    run(*torchrun, *module, "resume", tmp_path / "two", "--steps", "6")
+    one, two = (read_log(tmp_path / run / "metrics.jsonl") for run in ("one", "two"))
+    assert [line["step"] for line in two] == [2, 3, 4, 6, 6]
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert numbers(b) == pytest.approx(numbers(a), rel=1e-5, abs=1e-7)
+    assert (tmp_path / "two" / "samples" / "nearest.png").stat().st_size > 1000
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
