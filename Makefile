@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
-.PHONY: help setup run test test-unit test-mutation test-notebooks test-alone lab book figures lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone lab book figures lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
@@ -28,11 +28,14 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)
 	@OMP_NUM_THREADS= $(BIN)/python -m ddpm_lite.quickstart
 
-test: test-unit test-mutation test-notebooks test-alone
+test: test-unit test-runs test-mutation test-notebooks test-alone
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
 	$(BIN)/python -m pytest tests -m "not slow"
+
+test-runs: $(READY)
+	$(BIN)/python -m pytest tests/test_killed.py tests/test_distributed.py -m slow
 
 test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow

@@ -343,12 +343,7 @@ MUTANTS = [
         "(low + (v + 1) / 2 * (high - low)).exp()",
         "(high + (v + 1) / 2 * (low - high)).exp()",
     ),
-    Mutant(
-        "the bound's gradient reaches the mean",
-        "hybrid",
-        "value.detach()",
-        "value",
-    ),
+    Mutant("the bound's gradient reaches the mean", "hybrid", "value.detach()", "value"),
     # --- network and judges
     Mutant(
         "t = 1 and t = 2 look the same to the MLP",
