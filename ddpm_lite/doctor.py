@@ -17,6 +17,7 @@ import tempfile
 import textwrap
 import warnings
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from importlib import metadata, util
 from pathlib import Path
 
@@ -407,8 +408,10 @@ def examine(run, draws=1024, samples=64):
     findings += [_prior(case), *more]
     for question in (_finished, _average, _loss_curve, _rates, _gradient, _machine):
         findings += question(case) if case.train else []
-    if case.config is None or not sound:
+    if case.config is None or not sound or not isinstance(case.model, UNet):
         return findings
+    if case.model.unet_config.event != case.config.unet.event:
+        return findings  # the pictures do not fit the network
     device, fewer = choose_device(), 1.0
     if device.type == "cpu":
         fewer = min(1.0, 2e11 / draws / _operations(case.model))
@@ -665,7 +668,7 @@ def _same(case):
 
 
 def _range(pictures):
-    x_0, top = _some(pictures.x_0, 5000), pictures.levels - 1
+    x_0, top = _some(pictures.x_0, 5000, 3e8), pictures.levels - 1
     lowest, highest = x_0.flatten(1).amin(1), x_0.flatten(1).amax(1)
     low, high = int(lowest.min()), int(highest.max())
     blank = float((lowest == highest).double().mean())
@@ -697,10 +700,7 @@ def _range(pictures):
 
 
 def _repeated(pictures, held_out):
-    own, aside = (
-        [picture.numpy().tobytes() for picture in _some(p.x_0, 50_000)] if p else []
-        for p in (pictures, held_out)
-    )
+    own, aside = _names(pictures), _names(held_out)
     known = set(own)
     repeated = 1 - len(known) / len(own)
     leaked = sum(picture in known for picture in aside) / max(1, len(aside))
@@ -717,6 +717,12 @@ def _repeated(pictures, held_out):
         return Finding("wrong", "duplicates", words, numbers)
     level = "note" if max(repeated, leaked) > 0.01 else "ok"
     return Finding(level, "duplicates", f"{told}.", numbers)
+
+
+def _names(pictures):
+    r"""A hash of each picture, [] for None."""
+    few = _some(pictures.x_0, 50_000, 1e9) if pictures else []
+    return [sha256(picture.numpy().tobytes()).digest() for picture in few]
 
 
 # --- what the log of the training tells
@@ -959,8 +965,7 @@ def _loss(case):
     if case.pictures is None:
         return
     pictures, aside = case.pictures, case.held_out or case.pictures
-    most = 5000 if pictures.x_0[0].numel() > 1024 else 20_000
-    x_0 = to_float(_some(pictures.x_0, most), pictures.levels)
+    x_0 = to_float(_some(pictures.x_0, 20_000), pictures.levels)
     if case.config.train.flip:
         x_0 = torch.cat([x_0, x_0.flip(3)])
     draws = _draws(case)
@@ -1289,8 +1294,9 @@ def _operations(model):
     return sum(counted)
 
 
-def _some(x_0, most):
-    r"""At most `most` evenly spaced examples."""
+def _some(x_0, most, values=3e7):
+    r"""At most `most` evenly spaced examples, of about `values` numbers together."""
+    most = max(1, min(most, int(values // x_0[0].numel())))
     return x_0[:: max(1, -(-len(x_0) // most))]
 
 

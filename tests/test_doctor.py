@@ -207,6 +207,10 @@ def another_network_in_config(run):
     edit(run / "config.json", unet__width=32)
 
 
+def other_channels_in_config(run):
+    edit(run / "config.json", unet__channels=3)
+
+
 def short_chain(run):
     rewrite(run, schedule=Schedule.linear(100), T=100)
 
@@ -321,6 +325,7 @@ FAULTS = [
     (average_behind, "EMA lag", SPOILED),
     (another_schedule_in_config, "schedule", set()),
     (another_network_in_config, "network settings", set()),
+    (other_channels_in_config, "network settings", {"other pictures"}),
     (short_chain, "prior gap", SPOILED | {"saturated samples"}),
     (another_folder, "other pictures", set()),
     (zero_to_one, "data range", SPOILED | {"prediction"}),
