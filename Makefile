@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: $(READY)
-	@OMP_NUM_THREADS= $(BIN)/python -m ddpm_lite.quickstart
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.quickstart
 
 test: test-unit test-runs test-mutation test-notebooks test-alone
 	@echo "all stages of make test passed"

@@ -2,10 +2,11 @@ r"""ddpm_lite: denoising diffusion probabilistic models, small enough to be read
 
 The names below are those that chapters and other people's code may rely on. Read the
 modules in this order: data, schedule, process, oracle, mlp, unet, loss, ema, trainer,
-sampler, metrics; then fit, experiment and cli, which put them together.
+spacing, solvers, sampler, metrics; then fit, experiment and cli, which put them together.
 """
 
 from .checkpoint import load_model, load_pretrained, load_results, load_run, save_model
+from .diffusers_format import from_diffusers
 from .ema import EMA
 from .hybrid import hybrid_loss
 from .loss import simple_loss, vlb_terms
@@ -28,8 +29,9 @@ from .process import (
     x_0_from_score,
     x_0_from_v,
 )
-from .sampler import sample, sample_path, timestep_pairs
+from .sampler import sample, sample_path
 from .schedule import PriorGap, Schedule
+from .spacing import timestep_pairs
 from .trainer import TrainConfig, Trainer
 from .unet import UNet, UNetConfig
 
@@ -47,6 +49,7 @@ __all__ = [
     "Trainer",
     "UNet",
     "UNetConfig",
+    "from_diffusers",
     "hybrid_loss",
     "load_model",
     "load_pretrained",

@@ -120,6 +120,63 @@ def check_pairs(pairs, T):
     return pairs
 
 
+def check_steps(steps, T, schedule=None):
+    r"""Refuse a number of steps outside 1..T, with ValueError.
+
+    schedule: if T is less than its own T, the error says where the chain starts.
+    """
+    if schedule is not None and T < schedule.T and isinstance(steps, int) and steps > T:
+        raise ValueError(
+            f"steps must be an integer in 1..{T}, got {steps!r}: this chain starts at "
+            f"t = {T} of {schedule.T}, where sigma_t is not too large for the sampler"
+        )
+    check_integer("steps", steps, 1, T)
+
+
+def check_log_snr(T, schedule):
+    r"""Refuse to space T steps in log-SNR without a schedule that has them: ValueError."""
+    if schedule is None:
+        raise ValueError("log_snr spacing needs schedule=, whose alpha_bar it reads")
+    if T > schedule.T:
+        raise ValueError(f"T must be at most the schedule's {schedule.T}, got {T}")
+
+
+def check_finite_sigma(schedule, t):
+    r"""Refuse a t (B,) where alpha_bar_t = 0 and so sigma_t is infinite: ValueError."""
+    if (schedule.alpha_bar[t.cpu()] == 0).any():
+        raise ValueError(
+            f"Heun's method needs a finite sigma_t, but alpha_bar_t = 0 at t = "
+            f"{int(t.max())}: start at largest_t(schedule), or take a step of ddim there"
+        )
+
+
+def check_before(t_before, t):
+    r"""Refuse steps before this one (B,) that are not all later than t: ValueError."""
+    if t_before.shape != t.shape or not (t_before > t).all():
+        raise ValueError(
+            "before must hold the step taken before this one, with t larger than "
+            f"{t.tolist()}, got {t_before.tolist()}"
+        )
+
+
+def check_noise_pred(noise_pred, x_t):
+    r"""Return a noise_pred shaped like x_t; refuse None or another shape: ValueError."""
+    if noise_pred is None:
+        raise ValueError("rederive=False takes the network's own noise: give noise_pred")
+    same_shape(x_t=x_t, noise_pred=noise_pred)
+    return noise_pred
+
+
+def check_dtype(dtype):
+    r"""Return float32 or float64; refuse what is less, or no float, with ValueError."""
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"dtype must be float32 or float64, got {dtype}: for speed let the network "
+            "alone compute in less"
+        )
+    return dtype
+
+
 def check_shape(shape):
     r"""Return (B, *event) as a tuple; refuse anything but positive integers."""
     shape = tuple(shape)
@@ -213,12 +270,19 @@ def check_choice(variance):
     return variance
 
 
-def check_sampler(sampler, variance, eta):
+SAMPLERS = ("ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde")
+
+
+def check_sampler(sampler, variance, eta, rederive=True):
     r"""Refuse a sampler that is no function and no known name, or settings unfit for it."""
     if not callable(sampler):
-        check_name("sampler", sampler, "ancestral", "ddim")
+        check_name("sampler", sampler, *SAMPLERS)
     check_choice(variance)
     check_number("eta", eta, 0, 1)
+    if not rederive and sampler != "ddim":
+        raise ValueError(f"rederive=False is for sampler='ddim', got sampler={sampler!r}")
+    if eta and sampler in SAMPLERS[2:]:
+        raise ValueError(f"eta is for sampler='ddim', got eta={eta} for {sampler!r}")
 
 
 def check_clip(clip):

@@ -49,8 +49,9 @@ class Sample:
 
     run: tyro.conf.Positional[str]  # run folder, weight file or name, such as digits
     num: int = 64  # how many
-    sampler: str = "ddim"  # ddim or ancestral
-    steps: int | None = None  # of the sampler; 50 for ddim and all T for ancestral
+    sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
+    steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
+    spacing: str = "trailing"  # or leading, linspace, quadratic, log_snr
     eta: float = 0.0  # share of fresh noise of ddim, in [0, 1]
     variance: str | None = None  # of ancestral: small or large
     seed: int = 0  # picture i depends on (seed, i) alone
@@ -69,8 +70,9 @@ class Evaluate:
     run: tyro.conf.Positional[str]  # run folder, weight file or name, such as digits
     data: str = ""  # pictures to compare with, if not those of the run
     num: int = 1000  # samples, and training pictures beside them
-    sampler: str = "ddim"  # ddim or ancestral
-    steps: int | None = None  # of the sampler; 50 for ddim and all T for ancestral
+    sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
+    steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
+    spacing: str = "trailing"  # or leading, linspace, quadratic, log_snr
     seed: int = 0  # of the samples
     step: int | None = None  # of which checkpoint; the newest if not given
     inception: str = ""  # file of Inception weights: measure FID too
@@ -106,6 +108,32 @@ class Doctor:
 
 
 @dataclass(frozen=True)
+class Export:
+    r"""Write a model as a folder that another library loads."""
+
+    run: tyro.conf.Positional[str]  # run folder, weight file or name, such as digits
+    out: str  # the new folder
+    format: str = "diffusers"  # the only one: DDPMPipeline.from_pretrained(OUT)
+    step: int | None = None  # of which checkpoint; the newest if not given
+    json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
+class Import:
+    r"""Read a DDPM of the library diffusers into a weight file."""
+
+    folder: tyro.conf.Positional[str]  # of a pipeline, its unet/ alone, or a hub id
+    out: str = ""  # the new weight file, NAME.safetensors, for sample, evaluate, --init
+    verify: bool = False  # compare with diffusers itself: outputs, and ten steps
+    null_class: bool | None = None  # the last class means "no class", if it is not said
+    schedule: str | None = None  # linear or cosine, for a unet/ alone
+    T: int | None = None  # steps of that schedule, for a unet/ alone
+    prediction: str | None = None  # noise, x_0 or v, for a unet/ alone
+    clip: bool | None = None  # cut the predicted x_0 to [-1, 1], for a unet/ alone
+    json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
 class Presets:
     r"""List the named settings that train starts from, and the models that are shipped."""
 
@@ -121,6 +149,8 @@ COMMANDS = {
     "info": Info,
     "curves": Curves,
     "doctor": Doctor,
+    "export": Export,
+    "import": Import,
 }
 
 
@@ -223,17 +253,19 @@ def _tell(done, options, first):
 
 
 def _load(name, step, device):
-    from .checkpoint import load_any, load_run
+    from .checkpoint import load_run
     from .device import choose_device
+    from .diffusers_format import open_model
     from .presets import RunConfig
 
-    found = load_any(name) if step is None else load_run(name, step)
+    found = open_model(name) if step is None else load_run(name, step)
     own = RunConfig.__dataclass_fields__
     if "unet" not in found.config:
         raise ValueError(
             f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
         )
-    config = RunConfig.from_dict({k: v for k, v in found.config.items() if k in own})
+    known = {k: v for k, v in found.config.items() if k in own}
+    config = RunConfig.from_dict({"train": {}} | known)  # an import does not say it
     return found.model.to(choose_device(device)), found.schedule, config, found.config
 
 
@@ -241,6 +273,7 @@ def _draw(options, model, schedule, config):
     import torch
 
     from .experiment import draw, labels_for
+    from .solvers import start_of
 
     y = labels_for(config, options.num)
     label = getattr(options, "label", None)
@@ -252,7 +285,8 @@ def _draw(options, model, schedule, config):
         y = torch.full((options.num,), label)
     steps = options.steps
     if steps is None:
-        steps = min(50, schedule.T) if options.sampler == "ddim" else schedule.T
+        few = {"ancestral": schedule.T, "ddim": 50}.get(options.sampler, 25)
+        steps = min(few, start_of(options.sampler, schedule))
     more = {
         k: getattr(options, k) for k in ("eta", "variance", "batch") if k in vars(options)
     }
@@ -265,6 +299,7 @@ def _draw(options, model, schedule, config):
         y=y,
         sampler=options.sampler,
         steps=steps,
+        spacing=options.spacing,
         progress=not options.json,
         **more,
     )
@@ -272,6 +307,7 @@ def _draw(options, model, schedule, config):
 
 def _sample(options):
     from . import figure
+    from .solvers import network_calls
 
     model, schedule, config, _ = _load(options.run, options.step, options.device)
     folder = Path(options.out or f"samples_{Path(options.run).stem}")
@@ -282,16 +318,19 @@ def _sample(options):
     grid = figure.save_pictures(pictures, folder / "grid.png", columns)
     for i, picture in enumerate(pictures):
         figure.save_pictures(picture[None], folder / f"{i:05d}.png", 1, least=1)
-    told = {"grid": str(grid), "pictures": options.num, "steps": steps}
+    calls = network_calls(options.sampler, steps)
+    told = {"grid": str(grid), "pictures": options.num, "steps": steps, "calls": calls}
     print(
         json.dumps(told | {"seed": options.seed})
         if options.json
-        else f"{options.num} pictures in {steps} steps: {grid}, and single ones beside it"
+        else f"{options.num} pictures in {steps} steps, {calls} network calls: {grid}, and "
+        "single ones beside it"
     )
 
 
 def _evaluate(options):
     from . import evaluate, experiment
+    from .solvers import network_calls
 
     model, schedule, config, _ = _load(options.run, options.step, options.device)
     config = replace(config, data=options.data or config.data)
@@ -306,6 +345,8 @@ def _evaluate(options):
         "samples": options.num,
         "sampler": options.sampler,
         "steps": steps,
+        "calls": network_calls(options.sampler, steps),
+        "spacing": options.spacing,
         "seed": options.seed,
         "held_out": len(aside),
         "measures": evaluate.measures(drawn, train, aside, levels=levels),
@@ -341,12 +382,13 @@ def _info(options):
     name, about = options.name, {}
     if name in RUNS and not Path(name).exists():
         config, about = RUNS[name], {"preset": name}
+        everything = config.as_dict()
         if name in pretrained_names():
             shipped = load_pretrained(name).config
             about["shipped"] = {k: shipped[k] for k in ("trained_by", "measures")}
     else:
         *_, config, everything = _load(name, None, "cpu")
-        told = ("step", "described", "versions", "trained_by", "measures")
+        told = ("step", "described", "versions", "trained_by", "measures", "imported")
         about = {"run": name} | {k: everything[k] for k in told if k in everything}
     counted = cost(config.unet, options.batch)
     about |= {
@@ -355,7 +397,7 @@ def _info(options):
         "gflop_per_picture": round(counted.flops / 1e9, 3),
         "batch": options.batch,
         "training_gb": round(counted.training_bytes / 1e9, 3),
-        "settings": asdict(config),
+        "settings": {k: v for k, v in asdict(config).items() if k in everything},
     }
     if options.json:
         print(json.dumps(about, indent=1))
@@ -383,6 +425,79 @@ def _doctor(options):
     else:
         print(table(findings))
     return int(any(finding.level == "wrong" for finding in findings))
+
+
+def _export(options):
+    from .checkpoint import load_run
+    from .checks import check_name
+    from .diffusers_format import open_model, to_diffusers
+
+    check_name("--format", options.format, "diffusers")
+    step = options.step
+    found = open_model(options.run) if step is None else load_run(options.run, step)
+    folder = str(to_diffusers(found, options.out))
+    classes = found.model.classes
+    if options.json:
+        print(json.dumps({"folder": folder, "classes": classes}))
+        return
+    print(f"written: DDPMPipeline.from_pretrained({folder!r}) loads it")
+    if classes:
+        silent = found.config.get("null_class", True)
+        last = f"{classes}, which means no class" if silent else f"{classes - 1}"
+        print(
+            "that pipeline passes no labels: call its unet(x, t, class_labels=y), y in "
+            f"0..{last}"
+        )
+
+
+def _import(options):
+    from .checkpoint import save_model
+    from .checks import check_name
+    from .diffusers_format import from_diffusers
+    from .presets import SCHEDULES
+
+    out = Path(options.out)
+    if not options.out and not options.verify:
+        raise ValueError("say where to write it: --out NAME.safetensors, or only --verify")
+    if options.out and out.suffix != ".safetensors":
+        raise ValueError(f"--out must end in .safetensors, got {out}")
+    if options.out and out.exists():
+        raise FileExistsError(f"{out} is there: name another file with --out")
+    schedule = options.schedule
+    if (schedule is None) != (options.T is None):
+        raise ValueError("give --schedule and --T together, for a unet/ alone")
+    if schedule is not None:
+        schedule = SCHEDULES[check_name("--schedule", schedule, *SCHEDULES)](options.T)
+    found = from_diffusers(
+        options.folder,
+        schedule=schedule,
+        prediction=options.prediction,
+        clip=options.clip,
+        null_class=options.null_class,
+    )
+    told = {"weights": sum(p.numel() for p in found.model.parameters())}
+    if options.verify:
+        from .verify import verify
+
+        told["verified"] = asdict(verify(options.folder, found))
+    if options.out:
+        save_model(out, found.model, found.schedule, found.config)
+        told["file"] = str(out)
+    if options.json:
+        print(json.dumps(told))
+        return
+    print(f"{options.folder}: {told['weights']:,} weights, T = {found.schedule.T}")
+    if options.verify:
+        print(
+            "verified against diffusers: {network:.2g} between the outputs of the "
+            "network, {sampling:.2g} after {steps} {sampler} steps".format(
+                **told["verified"]
+            )
+        )
+    if options.out:
+        print(
+            f"written to {out}\nnext: ddpm-lite sample {out}, ddpm-lite train --init {out}"
+        )
 
 
 def _presets(options):
@@ -423,6 +538,8 @@ RUNNERS = {
     "info": _info,
     "curves": _curves,
     "doctor": _doctor,
+    "export": _export,
+    "import": _import,
 }
 
 

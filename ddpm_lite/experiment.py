@@ -17,13 +17,18 @@ import torch
 from torch import distributed
 
 from . import data, figure, metrics
-from .checkpoint import checkpoint_of, load_any, read_json, write_text
+from .checkpoint import checkpoint_of, read_json, write_text
 from .cost import cost, seconds_per_step
 from .device import choose_device, describe
+from .diffusers_format import open_model
 from .fit import fit
 from .presets import RunConfig, build
 from .sampler import sample
 from .trainer import Trainer, processes
+
+# Fields of a UNetConfig that change what the same tensors mean.
+_CONVENTIONS = "groups eps head_width down_padding sine_first frequency_shift".split()
+_CONVENTIONS += ["t_shift", "prediction"]
 
 
 @dataclass(frozen=True)
@@ -108,29 +113,37 @@ def load_pictures(config):
 
 
 def start_from(model, schedule, name):
-    r"""Copy the weights of another run, weight file or shipped model into a network.
+    r"""Copy the weights of another model into a network.
 
-    Tensors of another shape are an error, but for the table of classes, which stays as
-    it is where the number of classes differs. Raises ValueError that names the first, and
-    where the other schedule is not this one.
+    name: a run folder, weight file, shipped model or folder of diffusers. Tensors of
+    another shape are an error, but for the table of classes, which stays as it is where
+    the number of classes differs; so is a convention that shapes do not show. Raises
+    ValueError that names the first, and where the other schedule is not this one.
     """
-    other = load_any(name)
+    other = open_model(name)
     weights, own = other.model.state_dict(), model.state_dict()
     if not torch.equal(other.schedule.beta, schedule.beta):
         raise ValueError(
             f"{name} was trained with another schedule ({other.schedule.T} steps, beta_T = "
             f"{float(other.schedule.beta[-1]):.3g}): choose the same one with --schedule"
         )
+    fit = {k for k in own if k in weights and weights[k].shape == own[k].shape}
     for key in own:
-        fits = key in weights and weights[key].shape == own[key].shape
-        if not fits and not key.startswith("class_embedding"):
+        if key not in fit and not key.startswith("class_embedding"):
             got = tuple(weights[key].shape) if key in weights else "nothing"
             raise ValueError(
                 f"{name} does not fit this network: {key} is {tuple(own[key].shape)} here "
                 f"and {got} there; take its settings, see ddpm-lite info {name}"
             )
-        if fits:
-            own[key].copy_(weights[key])
+    for key in _CONVENTIONS:
+        here, there = model.config[key], other.model.config[key]
+        if here != there:
+            raise ValueError(
+                f"{name} fits this network in its shapes, but was trained with {key} = "
+                f"{there!r}, and here it is {here!r}: set it to the same"
+            )
+    for key in fit:
+        own[key].copy_(weights[key])
 
 
 def summary(prepared):

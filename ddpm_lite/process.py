@@ -257,6 +257,18 @@ def to_x_0(schedule, x_t, t, value, prediction, clip=None):
     return value if clip is None else value.clamp(*clip)
 
 
+def to_noise(schedule, x_t, t, value, prediction):
+    r"""Turn a prediction of any kind into the noise that it stands for, never clipped.
+
+    x_t, value: (B, *event). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
+    Returns a tensor like x_t. Ho et al. 2020, Eq. 15 solved for the noise.
+    """
+    if prediction == "noise":
+        return value
+    convert = noise_from_x_0 if prediction == "x_0" else noise_from_v
+    return convert(schedule, x_t, t, value)
+
+
 def prediction_of(model, prediction=None):
     r"""Say what a denoiser predicts: `prediction` if given, else `model.prediction`.
 

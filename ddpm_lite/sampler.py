@@ -8,12 +8,12 @@ change with the batch that it is drawn in.
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from inspect import signature
 
 import torch
 from tqdm import tqdm
 
-from .checks import check_clip, check_integer, check_number, check_pairs, check_sampler
+from .checks import check_clip, check_noise_pred, check_number, check_pairs, check_sampler
 from .process import (
     between,
     interpolated_variance,
@@ -22,10 +22,13 @@ from .process import (
     prediction_of,
     q_posterior,
     reverse_variance,
+    to_noise,
     to_x_0,
 )
 from .schedule import spread
 from .seeds import SampleNoise
+from .solvers import SOLVERS, start_of
+from .spacing import timestep_pairs
 
 
 @dataclass(frozen=True)
@@ -34,26 +37,14 @@ class State:
 
     t: the step that x_t belongs to, from T down to 0. x_t: (B, *event).
     x_0_pred: the x_0 predicted on the way here, like x_t; None at the start.
+    calls: how often the network has been called so far, which is not the number of steps
+    where a step calls it twice.
     """
 
     t: int
     x_t: torch.Tensor
     x_0_pred: torch.Tensor | None
-
-
-def timestep_pairs(T, steps=None):
-    r"""List the pairs (t, s) of a chain of `steps` jumps from T to 0.
-
-    steps: 1..T, or None for all T. Jumps are as equal as whole numbers allow, counted
-    from the noisy end ("trailing"): the chain starts where x_T is pure noise.
-    Returns [(T, ...), ..., (..., 0)]. Raises ValueError for other steps.
-    Song et al. 2020 (DDIM), appendix D.2, for the idea; Lin et al. 2023
-    (arXiv 2305.08891), section 3.3, for counting from the end.
-    """
-    steps = T if steps is None else steps
-    check_integer("steps", steps, 1, T)
-    stops = [(T * k + steps // 2) // steps for k in range(steps, -1, -1)]
-    return list(pairwise(stops))
+    calls: int
 
 
 def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
@@ -68,16 +59,21 @@ def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
     return mean + reverse_variance(schedule, x_t, t, s, variance).sqrt() * noise
 
 
-def ddim_step(schedule, x_t, x_0_pred, t, s, noise, *, eta=0.0):
+def ddim_step(
+    schedule, x_t, x_0_pred, t, s, noise, *, eta=0.0, rederive=True, noise_pred=None
+):
     r"""Go from x_t to x_s along the predicted noise, with a share eta of fresh noise.
 
     x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. eta in [0, 1]: 0 is
-    deterministic, 1 is the ancestral step with the small variance. The noise is derived
-    again from the x_0_pred that is used, clipped or not. Returns x_s, like x_t.
-    Raises ValueError for eta outside [0, 1]. Song et al. 2020 (DDIM), Eq. 12 and 16.
+    deterministic, 1 is the ancestral step with the small variance. rederive: the noise is
+    derived again from the x_0_pred that is used, clipped or not; if False, it is
+    noise_pred (B, *event), the network's own from before clipping. Returns x_s, like x_t.
+    Raises ValueError for eta outside [0, 1] and for a noise_pred that is missing.
+    Song et al. 2020 (DDIM), Eq. 12 and 16.
     """
     check_number("eta", eta, 0, 1)
-    noise_pred = noise_from_x_0(schedule, x_t, t, x_0_pred)
+    derived = noise_from_x_0(schedule, x_t, t, x_0_pred)
+    noise_pred = derived if rederive else check_noise_pred(noise_pred, x_t)
     t, s = t.cpu(), s.cpu()
     one_minus_s = schedule.one_minus_alpha_bar[s]
     beta_ts, _ = between(schedule, t, s)
@@ -96,11 +92,13 @@ def sample_path(
     *,
     sampler="ancestral",
     steps=None,
+    spacing="trailing",
     pairs=None,
     seed=0,
     y=None,
     variance=None,
     eta=0.0,
+    rederive=True,
     clip=None,
     prediction=None,
     x_T=None,
@@ -112,16 +110,18 @@ def sample_path(
     Takes the arguments of `sample`, and checks them before the first State comes.
     """
     prediction, clip = prediction_of(model, prediction), check_clip(clip)
-    if pairs is not None and steps is not None:
-        raise ValueError("give steps or pairs, not both")
+    if pairs is not None and (steps is not None or spacing != "trailing"):
+        raise ValueError("give steps or pairs, not both, and spacing only with steps")
+    check_sampler(sampler, "small" if variance is None else variance, eta, rederive)
     if pairs is None:
-        pairs = timestep_pairs(schedule.T, steps)
+        T = start_of(sampler, schedule)
+        pairs = timestep_pairs(T, steps, spacing, schedule=schedule)
     pairs = check_pairs(pairs, schedule.T)
     learned = sampler == "ancestral" and getattr(model, "learned_variance", False)
     learned = learned and variance is None
     if variance is None:
         variance = "large" if len(pairs) == schedule.T else "small"
-    step = _step_function(sampler, variance, eta)
+    step = _step_function(sampler, variance, eta, rederive)
     draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
     if x_T is None:
         schedule.prior_gap(t=pairs[0][0])
@@ -136,18 +136,28 @@ def sample(model, schedule, shape, **options):
 
     model: called as model(x_t, t) or model(x_t, t, y); put in eval mode meanwhile.
     shape: (B, *event). Options, all by keyword:
-    sampler: "ancestral", "ddim", or a function of one's own
-        (schedule, x_t, x_0_pred, t, s, noise) -> x_s.
-    steps: number of steps, all T if None; or pairs: [(t, s), ...] down to 0.
+    sampler: "ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde", or a function of
+        one's own (schedule, x_t, x_0_pred, t, s, noise) -> x_s. Where the function names
+        one of these arguments too, it is given it by keyword:
+        denoise: a function (x, t) -> x_0_pred, one more network call, clipped alike;
+        before: (t, x_0_pred) of the step before, None at the first, for multistep methods;
+        noise_pred: the network's own noise prediction, from before clipping.
+    steps: number of steps, all if None, with their spacing (see `timestep_pairs`); or
+        pairs: [(t, s), ...] down to 0. "heun" and "dpmpp_2m..." start at `largest_t`, where
+        sigma is at most 160, unless pairs say otherwise. "heun" calls the network twice a
+        step but for the last. For 20 calls of "dpmpp_2m" take "quadratic": the last jump
+        of "trailing", from t = 50, makes what it draws too narrow.
     seed: an int, from which sample i gets its own seed; or B ints, one for each sample,
         which then is sample 0 of that seed.
     variance: for "ancestral": "small", "large" or a function (see `reverse_variance`);
         None means the model's own where it learned one, else large for the full chain
         and small for a shorter list of steps.
-    eta: for "ddim", in [0, 1]. clip: (low, high) for the predicted x_0, (-1, 1) for
-        pictures, or None. prediction: what the model predicts, if it does not say so.
-    x_T: start here instead of at N(0, I). y: passed on to the model.
-    progress: show a bar. dtype: of the noise; it is made for the model's device.
+    eta: for "ddim", in [0, 1]. rederive: for "ddim", see `ddim_step`.
+    clip: (low, high) for the predicted x_0, (-1, 1) for pictures, or None.
+    prediction: what the model predicts, if it does not say so.
+    x_T: start here, at the t of the first pair, instead of at N(0, I).
+    y: passed on to the model. progress: show a bar.
+    dtype: of noise and of every x_t, float32 or float64, whatever the model answers in.
     Returns x_0 (B, *event). Warns where q(x_T | x_0) is far from N(0, I), see
     `Schedule.prior_gap`. Raises ValueError for arguments that do not fit, and
     FloatingPointError where the result is not finite.
@@ -161,18 +171,30 @@ def sample(model, schedule, shape, **options):
 
 def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
     y, clip, prediction = meaning
+    names, calls, before = signature(step).parameters, 0, None
+
+    def ask(x, t):
+        nonlocal calls
+        calls += 1
+        value, v = predict_both(model, x, t, y)
+        return value, v, to_x_0(schedule, x, t, value, prediction, clip)
+
     start = draw.next()
     x_t = start if x_T is None else x_T.to(start)
-    yield State(pairs[0][0], x_t, None)
+    yield State(pairs[0][0], x_t, None, calls)
     for now, then in tqdm(pairs, desc="sampling", leave=False, disable=not progress):
         t, s = torch.full((len(x_t),), now), torch.full((len(x_t),), then)
         with torch.no_grad(), evaluating(model):
-            value, v = predict_both(model, x_t, t, y)
-            x_0_pred = to_x_0(schedule, x_t, t, value, prediction, clip)
+            value, v, x_0_pred = ask(x_t, t)
             if learned:
                 step = partial(ancestral_step, variance=partial(_learned, schedule, v))
-            x_t = step(schedule, x_t, x_0_pred, t, s, draw.next())
-        yield State(then, x_t, x_0_pred)
+            more = {"before": before, "denoise": lambda x, t: ask(x, t)[2]}
+            if "noise_pred" in names:
+                more["noise_pred"] = to_noise(schedule, x_t, t, value, prediction)
+            more = {name: more[name] for name in more if name in names}
+            x_t = step(schedule, x_t, x_0_pred, t, s, draw.next(), **more)
+        before = t, x_0_pred
+        yield State(then, x_t, x_0_pred, calls)
     if not torch.isfinite(x_t).all():
         raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
 
@@ -194,11 +216,12 @@ def evaluating(model):
             model.train()
 
 
-def _step_function(sampler, variance, eta):
-    check_sampler(sampler, variance, eta)
+def _step_function(sampler, variance, eta, rederive):
     if sampler == "ancestral":
         return partial(ancestral_step, variance=variance)
-    return partial(ddim_step, eta=eta) if sampler == "ddim" else sampler
+    if sampler == "ddim":
+        return partial(ddim_step, eta=eta, rederive=rederive)
+    return SOLVERS[sampler] if isinstance(sampler, str) else sampler
 
 
 def _device(model, x_T):

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from .checks import check_shape
+from .checks import check_dtype, check_shape
 
 # What keeps the streams of different uses apart.
 TRAIN, SHUFFLE, SAMPLE, FLIP, LABEL, DROPOUT, HELD_OUT, WEIGHTS = range(8)
@@ -60,10 +60,11 @@ class SampleNoise:
     r"""Noise from N(0, I) in which every sample has a generator of its own.
 
     seed: an int >= 0, from which sample i gets the seed (seed, i); or B ints, and sample
-    i is then sample 0 of its own. shape: (B, *event). dtype: floating point.
+    i is then sample 0 of its own. shape: (B, *event). dtype: float32 or float64.
     `next()` returns the next noise, (B, *event). Small events are drawn several
     steps at a time, always as many for the same event, so that the numbers of a sample
-    depend on its seed alone. Raises ValueError for a bad seed or as many as do not fit.
+    depend on its seed alone. Raises ValueError for a bad seed or as many as do not fit, and
+    for another dtype.
     """
 
     def __init__(self, seed, shape, device, dtype):
@@ -74,7 +75,7 @@ class SampleNoise:
             raise ValueError(f"seed must be one int >= 0 or {B} of them, got {seed!r:.60}")
         self.generators = [generator_for(SAMPLE, *np.atleast_1d(s).tolist()) for s in seeds]
         self.block = max(1, 64 // max(1, int(np.prod(self.event))))
-        self.device, self.dtype, self.ready = device, dtype, []
+        self.device, self.dtype, self.ready = device, check_dtype(dtype), []
 
     def next(self):
         r"""The next noise, (B, *event)."""

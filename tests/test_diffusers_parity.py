@@ -6,17 +6,28 @@ tables put in, which leaves the formulas. Not compared, because it is wrong ther
 first log-variance, `linspace` spacing, and steps that do not divide 1000.
 """
 
+import warnings
+
 import pytest
 import torch
 from helpers import close, normal, some_schedules
 
-from ddpm_lite import q_sample, timestep_pairs, v_from_noise, x_0_from_noise, x_0_from_v
+from ddpm_lite import (
+    q_sample,
+    sample,
+    timestep_pairs,
+    v_from_noise,
+    x_0_from_noise,
+    x_0_from_v,
+)
 from ddpm_lite.process import predict_x_0
 from ddpm_lite.sampler import ancestral_step, ddim_step
+from ddpm_lite.seeds import SampleNoise
 
 pytest.importorskip("diffusers")
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 SCHEDULES = some_schedules()
 KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
@@ -130,3 +141,108 @@ def test_ddim(name, spacing, steps, eta, clip):
         x_s = ddim_step(schedule, x_t, x_0_pred, t, s, noise, eta=eta)
         scale = float(theirs_x.abs().max())
         close(x_s, theirs_x, rtol=1e-8, atol=1e-10 * max(1.0, scale))
+
+
+# --- whole chains, with one stand-in for the network and the same noise
+
+
+def stand_in(x, t):
+    return 0.8 * torch.tanh(x.roll(1, -1)) + 0.3 * torch.sin(x + t[:, None] / 100)
+
+
+def ours(name, pairs, **options):
+    r"""(x_0, the noise that it started from and used) of one chain of `sample`."""
+    settings = dict(prediction="noise", seed=6, pairs=pairs, progress=False) | options
+    x_0 = sample(stand_in, SCHEDULES[name], (3, 4), **settings)
+    noise = SampleNoise(6, (3, 4), "cpu", options["dtype"])
+    return x_0, [noise.next() for _ in range(len(pairs) + 1)]
+
+
+def answer(x, t):
+    return stand_in(x, torch.full((len(x),), t))
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("steps", [10, 50])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("rederive", [True, False])
+def test_a_chain_of_ddim(name, steps, eta, rederive):
+    exact = with_our_tables(
+        DDIMScheduler, name, timestep_spacing="trailing", clip_sample=True
+    )
+    exact.set_timesteps(steps)
+    pairs = timestep_pairs(1000, steps)
+    x_0, (x, *noises) = ours(
+        name,
+        pairs,
+        sampler="ddim",
+        eta=eta,
+        rederive=rederive,
+        clip=(-1, 1),
+        dtype=torch.float64,
+    )
+    for (t, _), noise in zip(pairs, noises, strict=True):
+        options = dict(eta=eta, use_clipped_model_output=rederive, variance_noise=noise)
+        x = exact.step(answer(x, t), t - 1, x, **options).prev_sample
+    assert (x_0 - x).abs().max() <= 1e-12
+
+
+def dpm(name, algorithm, pairs):
+    r"""Their DPM-Solver++(2M) on our steps, with our float64 sigma put in.
+
+    `final_sigmas_type` makes the last step, to sigma = 0, first order.
+    """
+    own = theirs(
+        DPMSolverMultistepScheduler,
+        name,
+        algorithm_type=algorithm,
+        solver_order=2,
+        final_sigmas_type="zero",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, inside theirs
+        own.set_timesteps(timesteps=[t - 1 for t, _ in pairs])
+    stops = [*(t for t, _ in pairs), 0]
+    schedule = SCHEDULES[name]
+    sigmas = (schedule.one_minus_alpha_bar[stops] / schedule.alpha_bar[stops]).sqrt()
+    close(own.sigmas.double(), sigmas, rtol=2e-4)
+    own.sigmas = sigmas
+    return own
+
+
+SOLVER = pytest.mark.parametrize(
+    ("sampler", "algorithm"),
+    [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")],
+)
+
+
+@EVERY_KIND
+@SOLVER
+@pytest.mark.parametrize("steps", [10, 20])
+def test_a_chain_of_2m_in_float64(name, sampler, algorithm, steps):
+    # their `step` casts to float32, so we call the two updates that it is made of
+    pairs = timestep_pairs(990, steps)
+    own = dpm(name, algorithm, pairs)
+    x_0, (x, *noises) = ours(name, pairs, sampler=sampler, dtype=torch.float64)
+    guesses = []
+    for i, ((t, s), noise) in enumerate(zip(pairs, noises, strict=True)):
+        own._step_index = i
+        guesses.append(own.convert_model_output(answer(x, t), sample=x))
+        if i == 0 or s == 0:
+            x = own.dpm_solver_first_order_update(guesses[-1], sample=x, noise=noise)
+        else:
+            x = own.multistep_dpm_solver_second_order_update(
+                guesses[-2:], sample=x, noise=noise
+            )
+    assert (x_0 - x).abs().max() <= 1e-12 * max(1.0, float(x.abs().max()))
+
+
+@EVERY_KIND
+@SOLVER
+def test_a_chain_of_2m_by_their_own_step_in_float32(name, sampler, algorithm):
+    pairs = timestep_pairs(990, 10)
+    own = dpm(name, algorithm, pairs)
+    x_0, (x, *noises) = ours(name, pairs, sampler=sampler, dtype=torch.float32)
+    for (t, _), noise in zip(pairs, noises, strict=True):
+        x = own.step(answer(x, t), t - 1, x, variance_noise=noise).prev_sample
+    assert (x_0 - x).abs().max() <= 1e-5 * max(1.0, float(x.abs().max()))

@@ -1,5 +1,7 @@
 r"""The measures of pictures in one table, the judges judged, and FID from a file."""
 
+import json
+
 import pytest
 import torch
 from helpers import close, normal
@@ -200,3 +202,32 @@ def test_fid_without_weights(tmp_path):
     x = normal(2, 1, 2, 2).tanh()
     with pytest.raises(FileNotFoundError, match=r"no Inception weights at .*none.pth"):
         evaluate.fid(x, x, tmp_path / "none.pth")
+
+
+def test_the_command_line_takes_every_sampler_and_spacing(tmp_path, capsys):
+    from ddpm_lite import cli
+
+    common = ["sample", "digits", "--num", "2", "--device", "cpu", "--json"]
+    for sampler, spacing, calls in (
+        ("heun", "quadratic", 5),
+        ("dpmpp_2m", "log_snr", 3),
+        ("dpmpp_2m_sde", "linspace", 3),
+    ):
+        more = [
+            "--sampler",
+            sampler,
+            "--spacing",
+            spacing,
+            "--out",
+            f"{tmp_path}/{sampler}",
+        ]
+        assert cli.main([*common, *more, "--steps", "3"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["steps"], told["calls"]) == (3, calls)
+        assert (tmp_path / sampler / "grid.png").exists()
+    more = ["--sampler", "dpmpp_2m", "--out", f"{tmp_path}/25"]
+    assert cli.main([*common, *more]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 25
+    for option, value in (("--sampler", "euler"), ("--spacing", "even")):
+        assert cli.main([*common, option, value, "--out", f"{tmp_path}/no"]) == 1
+        assert f"{option[2:]} must be one of" in capsys.readouterr().err

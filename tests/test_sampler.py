@@ -21,6 +21,7 @@ from ddpm_lite import (
     timestep_pairs,
     v_from_x_0,
 )
+from ddpm_lite.checks import SAMPLERS
 from ddpm_lite.sampler import ancestral_step, ddim_step, evaluating
 from ddpm_lite.seeds import SampleNoise
 
@@ -312,6 +313,118 @@ def test_a_sampler_of_one_s_own():
     close(x_0, x_T / 2**10)
 
 
+def test_a_function_is_given_what_it_names():
+    schedule, model, seen = SHORT, Constant(2.0, "x_0"), []
+
+    def step(schedule, x_t, x_0_pred, t, s, noise, before, *, noise_pred, denoise):
+        seen.append((x_t, t, x_0_pred, before, noise_pred))
+        if s[0] > 3:
+            assert (denoise(x_t, s) == 1).all()  # clipped like x_0_pred
+        return x_t / 2
+
+    options = dict(sampler=step, clip=(-1, 1), dtype=torch.float64, x_T=normal(2, 2))
+    *_, state = sample_path(
+        model, schedule, (2, 2), pairs=[(9, 5), (5, 2), (2, 0)], **options
+    )
+    assert state.calls == model.calls == 4
+    assert [before and before[0].tolist() for *_, before, _ in seen] == [
+        None,
+        [9, 9],
+        [5, 5],
+    ]
+    assert seen[1][3][1] is seen[0][2]
+    for x_t, t, x_0_pred, _, noise_pred in seen:
+        assert (x_0_pred == 1).all()
+        close(
+            noise_pred, noise_from_x_0(schedule, x_t, t, torch.full((2, 2), 2.0).double())
+        )
+
+
+@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+def test_noise_pred_is_what_the_network_says_of_the_noise(prediction):
+    oracle = MixtureOracle(SHORT, normal(3, 2), 0.1)
+    t_of, said = [], []
+
+    def model(x_t, t):
+        noise, x_0 = oracle(x_t, t), oracle.x_0_moments(x_t, t)[0]
+        t_of.append(noise)
+        return {"noise": noise, "x_0": x_0, "v": v_from_x_0(SHORT, x_t, t, x_0)}[prediction]
+
+    def step(schedule, x_t, x_0_pred, t, s, noise, *, noise_pred):
+        said.append(noise_pred)
+        return ddim_step(schedule, x_t, x_0_pred, t, s, noise)
+
+    quiet(model, SHORT, (2, 2), sampler=step, prediction=prediction, clip=(-0.1, 0.1))
+    close(torch.stack(said), torch.stack(t_of), rtol=1e-8, atol=1e-8)
+
+
+def test_ddim_keeps_the_noise_of_the_network_if_told_to():
+    t, s = torch.tensor([500]), torch.tensor([400])
+    x_t, x_0, noise_pred, noise = (normal(1, 2, seed=k) for k in range(4))
+    options = dict(rederive=False, noise_pred=noise_pred)
+    x_s = ddim_step(LINEAR, x_t, x_0, t, s, noise, **options)
+    a_s, s_s = LINEAR.alpha_bar[400].sqrt(), LINEAR.one_minus_alpha_bar[400].sqrt()
+    close(x_s, a_s * x_0 + s_s * noise_pred)
+    with pytest.raises(ValueError, match=r"rederive=False takes .*: give noise_pred"):
+        ddim_step(LINEAR, x_t, x_0, t, s, noise, rederive=False)
+    with pytest.raises(ValueError, match=r"x_t and noise_pred must have the same shape"):
+        ddim_step(LINEAR, x_t, x_0, t, s, noise, **options | dict(noise_pred=x_0[:, :1]))
+    oracle = MixtureOracle(LINEAR, normal(3, 2), 0.1)
+    options = dict(sampler="ddim", steps=20)
+    plain, kept = (
+        quiet(oracle, LINEAR, (4, 2), rederive=r, **options) for r in (True, False)
+    )
+    close(kept, plain, rtol=1e-8, atol=1e-8)  # the same as long as nothing is clipped
+    plain, kept = (
+        quiet(oracle, LINEAR, (4, 2), rederive=r, clip=(-0.5, 0.5), **options)
+        for r in (True, False)
+    )
+    assert (kept - plain).abs().max() > 1e-3
+    expected = [(1000, 500), (500, 0)]  # by hand, x_0 clipped and the noise kept
+    x = normal(1, 2)
+    for now, then in expected:
+        t = torch.tensor([now])
+        noise = oracle(x, t)
+        a_t, s_t = LINEAR.alpha_bar[now].sqrt(), LINEAR.one_minus_alpha_bar[now].sqrt()
+        x_0 = ((x - s_t * noise) / a_t).clamp(-0.5, 0.5)
+        a_s, s_s = LINEAR.alpha_bar[then].sqrt(), LINEAR.one_minus_alpha_bar[then].sqrt()
+        x = a_s * x_0 + s_s * noise
+    options = dict(sampler="ddim", pairs=expected, clip=(-0.5, 0.5), rederive=False)
+    close(quiet(oracle, LINEAR, (1, 2), x_T=normal(1, 2), **options), x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_a_network_may_answer_in_half_precision(sampler, half):
+    # what it says is all that is rounded: as if it had said the rounded number in float32
+    oracle = MixtureOracle(SHORT, normal(3, 4), 0.1)
+    told = []
+
+    def rounded(x_t, t):
+        assert x_t.dtype == torch.float32
+        return oracle(x_t, t).to(half)
+
+    options = dict(sampler=sampler, steps=5, prediction="noise", clip=(-2, 2), seed=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.autocast("cpu", torch.bfloat16):
+            for state in sample_path(rounded, SHORT, (2, 4), **options):
+                told.append(state.x_t)
+                assert state.x_0_pred is None or state.x_0_pred.dtype == torch.float32
+        with torch.autocast("cpu", torch.bfloat16):
+            *_, single = sample_path(
+                lambda x, t: rounded(x, t).float(), SHORT, (2, 4), **options
+            )
+    assert {x.dtype for x in told} == {torch.float32}
+    assert torch.equal(told[-1], single.x_t)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_the_state_is_never_below_float32(dtype):
+    with pytest.raises(ValueError, match=r"dtype must be float32 or float64, got torch\."):
+        sample_path(Constant(0.0), SHORT, (1, 2), dtype=dtype)
+
+
 def test_y_reaches_the_model():
     def answer(x_t, t, y):
         return y[:, None].expand_as(x_t)
@@ -403,10 +516,12 @@ def test_noise_is_standard_normal():
 def test_a_picture_does_not_change_with_its_batch():
     oracle = MixtureOracle(SHORT, normal(3, 1, 4, 4), 0.1)
     seeds = [4, 9, 2]
-    together = quiet(oracle, SHORT, (3, 1, 4, 4), seed=seeds)
-    for i, seed in enumerate(seeds):
-        alone = quiet(oracle, SHORT, (1, 1, 4, 4), seed=[seed])
-        close(together[i], alone[0], rtol=0, atol=1e-4)
+    for sampler in SAMPLERS:
+        options = dict(sampler=sampler, dtype=torch.float32)
+        together = quiet(oracle, SHORT, (3, 1, 4, 4), seed=seeds, **options)
+        for i, seed in enumerate(seeds):
+            alone = quiet(oracle, SHORT, (1, 1, 4, 4), seed=[seed], **options)
+            close(together[i], alone[0], rtol=0, atol=1e-4)
     model = Constant(0.1)
     assert torch.equal(
         quiet(model, SHORT, (5, 2), seed=3)[:2], quiet(model, SHORT, (2, 2), seed=3)
@@ -497,13 +612,21 @@ def test_broken_pairs(pairs, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(sampler="euler"), r"sampler must be one of ancestral, ddim, got 'euler'"),
+        (
+            dict(sampler="euler"),
+            r"sampler must be one of ancestral, ddim, heun, .* got 'euler'",
+        ),
         (dict(variance="fixed"), r"variance must be one of small, large, got 'fixed'"),
         (dict(prediction="eps"), r"model predicts 'noise', but prediction='eps'"),
         (dict(steps=11), r"steps must be an integer in 1\.\.10, got 11"),
         (dict(steps=0), r"steps must be an integer in 1\.\.10, got 0"),
         (dict(steps=2, pairs=[(10, 0)]), r"give steps or pairs, not both"),
         (dict(sampler="ddim", eta=2.0), r"eta must be a number in \[0, 1\], got 2\.0"),
+        (
+            dict(sampler="heun", eta=0.5),
+            r"eta is for sampler='ddim', got eta=0.5 for 'heun'",
+        ),
+        (dict(rederive=False), r"rederive=False is for sampler='ddim', got .*'ancestral'"),
         (dict(variance=lambda *_: torch.tensor(-1.0)), r"finite and >= 0, got -1\.0"),
     ],
 )

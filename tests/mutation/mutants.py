@@ -222,7 +222,19 @@ MUTANTS = [
         "(one_minus_s - variance).sqrt()",
         "one_minus_s.sqrt()",
     ),
-    Mutant("one noise for every step", "sampler", "t, s, draw.next())", "t, s, start)"),
+    Mutant("one noise for every step", "sampler", "t, s, draw.next(),", "t, s, start,"),
+    Mutant(
+        "DDIM's noise not derived again from the clipped x_0",
+        "sampler",
+        "noise_pred = derived if rederive else",
+        "noise_pred = derived if noise_pred is None else",
+    ),
+    Mutant(
+        "the first step for the one before",
+        "sampler",
+        "before = t, x_0_pred",
+        "before = before or (t, x_0_pred)",
+    ),
     Mutant(
         "small variance by default for the full chain too",
         "sampler",
@@ -362,5 +374,110 @@ MUTANTS = [
         "metrics",
         "2 * cross.clamp(min=0).sqrt().sum()",
         "2 * cross.clamp(min=0).sum()",
+    ),
+    # --- solvers of higher order, and spacings
+    Mutant(
+        "2M without its correction",
+        "solvers",
+        "return x_0_pred + spread(share, x_0_pred) * (x_0_pred - x_0_before)",
+        "return x_0_pred",
+    ),
+    Mutant(
+        "2M's ratio r upside down",
+        "solvers",
+        "r = (lambda_t - lambda_before) / (lambda_s - lambda_t)",
+        "r = (lambda_s - lambda_t) / (lambda_t - lambda_before)",
+    ),
+    Mutant(
+        "sign of lambda",
+        "solvers",
+        "(schedule.log_alpha_bar[t] - schedule.one_minus_alpha_bar[t].log()) / 2",
+        "(schedule.one_minus_alpha_bar[t].log() - schedule.log_alpha_bar[t]) / 2",
+    ),
+    Mutant(
+        "the whole logarithm of the signal-to-noise ratio for its half",
+        "solvers",
+        "schedule.one_minus_alpha_bar[t].log()) / 2",
+        "schedule.one_minus_alpha_bar[t].log())",
+    ),
+    Mutant(
+        "2M of second order at its last step",
+        "solvers",
+        "torch.where(s.cpu() > 0, 1 / (2 * r), 0.0)",
+        "torch.where(s.cpu() > 0, 1 / (2 * r), 0.5)",
+    ),
+    Mutant(
+        "noise at the last step of the SDE form",
+        "solvers",
+        "variance = -one_minus_s * torch.expm1(-2 * h)",
+        "variance = -one_minus_s.clamp(min=1e-4) * torch.expm1(-2 * h)",
+    ),
+    Mutant(
+        "the weight of the deterministic form in the SDE form",
+        "solvers",
+        "weight = -schedule.alpha_bar[s].sqrt() * torch.expm1(-2 * h)",
+        "weight = -schedule.alpha_bar[s].sqrt() * torch.expm1(-h)",
+    ),
+    Mutant(
+        "Heun with the second slope alone", "solvers", "(slope_t + slope_s) / 2", "slope_s"
+    ),
+    Mutant("Heun that asks at t again", "solvers", "denoise(x_s, late)", "denoise(x_s, t)"),
+    Mutant(
+        "a second network call at Heun's last step",
+        "solvers",
+        "if (s > 0).any():",
+        "if True:",
+    ),
+    Mutant(
+        "solvers that start at T, however large sigma is",
+        "spacing",
+        "return int(fits[-1]) + 1",
+        "return schedule.T",
+    ),
+    Mutant(
+        "quadratic spacing that is even",
+        "spacing",
+        'power = 1 if spacing == "linspace" else 2',
+        "power = 1",
+    ),
+    Mutant(
+        "the next noisier step for the nearest in log-SNR",
+        "spacing",
+        "np.searchsorted(halfway, wanted)",
+        "np.searchsorted(ratio, wanted)",
+    ),
+    Mutant("equal steps not noticed", "spacing", "if not _distinct(stops):", "if False:"),
+    # --- exchange with diffusers
+    Mutant(
+        "padding of another network on import",
+        "diffusers_format",
+        'down_padding="both" if padding else "right"',
+        'down_padding="right" if padding else "both"',
+    ),
+    Mutant(
+        "cosine first taken for sine first on import",
+        "diffusers_format",
+        "sine_first=not cosine_first",
+        "sine_first=cosine_first",
+    ),
+    Mutant(
+        "the older names of key and value swapped",
+        "diffusers_format",
+        r"""key\.", r"\1.to_k."),
+    (r"(attentions\.\d+)\.value\.", r"\1.to_v.")""",
+        r"""key\.", r"\1.to_v."),
+    (r"(attentions\.\d+)\.value\.", r"\1.to_k.")""",
+    ),
+    Mutant(
+        "no class before the classes",
+        "diffusers_format",
+        "torch.cat([table, row])",
+        "torch.cat([row, table])",
+    ),
+    Mutant(
+        "the waves in the other order on export",
+        "diffusers_format",
+        '"flip_sin_to_cos": not c.sine_first',
+        '"flip_sin_to_cos": c.sine_first',
     ),
 ]
