@@ -75,7 +75,7 @@ RUNS = {
         held_out_split="held_out",
         schedule="cosine",
         unet=UNetConfig.preset("digits"),
-        train=replace(_SMALL, steps=1500, lr=2e-3),
+        train=replace(_SMALL, steps=2000, lr=4e-3),
     ),
     "fashion": RunConfig(
         held_out_split="test",

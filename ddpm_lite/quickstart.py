@@ -37,7 +37,7 @@ def quickstart(folder=None, steps=None, n=1000):
         return None
     config, trainer = prepared.config, prepared.trainer
     y = experiment.labels_for(config, n)
-    options = dict(sampler="ddim", steps=50, seed=0, progress=True)
+    options = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0, progress=True)
     new = experiment.draw(trainer.ema.model, trainer.schedule, config, n, y=y, **options)
     pictures, levels = prepared.pictures, prepared.pictures.levels
     train, held_out = pictures.to_float(), prepared.held_out.to_float()
@@ -52,7 +52,7 @@ def quickstart(folder=None, steps=None, n=1000):
         "steps": trainer.step,
         "training_seconds": done["seconds"],
         "samples": n,
-        "sampler": "ddim, 50 steps",
+        "sampler": "dpmpp_2m, log_snr, 10 steps",
         "measures": evaluate.measures(new, train, held_out, levels=levels),
     }
     (folder / "quality.json").write_text(json.dumps(numbers, indent=1) + "\n")

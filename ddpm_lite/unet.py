@@ -154,7 +154,7 @@ PRESETS = {
     "digits": UNetConfig(
         size=8,
         channels=1,
-        width=32,
+        width=24,
         multipliers=(1, 2),
         blocks=1,
         attention=(4,),

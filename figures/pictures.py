@@ -16,10 +16,18 @@ from ddpm_lite import evaluate, experiment, figure, save_model
 from ddpm_lite.checkpoint import checkpoints, load_run, read_checkpoint
 from ddpm_lite.instruments import read_log
 from ddpm_lite.presets import RUNS
+from ddpm_lite.solvers import network_calls
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = (5, 10, 20, 50, 100)
 CHAINS = {"ddim": {}, "small": {"variance": "small"}, "large": {"variance": "large"}}
+BEST = dict(sampler="dpmpp_2m", spacing="log_snr", steps=20)
+SOLVERS = [  # at equal network calls, for chapter 09: Heun makes two a step but the last
+    dict(sampler=sampler, spacing=spacing, steps=(calls + 1) // 2 if heun else calls)
+    for sampler, heun in (("dpmpp_2m", False), ("heun", True))
+    for spacing in ("trailing", "log_snr")
+    for calls in (5, 9, 19, 39)
+]
 
 
 def trained(name, config):
@@ -82,13 +90,9 @@ def write(name, result):
 def digits(arguments):
     command = "python figures/pictures.py digits"
     config = RUNS["digits"]
-    steps = arguments.steps or 3000
+    steps = arguments.steps or 3000  # half as many again as `make run`
     longer = replace(config.train, steps=steps, save_every=max(1, steps // 6), keep=8)
-    config = replace(  # longer than `make run`, and so with more against learning by heart
-        config,
-        unet=replace(config.unet, dropout=0.2),
-        train=replace(longer, drop_label=0.2, sample_every=0),
-    )
+    config = replace(config, train=replace(longer, sample_every=0))
     run, prepared = trained("digits", config)
     config, schedule = prepared.config, prepared.trainer.schedule
     train, held_out = prepared.pictures.to_float(), prepared.held_out.to_float()
@@ -106,7 +110,7 @@ def digits(arguments):
         raw.load_state_dict({k: tensors[f"model.{k}"] for k in raw.state_dict()})
         for which, model in (("ema", average.model), ("raw", raw)):
             row = {"step": numbers["step"], "which": which}
-            row["measures"] = judged(model, sampler="ddim", steps=50)
+            row["measures"] = judged(model, **BEST)
             quality.append(row)
             print(row["step"], which, row["measures"], flush=True)
     found = quality[-2]["measures"]
@@ -121,6 +125,12 @@ def digits(arguments):
             row |= judged(average, sampler=sampler, steps=steps, **options)
             rows.append(row)
             print(row, flush=True)
+    solvers = []
+    for options in SOLVERS:
+        calls = network_calls(options["sampler"], options["steps"])
+        row = options | {"network_calls": calls}
+        solvers.append(row | judged(prepared.trainer.ema.model, **options))
+        print(solvers[-1], flush=True)
     y = experiment.labels_for(config, 120)
     drawn = experiment.draw(
         prepared.trainer.ema.model, schedule, config, 120, y=y, sampler="ddim", steps=50
@@ -135,7 +145,9 @@ def digits(arguments):
             "curve": curve(run),
             "quality": quality,
             "measures": found,
+            "measured_with": BEST | {"samples": n},
             "steps_against_quality": rows,
+            "solvers": solvers,
             "judges": evaluate.judges_judged(train, held_out, levels=levels),
         },
     )
