@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone lab book figures lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone lab book figures bench lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
@@ -15,6 +15,7 @@ help:
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
+	@echo "make bench    measure speed and memory here, beside diffusers (6 minutes)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
@@ -53,9 +54,13 @@ book: $(READY)
 	$(BIN)/python notebooks/build.py
 
 figures: $(READY)
+	$(BIN)/python figures/lab.py
 	$(BIN)/python figures/s_curve.py
 	$(BIN)/python figures/pictures.py digits
 	$(BIN)/python figures/readme.py
+
+bench: $(READY)
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --quick --out figures/runs
 
 lint: $(READY)
 	$(BIN)/ruff check .

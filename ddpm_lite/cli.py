@@ -104,7 +104,25 @@ class Doctor:
     r"""Check this installation, and a run if one is named, and say what is wrong."""
 
     run: tyro.conf.Positional[str] = ""  # the run's folder
+    lab: bool = False  # samplers and spacings on exact denoisers, with RUN's schedule
     json: bool = False  # print the findings as JSON
+
+
+@dataclass(frozen=True)
+class Bench:
+    r"""Measure speed and memory here, beside diffusers where that is installed."""
+
+    presets: tuple[str, ...] = ("digits", "small-32", "ddpm-cifar10")  # networks
+    batches: tuple[int, ...] = (8, 32)  # of the training step
+    rounds: int = 5  # in which the contestants take turns, and which are counted
+    steps: int = 50  # of DDIM
+    limit: float = 60.0  # seconds that one number may take; else less of it, or none
+    precision: str = "float32"  # of all networks: auto, float32, bfloat16 or float16
+    compile: bool = False  # with torch.compile on the ladder of settings, for minutes
+    quick: bool = False  # without ddpm-cifar10, 2 rounds, a limit of 20 seconds
+    out: str = ""  # folder for bench.json and bench.png, which replaces older ones
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    json: bool = False  # print the numbers as JSON
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,7 @@ COMMANDS = {
     "info": Info,
     "curves": Curves,
     "doctor": Doctor,
+    "bench": Bench,
     "export": Export,
     "import": Import,
 }
@@ -419,12 +438,44 @@ def _curves(options):
 def _doctor(options):
     from .doctor import diagnose, table
 
-    findings = diagnose(options.run or None)
+    if options.lab:
+        from .diffusers_format import open_model
+        from .lab_page import examine
+        from .lab_page import page as table
+
+        findings = examine(open_model(options.run).schedule if options.run else None)
+    else:
+        findings = diagnose(options.run or None)
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         print(table(findings))
     return int(any(finding.level == "wrong" for finding in findings))
+
+
+def _bench(options):
+    from . import bench_page
+    from .bench import bench
+
+    if options.quick:
+        options = replace(options, rounds=2, limit=20.0)
+        if options.presets == Bench.presets:
+            options = replace(options, presets=("digits", "small-32"))
+    results = bench(
+        options.presets,
+        options.batches,
+        rounds=options.rounds,
+        steps=options.steps,
+        limit=options.limit,
+        precision=options.precision,
+        device=options.device,
+        compiled=options.compile,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if options.out:
+        paths = bench_page.write(results, options.out)
+        print(f"written: {paths[0]} and {paths[1]}", file=sys.stderr)
+    print(json.dumps(results, indent=1) if options.json else bench_page.page(results))
 
 
 def _export(options):
@@ -538,6 +589,7 @@ RUNNERS = {
     "info": _info,
     "curves": _curves,
     "doctor": _doctor,
+    "bench": _bench,
     "export": _export,
     "import": _import,
 }

@@ -53,6 +53,22 @@ ALLOWED = {
     "presets": {"*"},
     "experiment": {"*"},
     "doctor": {"*"},
+    "lab": {
+        "data",
+        "schedule",
+        "process",
+        "oracle",
+        "loss",
+        "metrics",
+        "sampler",
+        "seeds",
+        "solvers",
+        "spacing",
+    },
+    "lab_page": {"*"},
+    "bench_peers": {"*"},
+    "bench": {"*"},
+    "bench_page": {"figure"},
     "quickstart": {"*"},
     "cli": {"*"},
     "__main__": {"*"},
@@ -104,7 +120,8 @@ def test_only_the_named_dependencies_are_used(name):
     named |= {"tyro", "filelock", "datasets"}
     _, outside = imports_of(MODULES[name])
     named |= {"huggingface_hub"} if name == "diffusers_format" else set()  # for a hub id
-    named |= {"diffusers"} if name == "verify" else set()  # to be compared with
+    named |= {"diffusers"} if name in ("verify", "bench_peers") else set()  # as a peer
+    named |= {"denoising_diffusion_pytorch"} if name == "bench_peers" else set()
     assert outside - set(sys.stdlib_module_names) - named <= {"IPython"}
 
 

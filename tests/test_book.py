@@ -307,6 +307,7 @@ def test_the_run_of_readme_runs(tmp_path, monkeypatch):
 def test_figures_are_all_shown_and_all_made_by_a_command():
     readme = (ROOT / "README.md").read_text("utf-8")
     commands = "\n".join(p.read_text("utf-8") for p in (ROOT / "figures").glob("*.py"))
+    commands += (ROOT / "Makefile").read_text("utf-8")
     for path in (ROOT / "figures").glob("*.*"):
         if path.suffix != ".py":
             assert f"figures/{path.name}" in readme, f"{path.name} is shown nowhere"

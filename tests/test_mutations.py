@@ -20,7 +20,7 @@ import ddpm_lite
 
 PACKAGE, TESTS = Path(ddpm_lite.__file__).parent, Path(__file__).parent
 FILES = "schedule process oracle loss sampler trainer hybrid networks metrics".split()
-FILES += ["solvers", "spacing", "exchange"]
+FILES += ["solvers", "spacing", "exchange", "lab"]
 NEAREST = dict(seeds="trainer", ema="trainer", mlp="networks", diffusers_format="exchange")
 UNCHANGED = "unchanged"
 

@@ -480,4 +480,29 @@ MUTANTS = [
         '"flip_sin_to_cos": not c.sine_first',
         '"flip_sin_to_cos": c.sine_first',
     ),
+    # --- laboratory
+    Mutant(
+        "propagation without the noise of a step",
+        "lab",
+        "covariance = A @ covariance @ A.mT + c @ c.mT",
+        "covariance = A @ covariance @ A.mT",
+    ),
+    Mutant(
+        "variances for deviations in the exact Frechet distance",
+        "lab",
+        "(variance.sqrt() - data_variance.sqrt())",
+        "(variance - data_variance)",
+    ),
+    Mutant(
+        "loss floor without 1 - alpha_bar",
+        "lab",
+        "snr = schedule.alpha_bar[t] / schedule.one_minus_alpha_bar[t]",
+        "snr = schedule.alpha_bar[t]",
+    ),
+    Mutant(
+        "as many steps as network calls for Heun",
+        "lab",
+        '(calls + 1) // 2 if name == "heun" else calls',
+        "calls",
+    ),
 ]
