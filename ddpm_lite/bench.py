@@ -84,8 +84,9 @@ def bench(
         tell(f"{name}, batch {batch}")
         which = {"preset": name, "batch": batch}
         task = make_task(PRESETS[name], batch, device, precision)
-        rows, ceiling = compare(task, found, rounds, steps, limit)
-        results["rows"] += [which | row for row in rows]
+        draws = steps if batch == batches[0] else 0  # a chain draws 16 whatever the batch
+        rows, ceiling = compare(task, found, rounds, draws, limit)
+        results["rows"] += [which | row for row in rows]  # a row of sampling has its own
         results["ceilings"].append(which | {"gflops": ceiling})
         seconds = batch / rows[0]["pictures_per_second"]["median"]
         told = overhead(task, seconds, rounds, limit)
@@ -236,7 +237,8 @@ def compare(task, found, rounds, steps, limit):
     r"""Everybody at one task. found: what `peers` returned.
 
     Returns rows, one for each contestant and kind of work ("training", "forward",
-    "sampling"), and the machine's ceiling in GFLOP/s. `ratio` is our speed over theirs.
+    "sampling", not for 0 steps), and the machine's ceiling in GFLOP/s. `ratio` is our
+    speed over theirs.
     """
     everybody, device = contestants(task, found), task.device
     forward, both, flops = convolutions(task)
@@ -250,7 +252,7 @@ def compare(task, found, rounds, steps, limit):
     one = median(passing["ours"]) / task.batch * PICTURES
     few = max(1, min(steps, int(limit / (one * (rounds + 2)))))
     chains = {c.name: partial(c.sample, few) for c in everybody if "bare" not in c.name}
-    chains = interleave(chains, rounds, device)
+    chains = interleave(chains, rounds, device) if steps else {}
     rates = {name: rate(training[name], work[name] / 1e9) for name in ceiling}
     flops = cost(task.config).flops * task.batch
     kinds = {
@@ -265,7 +267,8 @@ def compare(task, found, rounds, steps, limit):
             row["pictures_per_second"] = rate(seconds[c.name], count)
             row["ratio"] = ratio(seconds["ours"], seconds[c.name])
             if kind == "sampling":
-                row |= {"steps": few, "seconds": _spread(seconds[c.name])}
+                row |= {"batch": PICTURES, "steps": few}
+                row["seconds"] = _spread(seconds[c.name])
                 row["said"] = "" if few == steps else f"{few} of {steps} steps: limit"
             elif "denoising" not in c.name:  # whose network has other operations
                 row["gflops"] = rate(seconds[c.name], operations / 1e9)

@@ -123,6 +123,8 @@ def draw(results):
     _rungs(axes[1, 0], results["ladders"])
     _curves(axes[1, 1], results["growth"], "seconds")
     _curves(axes[1, 2], results["growth"], "counted_gb")
+    handles = axes[0, 0].get_legend_handles_labels()
+    picture.legend(*handles, loc="outside lower center", ncols=len(LINES), fontsize=8)
     told = results["measured_on"]
     picture.suptitle(f"{told['device']}; torch {told['torch']}")
     return picture
@@ -148,7 +150,6 @@ def _bars(axis, rows, work):
     axis.set_yticks([i + 0.3 for i in range(len(places))], [f"{p}, {b}" for p, b in places])
     axis.set(title=f"{work}: speed, ours = 1", xlabel="pictures/s over ours")
     axis.invert_yaxis()
-    axis.legend(fontsize=7)
 
 
 def _rungs(axis, rungs):
@@ -179,5 +180,5 @@ def _curves(axis, growth, what):
             label = f"{preset}, {kind}"
             axis.loglog(x, y, styles[kind], marker="o", color=colour, label=label)
     title = "seconds of a step or a chain" if what == "seconds" else "counted memory, GB"
-    axis.set(title=title, xlabel="batch, size in multiples of the preset's, or steps")
+    axis.set(title=title, xlabel="batch, multiple of the size, or steps")
     axis.legend(fontsize=7)

@@ -119,7 +119,7 @@ class Bench:
     limit: float = 60.0  # seconds that one number may take; else less of it, or none
     precision: str = "float32"  # of all networks: auto, float32, bfloat16 or float16
     compile: bool = False  # with torch.compile on the ladder of settings, for minutes
-    quick: bool = False  # without ddpm-cifar10, 2 rounds, a limit of 20 seconds
+    quick: bool = False  # without ddpm-cifar10, 3 rounds, a limit of 30 seconds
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     json: bool = False  # print the numbers as JSON
@@ -458,7 +458,7 @@ def _bench(options):
     from .bench import bench
 
     if options.quick:
-        options = replace(options, rounds=2, limit=20.0)
+        options = replace(options, rounds=3, limit=30.0)
         if options.presets == Bench.presets:
             options = replace(options, presets=("digits", "small-32"))
     results = bench(
