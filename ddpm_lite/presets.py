@@ -36,7 +36,7 @@ class RunConfig:
     schedule: str = "linear"  # or cosine
     clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     sample_steps: int = 25  # steps of DDIM for the grids on the way
-    init: str = ""  # run folder, weight file or shipped model to start from
+    init: str = ""  # run, weight file, shipped model or diffusers folder to start from
     unet: UNetConfig = field(default_factory=UNetConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
