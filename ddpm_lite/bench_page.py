@@ -181,4 +181,5 @@ def _curves(axis, growth, what):
             axis.loglog(x, y, styles[kind], marker="o", color=colour, label=label)
     title = "seconds of a step or a chain" if what == "seconds" else "counted memory, GB"
     axis.set(title=title, xlabel="batch, multiple of the size, or steps")
-    axis.legend(fontsize=7)
+    axis.set_ylim(top=axis.get_ylim()[1] * 30)  # room for the legend
+    axis.legend(fontsize=7, loc="upper left", ncols=2, handlelength=3.2)
