@@ -23,7 +23,7 @@ from .process import predict, prediction_of, q_sample, to_noise, to_x_0
 from .sampler import ancestral_step, ddim_step, sample
 from .schedule import Schedule, spread
 from .seeds import generator_for
-from .solvers import SOLVERS, network_calls, start_of
+from .solvers import SOLVERS, network_calls, start_of, steps_within
 from .spacing import SPACINGS, timestep_pairs
 
 _PROBE, _DRAW, _LOSS = 300, 301, 302  # keeps random draws apart
@@ -194,8 +194,8 @@ def walk(name, schedule, calls, spacing="trailing"):
     """
     check_integer("calls", calls, 1)
     start = start_of(name, schedule)
-    steps = (calls + 1) // 2 if name == "heun" else calls
-    return timestep_pairs(start, min(steps, start), spacing, schedule=schedule)
+    steps = min(steps_within(name, calls), start)
+    return timestep_pairs(start, steps, spacing, schedule=schedule)
 
 
 def exact_errors(law, schedule, name, pairs, model=None):

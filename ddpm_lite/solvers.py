@@ -97,6 +97,11 @@ def network_calls(sampler, steps):
     return 2 * steps - 1 if sampler == "heun" else steps
 
 
+def steps_within(sampler, calls):
+    r"""How many steps of a named sampler make at most so many network calls."""
+    return (calls + 1) // 2 if sampler == "heun" else calls
+
+
 def _check(schedule, x_t, x_0_pred, t, s):
     same_shape(x_t=x_t, x_0_pred=x_0_pred)
     check_t(t, x_t, schedule.T)

@@ -16,15 +16,15 @@ from ddpm_lite import evaluate, experiment, figure, save_model
 from ddpm_lite.checkpoint import checkpoints, load_run, read_checkpoint
 from ddpm_lite.instruments import read_log
 from ddpm_lite.presets import RUNS
-from ddpm_lite.solvers import network_calls
+from ddpm_lite.solvers import network_calls, steps_within
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = (5, 10, 20, 50, 100)
 CHAINS = {"ddim": {}, "small": {"variance": "small"}, "large": {"variance": "large"}}
 BEST = dict(sampler="dpmpp_2m", spacing="log_snr", steps=20)
 SOLVERS = [  # at equal network calls, for chapter 09: Heun makes two a step but the last
-    dict(sampler=sampler, spacing=spacing, steps=(calls + 1) // 2 if heun else calls)
-    for sampler, heun in (("dpmpp_2m", False), ("heun", True))
+    dict(sampler=sampler, spacing=spacing, steps=steps_within(sampler, calls))
+    for sampler in ("dpmpp_2m", "heun")
     for spacing in ("trailing", "log_snr")
     for calls in (5, 9, 19, 39)
 ]

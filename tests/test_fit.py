@@ -19,6 +19,7 @@ from ddpm_lite import (
     TrainConfig,
     Trainer,
     checkpoint,
+    cost,
     load_model,
     simple_loss,
 )
@@ -582,3 +583,22 @@ def test_the_bar_goes_to_stderr(tmp_path, capsys):
     fit(points(), tmp_path / "run")
     told = capsys.readouterr()
     assert told.out == "" and "9/9" in told.err and "loss" in told.err
+
+
+def test_the_estimate_of_time_scales_and_leaves_the_trainer_as_it_was(monkeypatch):
+    plain, timed = pictures(steps=3), pictures(steps=3)
+    assert cost.seconds_per_step(timed) > 0
+    for a, b in zip(plain.run(), timed.run(), strict=True):
+        assert torch.equal(a.losses, b.losses)
+    asked = []
+
+    def seconds(trainer, count, repeats):
+        asked.append(count)
+        return each * count
+
+    monkeypatch.setattr(cost, "_seconds", seconds)
+    big = points(batch_size=64, accumulate=2)
+    each = 0.01  # a batch of 64 takes less than a second: its parts are timed whole
+    assert cost.seconds_per_step(big) == pytest.approx(0.64) and asked == [8, 32]
+    each, asked[:] = 0.1, []
+    assert cost.seconds_per_step(big) == pytest.approx(6.4) and asked == [8]

@@ -501,8 +501,8 @@ MUTANTS = [
     ),
     Mutant(
         "as many steps as network calls for Heun",
-        "lab",
-        '(calls + 1) // 2 if name == "heun" else calls',
+        "solvers",
+        '(calls + 1) // 2 if sampler == "heun" else calls',
         "calls",
     ),
 ]
