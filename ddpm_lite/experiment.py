@@ -4,6 +4,7 @@ r"""From settings to a finished run: the pieces of the package put together.
 function of the settings: the run folder says all that is needed to go on or to repeat.
 """
 
+import atexit
 import json
 import os
 import platform
@@ -308,6 +309,8 @@ def join():
         return "auto"
     card = torch.cuda.is_available()
     distributed.init_process_group("nccl" if card else "gloo")
+    # Left to the interpreter's end, gloo's threads abort the process now and then.
+    atexit.register(distributed.destroy_process_group)
     if not card:
         return "cpu"
     device = f"cuda:{os.environ['LOCAL_RANK']}"
