@@ -75,6 +75,11 @@ def _ladders(results):
 
 
 def _overheads(results):
+    yield "the average of the weights, its share of our training step:"
+    for row in results["rows"]:
+        if "ema_share" in row:
+            share = ", ".join(f"{k} {v:.1%}" for k, v in row["ema_share"].items())
+            yield f"{row['preset']:13} {row['batch']:5} {share}"
     yield "fit, with data, EMA and logs, over a bare loop on the same network (time):"
     for row in results["overheads"]:
         told = row["said"] or f"{_told(row['fit_over_bare'])} x, of {row['steps']} steps"

@@ -234,7 +234,9 @@ def _train(options):
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
     )
+    from .device import keep_memory
     _tell(done, options, first)
+    keep_memory()
 
 
 def _resume(options):
@@ -257,7 +259,9 @@ def _tell(done, options, first):
     if options.json:
         print(json.dumps(done | {"run": options.out}))
         return
+    from .device import keep_memory
     print(
+    keep_memory()
         f"step {done['step']:,} after {done['seconds']:.0f} s, "
         f"{done['examples_per_second']:,.0f} pictures/s"
     )

@@ -149,6 +149,7 @@ def from_diffusers(
         row = table.new_zeros(1, *table.shape[1:])
         tensors["class_embedding.weight"] = torch.cat([table, row])
     model = _fill(UNet(config), tensors, unet)
+    model.to(memory_format=torch.channels_last)  # as in checkpoint.load_model
     told = {"unet": config.as_dict(), "clip": meaning["clip"]}
     told |= {k: v for k, v in (("null_class", null_class),) if v is not None}
     if meaning["variance"] in ("small", "large"):

@@ -21,6 +21,7 @@ class EMA:
     def __init__(self, model, decay=0.9999, warmup=True, fast=True):
         check_number("ema_decay", decay, 0, 1 - 1e-12)
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.averages = list(self.model.parameters())  # found once: that is slow
         self.decay, self.warmup, self.fast = decay, warmup, fast
         self.updates, self.initial_share = 0, 1.0
 
@@ -29,11 +30,11 @@ class EMA:
         r"""Move the average towards the model's present weights."""
         n = self.updates
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-        averages, weights = list(self.model.parameters()), list(model.parameters())
+        weights = list(model.parameters())
         if self.fast:
-            torch._foreach_lerp_(averages, weights, 1 - decay)
+            torch._foreach_lerp_(self.averages, weights, 1 - decay)
         else:
-            for average, weight in zip(averages, weights, strict=True):
+            for average, weight in zip(self.averages, weights, strict=True):
                 average.lerp_(weight, 1 - decay)
         for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             average.copy_(buffer)

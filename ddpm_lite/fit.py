@@ -140,11 +140,12 @@ class Session:
             lap, lap_step = time.perf_counter(), record.step
         bar.close()
         done = trainer.step - begin
+        speed = done * config.batch_size / max(busy, 1e-9)
         return {
             "step": trainer.step,
             "finished": trainer.step >= config.steps,
             "seconds": round(time.perf_counter() - started, 2),
-            "examples_per_second": round(done * config.batch_size / max(busy, 1e-9), 1),
+            "examples_per_second": float(f"{speed:.5g}"),
         }
 
     def log(self, record, speed):

@@ -45,7 +45,7 @@ class TrainConfig:
     flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
     drop_label: float = 0.0  # share of labels replaced by "no class"
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
-    fast: bool = True  # fused Adam and EMA, channels last: the same without dropout
+    fast: bool = True  # fused Adam, EMA, channels last: the same on a CPU but for rounding
     compile: bool = False  # torch.compile the network
     seed: int = 0  # all that is random is a function of it
     log_every: int = 100  # steps between two lines of metrics

@@ -10,7 +10,7 @@ import torch
 from helpers import close
 from torch import nn
 
-from ddpm_lite import bench, bench_page, bench_peers
+from ddpm_lite import bench, bench_page, bench_peers, device
 from ddpm_lite.cli import main
 from ddpm_lite.cost import cost
 from ddpm_lite.unet import PRESETS, UNetConfig
@@ -100,8 +100,9 @@ def test_all_rows_are_there(tiny, monkeypatch, tmp_path, capsys):
     told = results["measured_on"]
     assert told["torch"] == torch.__version__ and told["threads"] == 1
     assert "cpu (1 threads)" in told["device"] and told["device"] in shown
-    for name in (*OURS, *THEIRS, *bench.LADDER, "fit, with", "growth", "start-up"):
+    for name in (*OURS, *THEIRS, *bench.LADDER, "fit, with", "growth", "share of our"):
         assert name in shown, name
+    assert "start-up" in shown
 
 
 def test_quick_and_json(monkeypatch, capsys):
@@ -177,6 +178,8 @@ def test_shares_of_the_ceiling(monkeypatch):
         share = times * flops / (2 * 2048**3)
         assert row["share_of_matrix"]["median"] == pytest.approx(share, rel=1e-3)
     assert ceiling["matrix"]["median"] == pytest.approx(2048**3 / 1e9, rel=1e-3)
+    assert rows[0]["ema_share"]["median"] == 1  # all take the same time here
+    assert not any("ema_share" in row for row in rows[1:])
 
 
 def test_the_convolutions_are_those_of_the_network():
@@ -207,8 +210,9 @@ def test_a_slow_rung_is_stopped_and_left_out_above(monkeypatch):
     monkeypatch.setattr(bench, "_climb", climb)
     monkeypatch.setattr(bench, "interleave", once)
     rows = bench.ladder(task, 1, 60.0)
-    assert [row["said"][:8] for row in rows] == ["", "", "too slow", "left out", "", ""]
-    assert seen[-1] == {"channels_last": True, "fused": True, "foreach": True}
+    said = [row["said"][:8] for row in rows]
+    assert said == ["", "", "too slow", "left out", "", "", ""]
+    assert list(seen[-1]) == ["channels_last", "fused", "foreach", "kept"]
     assert "ratio" not in rows[2] and rows[0]["ratio"]["median"] == 1
     seen.clear()
     bench.ladder(task, 1, 60.0, compiled=True)
@@ -223,7 +227,33 @@ def test_a_rung_that_is_slower_is_left_out_above(monkeypatch):
     monkeypatch.setattr(bench, "_climb", climb)
     rows = bench.ladder(bench_peers.make_task(TINY, 2), 1, 60.0)
     assert rows[2]["said"].startswith("slower") and rows[2]["ratio"]["median"] == 0.5
-    assert [row["ratio"]["median"] for row in rows if row["said"] == ""] == [1, 1, 1, 1]
+    assert [row["ratio"]["median"] for row in rows if row["said"] == ""] == [1] * 5
+
+
+def test_a_step_in_kept_memory_asks_for_no_more():
+    resource = pytest.importorskip("resource")
+    if not device.keep_memory():
+        pytest.skip("a setting of glibc")
+    faults = []
+
+    def step():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)  # 64 MB: 16384 pages
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    for _ in range(5):
+        step()
+    assert faults[0] > 5_000 and faults[-1] < 1_000
+    assert bench._kept(step, CPU) > 0
+    step()
+    assert len(faults) == 8 and faults[-1] > 10_000
+
+
+def test_without_glibc_the_rung_says_so(monkeypatch):
+    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))
+    assert not device.keep_memory()
+    rows = bench.ladder(bench_peers.make_task(TINY, 2), 1, 60.0)
+    assert "setting of glibc" in rows[-1]["said"]
 
 
 def test_memory_that_cannot_be_measured_says_so(monkeypatch):
@@ -237,7 +267,6 @@ def test_what_is_beyond_the_limit_says_so():
     with pytest.raises(TimeoutError, match="too slow, stopped: about"):
         bench._climb(task, 2, 1e-9, {})
     assert "longer than the limit" in bench.overhead(task, 0.5, 2, 1.0)["said"]
-    assert "0.1 pictures/s" in bench.overhead(task, 0.5, 2, 1e9)["said"]
 
 
 def test_a_peer_that_is_missing_is_said(monkeypatch):

@@ -14,11 +14,12 @@ from helpers import EXACT, close, normal
 from torch import nn
 from torch.nn import functional as F
 
-from ddpm_lite import loss, schedule
+from ddpm_lite import loss, sample, schedule
 from ddpm_lite.unet import (
     PRESETS,
     Attention,
     Double,
+    Dropout,
     Halve,
     Middle,
     ResidualBlock,
@@ -362,7 +363,34 @@ def test_doubling_by_hand():
     module, h = double(Double(3)), normal(2, 3, 3, 5)
     big = torch.stack([h, h], 3).reshape(2, 3, 6, 5)  # every row twice
     big = torch.stack([big, big], 4).reshape(2, 3, 6, 10)  # every column twice
-    close(module(h), convolve(big, module.conv), rtol=1e-12, atol=1e-12)
+    expected = convolve(big, module.conv)
+    close(module(h), expected, rtol=1e-12, atol=1e-12)
+    # and in the fast layout, where both are one transposed convolution
+    fast = h.contiguous(memory_format=torch.channels_last)
+    assert not fast.is_contiguous()
+    module.conv.register_forward_hook(lambda *_: pytest.fail("the plain path was taken"))
+    close(module(fast), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:q.x_T")  # a short chain, linear
+@pytest.mark.parametrize("config", [TINY, ODD], ids=["tiny", "odd"])
+def test_the_fast_layout_gives_the_same_loss_gradients_and_samples(config):
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = shaken(config, dropout=0.2).to(memory_format=layout)
+        x_t, t, y = batch(config)
+        draw = dict(sampler="ddim", steps=10, clip=(-1, 1), progress=False)
+        shape = (2, *config.event)
+        pictures = sample(model, schedule.Schedule.linear(config.T), shape, **draw)
+        model.train()
+        torch.manual_seed(0)  # of the dropout: the layout does not change what drops out
+        value = model(x_t, t, y).square().mean()
+        value.backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+        found.append((value.detach(), gradients, pictures))
+    for plain, fast in zip(*found, strict=True):
+        assert not torch.equal(plain, fast)  # two ways to compute it
+        close(fast, plain, rtol=1e-5, atol=1e-5 * float(plain.abs().max()))
 
 
 def test_the_middle_is_block_attention_block():
@@ -511,6 +539,18 @@ def test_dropout_stands_before_the_second_convolution(dropout):
     error = math.sqrt(dropout * (1 - dropout) / gone.numel())
     assert abs(float(share) - dropout) < 5 * error
     close(dropped[~gone], whole[~gone] / (1 - dropout), rtol=1e-5)
+
+
+def test_four_neighbours_drop_out_independently():
+    # they come from one number of 64 bits
+    torch.manual_seed(0)
+    layer, h = Dropout(0.25), torch.ones(64, 8, 32, 32)
+    gone = (layer(h) == 0).double().permute(0, 2, 3, 1).reshape(-1, 4)
+    close(torch.cov(gone.T), 0.1875 * torch.eye(4), rtol=0, atol=5 * 0.25 / 131072**0.5)
+    odd = layer(torch.ones(1, 3, 3, 3))  # 27 numbers, from seven of 64 bits
+    assert set(odd.unique().tolist()) <= {0.0, float(torch.tensor(1.0) / 0.75)}
+    assert (Dropout(1 - 1e-6)(h) == 0).double().mean() > 0.9999
+    assert torch.equal(Dropout(0.0)(h), h) and torch.equal(layer.eval()(h), h)
 
 
 # The contract of a network.

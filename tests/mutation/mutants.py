@@ -319,8 +319,8 @@ MUTANTS = [
     Mutant(
         "the same slip in one call for all tensors",
         "ema",
-        "torch._foreach_lerp_(averages, weights, 1 - decay)",
-        "torch._foreach_lerp_(averages, weights, decay)",
+        "torch._foreach_lerp_(self.averages, weights, 1 - decay)",
+        "torch._foreach_lerp_(self.averages, weights, decay)",
     ),
     Mutant("EMA's buffers not copied", "ema", "average.copy_(buffer)", "pass"),
     # --- pictures, labels and dropout in training; learned variance; runs
