@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone lab book figures bench lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone test-classroom assignments lab book figures bench lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
@@ -15,6 +15,7 @@ help:
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
+	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
 	@echo "make bench    measure speed and memory here, beside diffusers (6 minutes)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
@@ -29,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)
 	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.quickstart
 
-test: test-unit test-runs test-mutation test-notebooks test-alone
+test: test-unit test-runs test-mutation test-classroom test-notebooks test-alone
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
@@ -41,6 +42,9 @@ test-runs: $(READY)
 test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
 
+test-classroom: $(READY)
+	$(BIN)/python -m pytest tests/test_grade.py tests/test_assignments.py -m slow -n 2
+
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks
 
@@ -51,6 +55,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 book: $(READY)
+	$(BIN)/python exercises/assignments.py --chapters
 	$(BIN)/python notebooks/build.py
 
 figures: $(READY)
@@ -59,12 +64,15 @@ figures: $(READY)
 	$(BIN)/python figures/pictures.py digits
 	$(BIN)/python figures/readme.py
 
+assignments: $(READY)
+	$(BIN)/python exercises/assignments.py
+
 bench: $(READY)
 	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --quick --out figures/runs
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check ddpm_lite figures notebooks/build.py tests
+	$(BIN)/ruff format --check ddpm_lite exercises figures notebooks/build.py tests
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .hypothesis .ruff_cache

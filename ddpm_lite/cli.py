@@ -126,6 +126,23 @@ class Bench:
 
 
 @dataclass(frozen=True)
+class Grade:
+    r"""Check a class's notebooks of exercises, each apart from the others."""
+
+    submissions: tyro.conf.Positional[str]  # folder of STUDENT.ipynb or STUDENT/*.ipynb
+    csv: str = "grades.csv"  # the new table of points
+    feedback: str = ""  # folder for a text to each student, with the hints
+    held_back: str = ""  # folder with checks of your own, which students do not have
+    chapter: str | None = None  # such as 02, to leave out the others
+    seed: int = 1  # of the checks' inputs; notebooks use 0
+    jobs: int | None = None  # submissions at a time; one for each processor if not given
+    seconds: float = 120.0  # that one submission may take
+    memory_gb: float = 4.0  # that one submission may take
+    isolation: str = "auto"  # bubblewrap, namespaces or none; auto takes the best there is
+    json: bool = False  # print the grades as JSON
+
+
+@dataclass(frozen=True)
 class Export:
     r"""Write a model as a folder that another library loads."""
 
@@ -168,6 +185,7 @@ COMMANDS = {
     "curves": Curves,
     "doctor": Doctor,
     "bench": Bench,
+    "grade": Grade,
     "export": Export,
     "import": Import,
 }
@@ -216,7 +234,9 @@ def _parse(name, rest):
 
 def _train(options):
     from . import experiment
+    from .device import keep_memory
 
+    keep_memory()
     device = experiment.join()
     device = options.device if options.device != "auto" else device
     prepared = experiment.prepare(options.run, device)
@@ -234,14 +254,14 @@ def _train(options):
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
     )
-    from .device import keep_memory
     _tell(done, options, first)
-    keep_memory()
 
 
 def _resume(options):
     from . import experiment
+    from .device import keep_memory
 
+    keep_memory()
     device = experiment.join()
     prepared, done = experiment.resume(
         options.run,
@@ -259,9 +279,7 @@ def _tell(done, options, first):
     if options.json:
         print(json.dumps(done | {"run": options.out}))
         return
-    from .device import keep_memory
     print(
-    keep_memory()
         f"step {done['step']:,} after {done['seconds']:.0f} s, "
         f"{done['examples_per_second']:,.0f} pictures/s"
     )
@@ -482,6 +500,39 @@ def _bench(options):
     print(json.dumps(results, indent=1) if options.json else bench_page.page(results))
 
 
+def _grade(options):
+    from .classroom import grade, jail
+
+    for path in filter(None, (options.csv, options.feedback)):
+        if Path(path).exists():
+            raise ValueError(f"{path} exists already: move it, or name another")
+    if not Path(options.csv).resolve().parent.is_dir():
+        raise ValueError(f"the folder of {options.csv} does not exist: make it first")
+    kind = jail.isolation() if options.isolation == "auto" else options.isolation
+    print(f"isolation: {kind}", file=sys.stderr)
+    if kind == "none":
+        print(jail.OPEN, file=sys.stderr)
+    grades = grade.grade(
+        options.submissions,
+        chapter=options.chapter,
+        held_back=options.held_back or None,
+        seed=options.seed,
+        isolation=kind,
+        jobs=options.jobs,
+        memory_gb=options.memory_gb,
+        seconds=options.seconds,
+        tell=lambda made: print(grade.line(made), file=sys.stderr, flush=True),
+    )
+    grade.write_csv(grades, options.csv)
+    if options.feedback:
+        grade.write_feedback(grades, options.feedback)
+    if options.json:
+        print(json.dumps([grade.as_dict(made) for made in grades], indent=1))
+        return
+    got, whole = sum(g.points for g in grades), sum(g.of for g in grades)
+    print(f"{len(grades)} notebooks, {got} of {whole} points; written: {options.csv}")
+
+
 def _export(options):
     from .checkpoint import load_run
     from .checks import check_name
@@ -594,6 +645,7 @@ RUNNERS = {
     "curves": _curves,
     "doctor": _doctor,
     "bench": _bench,
+    "grade": _grade,
     "export": _export,
     "import": _import,
 }

@@ -1,0 +1,188 @@
+r"""What an exercise is, and the words in which its checks speak.
+
+An exercise asks for one function. Its check calls that function with inputs of its own
+and looks at properties of what comes back: moments, invariants, shapes, round trips. The
+check never sees the code, only an `answer` that it may call, so that the same check runs
+in a notebook and, with the function in another process, in the grader.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import torch
+
+from ..seeds import generator_for
+
+KINDS = ("understanding", "derivation", "code", "project")
+
+
+class Hint(Exception):
+    r"""A check that failed: what is wrong, in words, without the answer."""
+
+
+class Unsolved(Exception):
+    r"""The function still raises NotImplementedError, or is not there."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    r"""One exercise: its number "NN.k", the function to hand in, and the check.
+
+    kind: one of `KINDS`. minutes: how long it takes. points: what it is worth. lacks:
+    names that the grader's package is without, such as "process.q_sample". seconds: the
+    longest that all calls of the check may take together. check: (answer, seed) -> None,
+    raises `Hint`.
+    """
+
+    number: str
+    name: str
+    kind: str
+    minutes: int
+    points: int
+    check: Callable = field(repr=False)
+    lacks: tuple[str, ...] = ()
+    seconds: float = 20.0
+
+    @property
+    def chapter(self):
+        r"""The chapter's number, such as "02"."""
+        return self.number[:2]
+
+
+def exercise(number, name, *, kind, minutes, points, lacks=(), seconds=20.0):
+    r"""Make an `Exercise` of a check: the decorator of the checks in chNN.py."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    lacks = (lacks,) if isinstance(lacks, str) else tuple(lacks)
+
+    def made(check):
+        return Exercise(number, name, kind, minutes, points, check, lacks, seconds)
+
+    return made
+
+
+CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09")
+
+
+def exercises_of(chapter):
+    r"""The exercises of a chapter such as "02", {number: Exercise} in order.
+
+    Raises ValueError for a chapter that has none.
+    """
+    if chapter not in CHAPTERS:
+        raise ValueError(f"chapters with exercises are 01 to 09, got {chapter!r}")
+    module = import_module(f".ch{chapter}", __package__)
+    found = [value for value in vars(module).values() if isinstance(value, Exercise)]
+    return {one.number: one for one in sorted(found, key=lambda one: one.number)}
+
+
+def find(number):
+    r"""The exercise "NN.k". Raises ValueError that lists the chapter's own."""
+    if not isinstance(number, str):
+        raise TypeError(f'an exercise is named by text such as "02.3", got {number!r}')
+    known = exercises_of(number[:2])
+    if number not in known:
+        raise ValueError(f"there is no exercise {number!r}; there are {', '.join(known)}")
+    return known[number]
+
+
+# What checks say things with.
+
+
+def expect(ok, hint):
+    r"""Raise `Hint` unless ok."""
+    if not ok:
+        raise Hint(hint)
+
+
+def tensor(value, like, what):
+    r"""Return an answer that must be a tensor of the shape and dtype of `like`.
+
+    NumPy arrays count as tensors. Raises `Hint` that says what came.
+    """
+    expect(
+        isinstance(value, torch.Tensor),
+        f"{what} should be a tensor of shape {tuple(like.shape)}, yours is "
+        f"{article(value)}",
+    )
+    expect(
+        value.shape == like.shape,
+        f"{what} should have shape {tuple(like.shape)}, yours has {tuple(value.shape)}",
+    )
+    expect(
+        value.dtype == like.dtype,
+        f"{what} should be {like.dtype} like what went in, yours is {value.dtype}",
+    )
+    bad = int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
+    expect(bad == 0, f"{what} should be finite, yours has {bad} entries of nan or inf")
+    return value
+
+
+def number(value, what):
+    r"""Return an answer that must be one finite real number, as a float.
+
+    A tensor with one element counts. Raises `Hint` that says what came.
+    """
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+    expect(ok, f"{what} should be one number, yours is {article(value)}")
+    expect(math.isfinite(value), f"{what} should be finite, yours is {value}")
+    return float(value)
+
+
+def several(value, count, what):
+    r"""Return an answer that must be `count` things in a tuple or list."""
+    ok = isinstance(value, (list, tuple)) and len(value) == count
+    came = f"{len(value)} things" if isinstance(value, (list, tuple)) else article(value)
+    expect(ok, f"you should return {count} things, {what}; yours is {came}")
+    return tuple(value)
+
+
+def named(value, *keys):
+    r"""Return an answer that must be a dict with just these keys."""
+    expect(
+        isinstance(value, dict),
+        f"you should return a dict with the keys {', '.join(keys)}, yours is "
+        f"{article(value)}",
+    )
+    missing = [key for key in keys if key not in value]
+    extra = [str(key) for key in value if key not in keys]
+    expect(not missing, f"your dict lacks {', '.join(missing)}")
+    expect(not extra, f"your dict has unknown keys: {', '.join(extra)}")
+    return value
+
+
+def near(a, b, rtol=1e-9, atol=1e-12):
+    r"""Whether numbers or tensors are equal but for rounding; shapes must agree."""
+    a, b = (torch.as_tensor(v, dtype=torch.float64) for v in (a, b))
+    return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
+
+
+def normal(shape, *seed, dtype=torch.float64):
+    r"""Standard normal noise (shape) that depends on the numbers in seed alone."""
+    return torch.randn(shape, generator=generator_for(*seed), dtype=dtype)
+
+
+def uniform(shape, *seed, dtype=torch.float64):
+    r"""Noise that is uniform in [0, 1) and depends on the numbers in seed alone."""
+    return torch.rand(shape, generator=generator_for(*seed), dtype=dtype)
+
+
+def steps(low, high, count, *seed):
+    r"""count random steps t in low..high, int64, that depend on seed alone."""
+    return torch.randint(low, high + 1, (count,), generator=generator_for(*seed))
+
+
+def article(value):
+    r"""What an answer is, in words: "None", "a str", "a tensor of shape (2, 3)"."""
+    if value is None:
+        return "None: is there a return?"
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

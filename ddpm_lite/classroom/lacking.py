@@ -1,0 +1,177 @@
+r"""A copy of the package without what an exercise asks for.
+
+"Write q_sample" is not answered by `from ddpm_lite import q_sample`. So the process that
+runs submissions gets a copy in which the asked names are gone, and with them all that is
+made of them, the checks, and this package's grader.
+"""
+
+import ast
+import shutil
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent
+KEPT = ("answer", "exercise", "wire", "worker")  # of the classroom
+_MISSING = """
+
+def __getattr__(name):
+    if name in {names!r}:
+        raise ImportError(
+            f"the grader's copy of {module} has no {{name}}: this chapter's exercises ask "
+            "for it, or for a part of it"
+        )
+    raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+"""
+_CHECK = '''
+def check(number, function):
+    r"""Print that the grader checks by itself."""
+    print(f"{number} is checked by the grader")
+'''
+
+
+def write(target, lacks):
+    r"""Write the copy as the folder target/ddpm_lite.
+
+    lacks: names such as "process.q_sample" or "schedule.Schedule.cosine". Returns all that
+    the copy lacks, those names and what uses them. Raises ValueError for a name that the
+    package has not.
+    """
+    trees = {_name(p): ast.parse(p.read_text("utf-8")) for p in _sources()}
+    unknown = sorted(set(lacks) - _everything(trees))
+    if unknown:
+        raise ValueError(f"the package has no {', '.join(unknown)}")
+    bound = {module: _bound(tree, module) for module, tree in trees.items()}
+    gone = set(lacks)
+    while True:
+        before = len(gone)
+        for module, tree in trees.items():
+            tree.body = [s for s in tree.body if _stays(s, module, bound[module], gone)]
+        if len(gone) == before:
+            break
+    for module, tree in trees.items():
+        _save(target, module, tree, gone)
+    for path in PACKAGE.iterdir():
+        if path.is_dir() and path.name not in ("classroom", "__pycache__"):
+            shutil.copytree(path, Path(target, "ddpm_lite", path.name))
+    return gone
+
+
+def _sources():
+    inner = [PACKAGE / "classroom" / f"{name}.py" for name in KEPT]
+    return [*sorted(PACKAGE.glob("*.py")), *inner]
+
+
+def _name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def _everything(trees):
+    return {
+        f"{module}.{name}"
+        for module, tree in trees.items()
+        for statement in tree.body
+        for name in [*_defines(statement), *_methods(statement)]
+    }
+
+
+def _defines(statement):
+    r"""The names that a statement at a module's top gives a value to."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return [statement.name]
+    return [n.id for n in ast.walk(statement) if _is(n, ast.Name, ast.Store)]
+
+
+def _methods(statement):
+    inside = statement.body if isinstance(statement, ast.ClassDef) else []
+    return [
+        f"{statement.name}.{part.name}"
+        for part in inside
+        if isinstance(part, ast.FunctionDef)
+    ]
+
+
+def _stays(statement, module, bound, gone):
+    r"""Whether a statement stays; it loses the parts that must go, and gone grows."""
+    if isinstance(statement, ast.ImportFrom):
+        source = _source(statement, module)
+        statement.names = [a for a in statement.names if f"{source}.{a.name}" not in gone]
+        return bool(statement.names)
+    if isinstance(statement, ast.ClassDef):
+        for part in list(statement.body):
+            name = f"{module}.{statement.name}.{getattr(part, 'name', '')}"
+            if name in gone or (_ordinary(part) and _uses(part, module, bound, gone)):
+                gone.add(name)
+                statement.body.remove(part)
+    names = _defines(statement)
+    if any(f"{module}.{name}" in gone for name in names) or (
+        "__all__" not in names and _uses(statement, module, bound, gone)
+    ):
+        gone.update(f"{module}.{name}" for name in names)
+        return False
+    return True
+
+
+def _ordinary(part):
+    return isinstance(part, ast.FunctionDef) and not part.name.startswith("__")
+
+
+def _bound(tree, module):
+    r"""What the names in a module mean: {name: "module.name" or "module"}."""
+    found = {}
+    for inner in ast.walk(tree):
+        if isinstance(inner, ast.ImportFrom) and inner.level:
+            source = _source(inner, module)
+            for alias in inner.names:
+                whole = f"{source}.{alias.name}".lstrip(".")
+                found[alias.asname or alias.name] = whole
+    own = {name for statement in tree.body for name in _defines(statement)}
+    return found | {name: f"{module}.{name}" for name in own}
+
+
+def _source(statement, module):
+    r"""The module that `from .x import y` names, "" for the package itself."""
+    parts = module.split(".")
+    parts = parts[: len(parts) - statement.level]
+    return ".".join([*parts, *([statement.module] if statement.module else [])])
+
+
+def _uses(node, module, bound, gone):
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.ImportFrom) and inner.level:
+            source = _source(inner, module)
+            if any(f"{source}.{alias.name}" in gone for alias in inner.names):
+                return True
+        if isinstance(inner, ast.Name) and bound.get(inner.id) in gone:
+            return True
+        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
+            if f"{bound.get(inner.value.id)}.{inner.attr}" in gone:
+                return True
+    return False
+
+
+def _is(node, kind, context):
+    return isinstance(node, kind) and isinstance(node.ctx, context)
+
+
+def _save(target, module, tree, gone):
+    r"""Write one module, with words for those who ask it for what is gone."""
+    path = Path(target, "ddpm_lite", *module.split(".")).with_suffix(".py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    last = {name.split(".")[-1] for name in gone if name.count(".") == 1}
+    if module == "__init__":
+        names = sorted(last)
+        _drop_from_all(tree, last)
+    else:
+        names = sorted(n.removeprefix(f"{module}.") for n in gone if n.startswith(module))
+    text = ast.unparse(tree)
+    if names:
+        whole = "ddpm_lite" if module == "__init__" else f"ddpm_lite.{module}"
+        text += _MISSING.format(names=names, module=whole)
+    path.write_text(text + "\n", "utf-8")
+    if module.startswith("classroom."):
+        (path.parent / "__init__.py").write_text(_CHECK, "utf-8")
+
+
+def _drop_from_all(tree, names):
+    for statement in tree.body:
+        if "__all__" in _defines(statement):
+            statement.value.elts = [e for e in statement.value.elts if e.value not in names]

@@ -1,0 +1,160 @@
+r"""Typical wrong answers to the exercises of chapter 05, each with words of its hint."""
+
+import math
+
+import torch
+
+from wrong import wrong
+
+
+@wrong("05.1", "or its square")
+def alpha_bar_for_its_root(beta):
+    alpha_bar = float((1 - beta).prod())
+    return alpha_bar, -0.5 * math.log(1 - alpha_bar)
+
+
+@wrong("05.1", "walked through")
+def adds_the_beta(beta):
+    alpha_bar = max(1 - float(beta.sum()), 1e-9)
+    return math.sqrt(alpha_bar), -0.5 * math.log(1 - alpha_bar)
+
+
+@wrong("05.1", "with a half")
+def forgets_the_half(beta):
+    alpha_bar = float((1 - beta).prod())
+    return math.sqrt(alpha_bar), -math.log(1 - alpha_bar)
+
+
+@wrong("05.1", "what the variance costs")
+def the_mean_alone(beta):
+    alpha_bar = float((1 - beta).prod())
+    return math.sqrt(alpha_bar), 0.5 * alpha_bar
+
+
+@wrong("05.1", "in nats")
+def in_bits(beta):
+    alpha_bar = float((1 - beta).prod())
+    return math.sqrt(alpha_bar), -0.5 * math.log2(1 - alpha_bar)
+
+
+@wrong("05.1", "what the variance costs")
+def kl_the_wrong_way(beta):
+    a = float((1 - beta).prod())
+    return math.sqrt(a), 0.5 * ((1 + a) / (1 - a) - 1 + math.log(1 - a))
+
+
+@wrong("05.2", "Which of these add up")
+def deviations_add_up(width, percent):
+    return (width * percent / 100) ** 2
+
+
+@wrong("05.2", "four times")
+def returns_the_deviation(width, percent):
+    return width * math.sqrt((1 + percent / 100) ** 2 - 1)
+
+
+@wrong("05.2", "thicker by")
+def per_cent_of_the_variance(width, percent):
+    return width**2 * percent / 100
+
+
+@wrong("05.2", "thicker by")
+def forgets_the_per_cent(width, percent):
+    return width**2 * ((1 + percent) ** 2 - 1)
+
+
+@wrong("05.2", "four times")
+def forgets_the_width(width, percent):
+    return (1 + percent / 100) ** 2 - 1
+
+
+def _line(x, y, offset=True):
+    X = torch.stack([x, torch.ones_like(x) if offset else torch.zeros_like(x)], 1)
+    gram = X.T @ X + 1e-12 * torch.eye(2, dtype=X.dtype)
+    slope, shift = torch.linalg.solve(gram, X.T @ y).tolist()
+    return slope, shift
+
+
+def _x_t(x_0, noise, a):
+    return a.sqrt() * x_0 + (1 - a).sqrt() * noise
+
+
+@wrong("05.3", "from x_t to")
+def the_line_the_other_way(x_0, noise, alpha_bar, t):
+    slope, shift = _line(noise, _x_t(x_0, noise, alpha_bar[t]))
+    return slope, shift
+
+
+@wrong("05.3", "miss the origin")
+def through_the_origin(x_0, noise, alpha_bar, t):
+    return _line(_x_t(x_0, noise, alpha_bar[t]), noise, offset=False)
+
+
+@wrong("05.3", "as a guess of the")
+def predicts_x_0(x_0, noise, alpha_bar, t):
+    return _line(_x_t(x_0, noise, alpha_bar[t]), x_0)
+
+
+@wrong("05.3", "does every example count")
+def some_of_the_examples(x_0, noise, alpha_bar, t):
+    keep = noise > -2  # as when the last batch is dropped, but not by chance
+    return _line(_x_t(x_0, noise, alpha_bar[t])[keep], noise[keep])
+
+
+@wrong("05.3", "as a guess of the")
+def variances_for_deviations(x_0, noise, alpha_bar, t):
+    a = alpha_bar[t]
+    slope, shift = _line(a * x_0 + (1 - a) * noise, noise)
+    return slope, shift
+
+
+def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
+    torch.manual_seed(seed)
+    T, n = len(alpha_bar) - 1, len(x_0)
+
+    def told(x, t):
+        angle = t[:, None] / T * torch.arange(1, 5) * math.pi / 2 * (how != "blind")
+        return torch.cat([x, angle.sin(), angle.cos()], 1)
+
+    sizes = ((9, 64), (64, 64), (64, 1))
+    layers = [m for a, b in sizes for m in (torch.nn.Linear(a, b), torch.nn.SiLU())]
+    network = torch.nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(steps):
+        index, step = torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))
+        noise, a = torch.randn(512, 1), alpha_bar[step][:, None]
+        noisy = a.sqrt() * x_0[index] + (1 - a).sqrt() * noise
+        target = x_0[index] if how == "x_0" else noise
+        if how == "apart":
+            target = torch.randn(512, 1)
+        loss = (network(told(noisy, step)) - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        return network(told(x_t, t))
+
+
+@wrong("05.4", "is it the noise")
+def learns_x_0(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, how="x_0")
+
+
+@wrong("05.4", "that belong to it")
+def compares_with_other_noise(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, how="apart")
+
+
+@wrong("05.4", "does it know t")
+def is_not_told_t(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, how="blind")
+
+
+@wrong("05.4", "long enough")
+def trains_too_little(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=60)
+
+
+@wrong("05.4", "is it the noise")
+def does_not_train(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=0)

@@ -1,0 +1,255 @@
+r"""Typical wrong answers to the exercises of chapter 07, each with words of its hint."""
+
+import math
+
+import torch
+
+from wrong import wrong
+
+
+@wrong("07.1", "what does one update do")
+def one_over_one_minus_decay(decay, share, warmup):
+    return max(round(1 / (1 - decay) * (1 - share)), 1)
+
+
+@wrong("07.1", "without warm-up: after your")
+def always_with_warm_up(decay, share, warmup):
+    left, n = 1.0, 0
+    while left > share:
+        n += 1
+        left *= min(decay, (1 + n) / (10 + n))
+    return n
+
+
+@wrong("07.1", "with warm-up: you say")
+def never_with_warm_up(decay, share, warmup):
+    return math.ceil(math.log(share) / math.log(decay))
+
+
+@wrong("07.1", "whole numbers")
+def not_rounded_up(decay, share, warmup):
+    return math.log(share) / math.log(decay)
+
+
+@wrong("07.1", "only 0 is left already")
+def for_ever(decay, share, warmup):
+    return 10**15
+
+
+@wrong("07.1", "of the average is still")
+def rounded_down(decay, share, warmup):
+    left, n = 1.0, 0
+    while left > share:
+        n += 1
+        left *= min(decay, (1 + n) / (10 + n)) if warmup else decay
+    return max(n - 1, 1)
+
+
+@wrong("07.2", "must count alike")
+def mean_of_means(gradients, sizes):
+    return sum(gradients) / len(gradients)
+
+
+@wrong("07.2", "must count alike")
+def sum_of_all(gradients, sizes):
+    return sum(gradients)
+
+
+@wrong("07.2", "must count alike")
+def sum_by_sizes(gradients, sizes):
+    return sum(g * n for g, n in zip(gradients, sizes, strict=True))
+
+
+@wrong("07.2", "must count alike")
+def the_last_part_only(gradients, sizes):
+    return gradients[-1]
+
+
+@wrong("07.2", "should have shape")
+def one_number_for_each_part(gradients, sizes):
+    return torch.stack(gradients) * torch.tensor(sizes)[:, None] / sum(sizes)
+
+
+@wrong("07.3", "nearest level")
+def cuts_off(x):
+    return ((x + 1) * 127.5 - 1e-3).clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "nearest level")
+def times_128(x):
+    return ((x + 1) * 128).round().clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "eight bits")
+def does_not_clamp(x):
+    return ((x + 1) * 127.5).round().to(torch.int64).to(torch.uint8)
+
+
+@wrong("07.3", "should be torch.uint8")
+def stays_a_float(x):
+    return ((x + 1) * 127.5).round().clamp(0, 255)
+
+
+@wrong("07.3", "nearest level")
+def for_pictures_in_0_to_1(x):
+    return (x * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "do you round")
+def adds_a_little_and_cuts(x):
+    return ((x + 1) * 127.5 + 0.01).clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "anything but its own")
+def stretches_each_picture(x):
+    x = x.clamp(-1, 1)
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return ((x - low) / (high - low) * 255).round().to(torch.uint8)
+
+
+@wrong("07.3", "in their places")
+def channels_last_by_reshape(x):
+    levels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).reshape(x.shape)
+
+
+def _shuffle(N, seed):
+    return torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+
+
+@wrong("07.4", "seen once before")
+def drawn_with_replacement(N, batch, seed, step):
+    generator = torch.Generator().manual_seed(1000 * seed + step)
+    return torch.randint(N, (batch,), generator=generator)
+
+
+@wrong("07.4", "shuffled anew")
+def one_shuffle_for_all(N, batch, seed, step):
+    places = torch.arange((step - 1) * batch, step * batch) % N
+    return _shuffle(N, seed)[places]
+
+
+@wrong("07.4", "seen once before")
+def a_new_shuffle_for_each_step(N, batch, seed, step):
+    return _shuffle(N * batch, 1000 * seed + step)[:batch] % N
+
+
+@wrong("07.4", "function of the seed and the step")
+def with_a_memory(N, batch, seed, step, calls=[]):  # noqa: B006
+    calls.append(step)
+    places = range(len(calls) * batch, (len(calls) + 1) * batch)
+    return torch.stack([_shuffle(N, seed + p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "another seed")
+def forgets_the_seed(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "a shuffle of its own")
+def moves_one_shuffle_on(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, seed).roll(p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "are numbered")
+def counts_from_one(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return 1 + torch.stack([_shuffle(N, 1000 * seed + p // N)[p % N] for p in places])
+
+
+def _train(X, y, state, steps, seed, forgets=(), decay=0.9, lr=0.1, new=None):
+    zeros = torch.zeros(X.shape[1], dtype=torch.float64)
+    start = {"w": zeros, "ema": zeros, "m": zeros, "v": zeros, "n": 0, "drawn": 0}
+    state = start | {k: v for k, v in (state or {}).items() if k not in forgets}
+    w, ema, m, v, n, drawn = (state[k] for k in start)
+    for _ in range(steps):
+        n, drawn = n + 1, drawn + 1
+        generator = torch.Generator().manual_seed(10_007 * seed + drawn)
+        index = torch.randint(len(X), (8,), generator=generator)
+        gradient = 2 * (X[index] @ w - y[index]) @ X[index] / len(index)
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        w = w - lr * (m / (1 - 0.9**n)) / ((v / (1 - 0.99**n)).sqrt() + 1e-8)
+        ema = decay * ema + (1 - decay if new is None else new) * w
+    return {"w": w, "ema": ema, "m": m, "v": v, "n": n, "drawn": drawn}
+
+
+@wrong("07.5", "in the weights")
+def forgets_the_moments(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, forgets=("m", "v"))
+
+
+@wrong("07.5", "in the weights")
+def draws_the_same_again(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, forgets=("drawn",))
+
+
+@wrong("07.5", "in the weights")
+def forgets_the_count(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, forgets=("n",))
+
+
+@wrong("07.5", "in the average")
+def forgets_the_average(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, forgets=("ema",))
+
+
+@wrong("07.5", "is it an average")
+def average_without_memory(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, decay=0.0)
+
+
+@wrong("07.5", "trained at all")
+def hardly_learns(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, lr=1e-4)
+
+
+@wrong("07.5", "another seed")
+def the_same_for_every_seed(X, y, state, steps, seed):
+    return _train(X, y, state, steps, 0)
+
+
+@wrong("07.5", "add up to 1")
+def whole_weights_each_time(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, new=1)
+
+
+@wrong("07.5", "add up to 1")
+def average_of_the_weights_before(X, y, state, steps, seed):
+    for _ in range(steps):
+        before = torch.zeros(X.shape[1]).double() if state is None else state["w"]
+        old = torch.zeros(X.shape[1]).double() if state is None else state["ema"]
+        state = _train(X, y, state, 1, seed) | {"ema": 0.9 * old + 0.1 * before}
+    return state
+
+
+@wrong("07.5", "the larger share")
+def shares_exchanged(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, decay=0.1)
+
+
+@wrong("07.5", "is it an average")
+def average_never_moves(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, decay=1.0)
+
+
+_generators = {}
+
+
+@wrong("07.5", "is all of it in the state")
+def generator_outside_the_state(X, y, state, steps, seed):
+    if state is None:
+        _generators["it"] = torch.Generator().manual_seed(seed)
+        state = {name: torch.zeros(X.shape[1]).double() for name in ("w", "ema")}
+    w, ema = state["w"], state["ema"]
+    for _ in range(steps):
+        index = torch.randint(len(X), (8,), generator=_generators["it"])
+        w = w - 0.05 * 2 * (X[index] @ w - y[index]) @ X[index] / 8
+        ema = 0.9 * ema + 0.1 * w
+    return {"w": w, "ema": ema}
+
+
+@wrong("07.5", "get its turn")
+def the_first_eight_only(X, y, state, steps, seed):
+    return _train(X[:8], y[:8], state, steps, seed)
