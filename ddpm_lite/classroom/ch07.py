@@ -16,7 +16,7 @@ ASKED = ("seeds.shuffled", "pictures.PictureSet.to_float", "ema.EMA", "trainer.T
 def _initial(n, decay, warmup):
     r"""What is left of the initial weights in an average after n updates, by a loop."""
     left, walked = 1.0, min(n, 10_000)  # by then 0.999 has left its warm-up
-    for k in range(1, walked + 1):
+    for k in range(walked):
         left *= min(decay, (1 + k) / (10 + k)) if warmup else decay
     return left * decay ** float(n - walked)
 

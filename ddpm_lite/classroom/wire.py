@@ -111,7 +111,7 @@ def _up(tree, tensors, function):
         return tree
     ((kind, inside),) = tree.items()
     if kind == "tensor":
-        return tensors[inside]
+        return tensors[inside].clone()  # aligned, so that sums have the same bits
     if kind == "schedule":
         return Schedule.from_beta(_up(inside, tensors, function))
     if kind == "tuple":

@@ -16,8 +16,8 @@ def one_over_one_minus_decay(decay, share, warmup):
 def always_with_warm_up(decay, share, warmup):
     left, n = 1.0, 0
     while left > share:
-        n += 1
         left *= min(decay, (1 + n) / (10 + n))
+        n += 1
     return n
 
 
@@ -36,12 +36,21 @@ def for_ever(decay, share, warmup):
     return 10**15
 
 
-@wrong("07.1", "of the average is still")
-def rounded_down(decay, share, warmup):
+@wrong("07.1", "only")
+def counts_updates_from_one(decay, share, warmup):
     left, n = 1.0, 0
     while left > share:
         n += 1
         left *= min(decay, (1 + n) / (10 + n)) if warmup else decay
+    return n
+
+
+@wrong("07.1", "of the average is still")
+def rounded_down(decay, share, warmup):
+    left, n = 1.0, 0
+    while left > share:
+        left *= min(decay, (1 + n) / (10 + n)) if warmup else decay
+        n += 1
     return max(n - 1, 1)
 
 
