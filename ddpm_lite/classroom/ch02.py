@@ -16,6 +16,7 @@ from .exercise import (
     near,
     normal,
     number,
+    schedules,
     several,
     steps,
     tensor,
@@ -25,15 +26,9 @@ from .exercise import (
 ASKED = ("process.q_step", "process.q_sample", "process.between")
 
 
-def _schedules(seed):
-    r"""Three schedules, one of them of random beta."""
-    beta = 1e-4 + 0.05 * uniform((60,), 21, seed).sort().values
-    return Schedule.linear(), Schedule.cosine(200), Schedule.from_beta(beta)
-
-
 @exercise("02.1", "crossing", kind="understanding", minutes=10, points=2, lacks=ASKED)
 def crossing(answer, seed):
-    for schedule in _schedules(seed):
+    for schedule in schedules(21, seed):
         alpha_bar = schedule.alpha_bar
         t = number(answer(alpha_bar), "the step")
         expect(t == int(t), f"a step is a whole number, yours is {t}")
@@ -83,7 +78,7 @@ def merge(answer, seed):
 @exercise("02.3", "jump", kind="code", minutes=15, points=4, lacks=ASKED)
 def jump(answer, seed):
     for shape, dtype in (((5, 2), torch.float64), ((3, 1, 4, 4), torch.float32)):
-        for k, schedule in enumerate(_schedules(seed)):
+        for k, schedule in enumerate(schedules(21, seed)):
             x_0 = normal(shape, 23, seed, k, dtype=dtype)
             noise = normal(shape, 24, seed, k, dtype=dtype)
             t = steps(1, schedule.T, shape[0], 25, seed, k)
@@ -121,7 +116,7 @@ def jump(answer, seed):
 
 @exercise("02.4", "jump_between", kind="derivation", minutes=20, points=4, lacks=ASKED)
 def jump_between(answer, seed):
-    for k, schedule in enumerate(_schedules(seed)):
+    for k, schedule in enumerate(schedules(21, seed)):
         alpha_bar, T = schedule.alpha_bar, schedule.T
         s, t = T // 3, T // 2
         x_s, noise = normal((4, 2), 31, seed, k), normal((4, 2), 32, seed, k)

@@ -10,13 +10,13 @@ import torch
 
 from ..oracle import DataOracle
 from ..process import q_posterior, q_sample, x_0_from_score
-from ..schedule import Schedule
 from .exercise import (
     exercise,
     expect,
     near,
     normal,
     number,
+    schedules,
     several,
     steps,
     tensor,
@@ -32,15 +32,9 @@ ASKED = (
 )
 
 
-def _schedules(seed):
-    r"""Three schedules, one of them of random beta."""
-    beta = 1e-4 + 0.05 * uniform((60,), 31, seed).sort().values
-    return Schedule.linear(), Schedule.cosine(200), Schedule.from_beta(beta)
-
-
 @exercise("03.1", "matters_below", kind="understanding", minutes=15, points=3, lacks=ASKED)
 def matters_below(answer, seed):
-    for schedule in _schedules(seed):
+    for schedule in schedules(31, seed):
         for share in (0.5, 0.9, 0.95):
             got = number(answer(schedule.alpha_bar, share), "the step")
             expect(got == int(got), f"a step is a whole number, yours is {got}")
@@ -63,19 +57,18 @@ def matters_below(answer, seed):
 
 @exercise("03.2", "mean_from_score", kind="derivation", minutes=20, points=4, lacks=ASKED)
 def mean_from_score(answer, seed):
-    for k, schedule in enumerate(_schedules(seed)):
+    for k, schedule in enumerate(schedules(31, seed)):
         t = steps(2, schedule.T, 4, 32, seed, k)
         x_t, score = normal((4, 3), 33, seed, k), normal((4, 3), 34, seed, k)
         still = tensor(answer(schedule.alpha_bar, x_t, t, 0 * score), x_t, "the mean")
-        factor, wanted = (
-            float(still[0, 0] / x_t[0, 0]),
-            float((1 - schedule.beta[t[0]]) ** -0.5),
-        )
+        factor = (1 - schedule.beta[t, None]) ** -0.5
+        i = int((still / (factor * x_t) - 1).abs().amax(1).argmax())
         expect(
-            near(factor, wanted, rtol=1e-7),
+            near(still, factor * x_t, rtol=1e-7),
             "where the density is flat the score is 0, and the step back only undoes the "
-            f"step's shrinking: at t = {int(t[0])} a factor of {wanted:.5f}, with yours "
-            f"{factor:.5f}: which of alpha and alpha_bar belongs to a single step?",
+            f"step's shrinking: at t = {int(t[i])} a factor of {float(factor[i]):.5f}, with "
+            f"yours {float(still[i, 0] / x_t[i, 0]):.5f}: which of alpha and alpha_bar "
+            "belongs to a single step, and has each example a t of its own?",
         )
         moved = tensor(answer(schedule.alpha_bar, x_t, t, score), x_t, "the mean") - still
         expect(
@@ -84,12 +77,13 @@ def mean_from_score(answer, seed):
         )
         x_0 = x_0_from_score(schedule, x_t, t, score)
         right, _ = q_posterior(schedule, x_0, x_t, t)
-        ratio = float(moved[0, 0] / (right - still)[0, 0])
+        ratio = (moved / (right - still))[:, 0]
+        i = int(ratio.log().abs().argmax())
         expect(
             near(moved + still, right, rtol=1e-7, atol=1e-9),
-            f"at t = {int(t[0])} the score moves your mean {ratio:.4g} times as far as it "
-            "moves the mean of Eq. 7 with the x_0 that belongs to this score; each "
-            "example has a t of its own",
+            f"at t = {int(t[i])} the score moves your mean {float(ratio[i]):.4g} times as "
+            "far as it moves the mean of Eq. 7 with the x_0 that belongs to this score: "
+            "what is left of the noise's factor when you insert?",
         )
 
 
@@ -147,52 +141,80 @@ def _log_density(alpha_bar_t, x, means, variances, weights):
     return (weights.log() - v.log() - square / (2 * v)).logsumexp(1)
 
 
+def _guesses(answer, schedule, law, t, seed, k):
+    r"""x_t, drawn from a law that was diffused to t, and the answer for it."""
+    means, variances, weights = law
+    n = 2000
+    which = torch.multinomial(weights, n, replacement=True, generator=_generator(seed))
+    x_0 = means[which] + variances[which, None].sqrt() * normal((n, 2), 40, seed, k)
+    at = torch.full((n,), t)
+    x_t = q_sample(schedule, x_0, at, normal((n, 2), 41, seed, k))
+    got = tensor(answer(schedule.alpha_bar, x_t, at, *law), x_t, "the predicted noise")
+    return x_t, got
+
+
+def _off(schedule, law, t, x_t, got):
+    r"""How far guesses are from the gradient of the log density (root mean square)."""
+    x = x_t.clone().requires_grad_(True)
+    log = _log_density(schedule.alpha_bar[t], x, *law)
+    (score,) = torch.autograd.grad(log.sum(), x)
+    best = -schedule.one_minus_alpha_bar[t].sqrt() * score
+    return float((got - best).square().mean().sqrt())
+
+
 @exercise("03.4", "exact_noise", kind="project", minutes=60, points=6, lacks=ASKED)
 def exact_noise(answer, seed):
     for k, schedule in enumerate(_schedules(seed)):
-        means, variances, weights = _cloud(seed, k)
-        n, alpha_bar = 2000, schedule.alpha_bar
-        which = torch.multinomial(weights, n, replacement=True, generator=_generator(seed))
-        x_0 = means[which] + variances[which, None].sqrt() * normal((n, 2), 40, seed, k)
-        noise = normal((n, 2), 41, seed, k)
-        for t in (schedule.T, schedule.T // 3, schedule.T // 20):
-            at = torch.full((n,), t)
-            x_t = q_sample(schedule, x_0, at, noise)
-            got = answer(alpha_bar, x_t, at, means, variances, weights)
-            got = tensor(got, x_t, "the predicted noise")
-            mine = float((noise - got).square().mean())
-            if float(alpha_bar[t]) < 1e-3:
-                away = float((got - x_t).square().mean().sqrt())
-                expect(
-                    away < 0.2,
-                    f"at the end of the chain, t = {t}, x_t is almost nothing but noise, "
-                    f"and your guess of it is {away:.3g} away from x_t (root mean square): "
-                    "is it the noise that you return?",
-                )
-            x = x_t.clone().requires_grad_(True)
-            log = _log_density(alpha_bar[t], x, means, variances, weights)
-            (score,) = torch.autograd.grad(log.sum(), x)
-            best = -schedule.one_minus_alpha_bar[t].sqrt() * score
-            least = float((noise - best).square().mean(1).mean())
+        law, T = _cloud(seed, k), schedule.T
+        if float(schedule.alpha_bar[T]) < 1e-3:
+            x_t, got = _guesses(answer, schedule, law, T, seed, k)
+            away = float((got - x_t).square().mean().sqrt())
             expect(
-                near(got, best, rtol=1e-5, atol=1e-6),
-                f"the gradient of the log density gives, at t = {t} of {schedule.T}, a "
-                f"guess whose squared error is {least:.4f}, yours has {mine:.4f}: how "
-                "likely is each peak for this x_t, and what would be the guess if it were "
-                "the only one?",
+                away < 0.2,
+                f"at the end of the chain, t = {T}, x_t is almost nothing but noise, and "
+                f"your guess of it is {away:.3g} away from x_t (root mean square): is it "
+                "the noise that you return?",
             )
-    one = answer(alpha_bar, x_t[:1], at[:1], means, variances, weights)
-    expect(near(one, got[:1], rtol=1e-6), "one example alone gets another guess")
-    x_0 = normal((5, 2), 42, seed)
-    model = DataOracle(schedule, x_0)
-    at = steps(1, schedule.T, 6, 43, seed)
-    x_t = normal((6, 2), 44, seed)
-    even = torch.full((5,), 0.2, dtype=torch.float64)
-    got = answer(alpha_bar, x_t, at, x_0, 0 * even, even)
+        one = (law[0][:1], law[1][:1], torch.ones(1, dtype=torch.float64))
+        for t in (T // 3, T // 20, T):
+            off = _off(schedule, one, t, *_guesses(answer, schedule, one, t, seed, k))
+            expect(
+                off < 1e-5,
+                f"with one peak alone, at t = {t} of {T}, your guess is {off:.2g} away "
+                "(root mean square) from what the gradient of the log density says: what "
+                "are mean and variance of x_t then, and how far does x_t pull the guess of "
+                "x_0 away from the peak's mean?",
+            )
+        for t in (T // 3, T // 20, T):
+            off = _off(schedule, law, t, *_guesses(answer, schedule, law, t, seed, k))
+            expect(
+                off < 1e-5,
+                f"with one peak alone your guess is right; with three, at t = {t} of {T}, "
+                f"it is {off:.2g} away (root mean square) from what the gradient of the log "
+                "density says: how likely is each peak for this x_t, in the plane and with "
+                "weights and widths that differ?",
+            )
+    # From here on some points, each with a t of its own; five peaks without width.
+    x_0, even = normal((5, 2), 42, seed), torch.full((5,), 0.2, dtype=torch.float64)
+    at = steps(1, T, 5, 43, seed)
+    x_t = q_sample(schedule, x_0, at, normal((5, 2), 44, seed))
+    both = tensor(answer(schedule.alpha_bar, x_t, at, *law), x_t, "the predicted noise")
+    for i in range(5):
+        alone = answer(schedule.alpha_bar, x_t[i : i + 1], at[i : i + 1], *law)
+        tensor(alone, x_t[:1], "the predicted noise of one example")
+        off = float((alone - both[i]).abs().max())
+        expect(
+            off < 1e-5,
+            f"example {i} of 5, with t = {int(at[i])}, gets a guess alone that is {off:.2g} "
+            "away from its guess among the others: has each example a t of its own?",
+        )
+    got = answer(schedule.alpha_bar, x_t, at, x_0, 0 * even, even)
+    right = DataOracle(schedule, x_0)(x_t, at)
+    off = float((tensor(got, x_t, "the predicted noise") - right).abs().max())
     expect(
-        near(got, model(x_t, at), rtol=1e-5, atol=1e-6),
-        "peaks without width are a training set, and each example has a t of its own; "
-        "there your guess is not the training set's denoiser of section 7",
+        off < 1e-5,
+        "five peaks without width, of variance 0, are a training set of five points; there "
+        f"your guess is {off:.2g} away from the training set's denoiser of section 7",
     )
 
 

@@ -20,6 +20,7 @@ from .exercise import (
     near,
     normal,
     number,
+    schedules,
     several,
     tensor,
     uniform,
@@ -111,8 +112,7 @@ def closest(answer, seed):
 
 @exercise("04.3", "x_0_weight", kind="derivation", minutes=25, points=4, lacks=ASKED)
 def x_0_weight(answer, seed):
-    beta = 1e-4 + 0.05 * uniform((60,), 44, seed).sort().values
-    for schedule in (Schedule.linear(), Schedule.cosine(200), Schedule.from_beta(beta)):
+    for schedule in schedules(44, seed):
         T, alpha_bar = schedule.T, schedule.alpha_bar
         for t, s in ((T // 2, T // 2 - 1), (T // 2, T // 3), (T, 1)):
             got = number(answer(alpha_bar, t, s), "the weight")

@@ -19,6 +19,7 @@ from .exercise import (
     near,
     normal,
     number,
+    schedules,
     several,
     steps,
     tensor,
@@ -35,12 +36,6 @@ ASKED = (
     "seeds.SampleNoise",
     "oracle.Oracle.reverse_variance",
 )
-
-
-def _schedules(seed):
-    r"""Three schedules, one of them of random beta."""
-    beta = 1e-4 + 0.05 * uniform((80,), 81, seed).sort().values
-    return Schedule.linear(), Schedule.cosine(200), Schedule.from_beta(beta)
 
 
 class Asked:
@@ -97,7 +92,7 @@ def _ends(alpha_bar, pairs, variances, m, v):
 
 @exercise("08.1", "last_stop", kind="understanding", minutes=10, points=2, lacks=ASKED)
 def last_stop(answer, seed):
-    for schedule in _schedules(seed):
+    for schedule in schedules(81, seed):
         left, T = schedule.one_minus_alpha_bar, schedule.T
         for levels in (17, 5, 256):
             t = number(answer(schedule.alpha_bar, levels), "the last stop")
@@ -134,7 +129,7 @@ PAIRS = ((300, 20), (1000, 900), (500, 499), (40, 10), (2, 1))
 @exercise("08.2", "jump_back", kind="code", minutes=20, points=4, lacks=ASKED)
 def jump_back(answer, seed):
     for shape, dtype in (((5, 2), torch.float64), ((3, 1, 4, 4), torch.float32)):
-        for k, schedule in enumerate(_schedules(seed)):
+        for k, schedule in enumerate(schedules(81, seed)):
             x_t, noise_pred, z = (
                 normal(shape, 21 + i, 8, seed, k, dtype=dtype) for i in range(3)
             )
@@ -269,7 +264,7 @@ def _is_exact(answer, schedule, seed):
 
 @exercise("08.3", "right_variance", kind="derivation", minutes=20, points=4, lacks=ASKED)
 def right_variance(answer, seed):
-    for k, schedule in enumerate(_schedules(seed)):
+    for k, schedule in enumerate(schedules(81, seed)):
         alpha_bar, T = schedule.alpha_bar, schedule.T
         pairs = ((T // 3, 0), (T // 2, T // 2 - 1), (T, T * 3 // 4))
         for t, s in pairs:

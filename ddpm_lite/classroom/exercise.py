@@ -13,6 +13,7 @@ from importlib import import_module
 
 import torch
 
+from ..schedule import Schedule
 from ..seeds import generator_for
 
 KINDS = ("understanding", "derivation", "code", "project")
@@ -159,6 +160,12 @@ def near(a, b, rtol=1e-9, atol=1e-12):
     r"""Whether numbers or tensors are equal but for rounding; shapes must agree."""
     a, b = (torch.as_tensor(v, dtype=torch.float64) for v in (a, b))
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
+
+
+def schedules(*seed):
+    r"""Three schedules: the paper's, a cosine one, and one of random beta."""
+    beta = 1e-4 + 0.05 * uniform((60,), *seed).sort().values
+    return Schedule.linear(), Schedule.cosine(200), Schedule.from_beta(beta)
 
 
 def normal(shape, *seed, dtype=torch.float64):

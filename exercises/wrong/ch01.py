@@ -123,7 +123,7 @@ def a_straight_line(x, y, at):
     return (x.mean() + slope * (at - y.mean())).clamp(-1, 1)
 
 
-@wrong("01.4", "is it x")
+@wrong("01.4", "enough pairs")
 def nearest_neighbour(x, y, at):
     return x[(at[:, None] - y[None]).abs().argmin(1)]
 
@@ -135,11 +135,16 @@ def the_likeliest(x, y, at):
     return smooth.sign() if two else smooth
 
 
-@wrong("01.4", "is it x")
+@wrong("01.4", "far away")
 def the_mean_of_all(x, y, at):
     return torch.full_like(at, float(x.mean()))
 
 
-@wrong("01.4", "is it x")
+@wrong("01.4", "far away")
 def smooths_too_much(x, y, at):
     return _smooth(x, y, at, 3.0)
+
+
+@wrong("01.4", "a mean, or a sum")
+def weights_that_do_not_add_up(x, y, at):
+    return torch.exp(-((at[:, None] - y[None]) ** 2) / (2 * 0.15**2)) @ x

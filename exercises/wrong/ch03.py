@@ -19,8 +19,9 @@ def compares_deviations(alpha_bar, share):
 
 
 @wrong("03.1", "a step lies in")
-def counts_from_zero(alpha_bar, share):
-    return int(((1 - alpha_bar[:-1]) / (1 - alpha_bar[1:]) >= share).nonzero()[0]) * 0
+def rolls_the_end_to_the_start(alpha_bar, share):
+    ratio = (1 - alpha_bar.roll(1)) / (1 - alpha_bar)
+    return int((ratio >= share).nonzero()[0])
 
 
 @wrong("03.1", "reached earlier")
@@ -83,6 +84,12 @@ def half_a_step(alpha_bar, x_t, t, score):
     return (x_t + (1 - alpha) / 2 * score) / alpha.sqrt()
 
 
+@wrong("03.2", "a t of its own")
+def one_step_for_all(alpha_bar, x_t, t, score):
+    alpha = _alpha(alpha_bar, t[:1])
+    return (x_t + (1 - alpha) * score) / alpha.sqrt()
+
+
 def _weights(x_t, data, a, shrunk=None, variance=None):
     shrunk = math.sqrt(a) if shrunk is None else shrunk
     variance = 2 * (1 - a) if variance is None else variance
@@ -125,6 +132,12 @@ def the_entropy_itself(x_t, data, alpha_bar_t):
     return w, math.log(_count(w))
 
 
+@wrong("03.3", "number should be finite")
+def zero_times_its_logarithm(x_t, data, alpha_bar_t):
+    w = _weights(x_t, data, alpha_bar_t)
+    return w, float((-(w * w.log()).sum()).exp())
+
+
 @wrong("03.3", "add up to")
 def does_not_normalise(x_t, data, alpha_bar_t):
     w = _weights(x_t, data, alpha_bar_t)
@@ -162,7 +175,7 @@ def all_peaks_alike(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "even")
 
 
-@wrong("03.4", "if it were the only one")
+@wrong("03.4", "one peak alone, at")
 def guesses_the_mean_of_the_peak(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "still")
 
@@ -170,3 +183,13 @@ def guesses_the_mean_of_the_peak(alpha_bar, x_t, t, means, variances, weights):
 @wrong("03.4", "likely is each peak")
 def height_of_one_dimension(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "line")
+
+
+@wrong("03.4", "mean and variance of x_t")
+def forgets_the_width_of_the_peaks(alpha_bar, x_t, t, means, variances, weights):
+    return _noise(alpha_bar, x_t, t, means, 0 * variances, weights)
+
+
+@wrong("03.4", "a t of its own")
+def one_step_for_all_examples(alpha_bar, x_t, t, means, variances, weights):
+    return _noise(alpha_bar, x_t, t[:1].expand_as(t), means, variances, weights)
