@@ -146,8 +146,8 @@ def _on_a_line(at, got, largest):
     high = float(got.abs().max())
     expect(
         high < largest,
-        f"no x is larger than {largest:.3g}, and one of your guesses is {high:.4g}: is it a "
-        "mean, or a sum?",
+        f"no x is larger than {largest:.3g}, and one of your guesses is {high:.4g}: is it "
+        "a mean, or a sum?",
     )
     slope = float((got * at).sum() / at.square().sum())
     scatter = float((got - slope * at).square().mean().sqrt())

@@ -66,8 +66,8 @@ def mean_from_score(answer, seed):
         expect(
             near(still, factor * x_t, rtol=1e-7),
             "where the density is flat the score is 0, and the step back only undoes the "
-            f"step's shrinking: at t = {int(t[i])} a factor of {float(factor[i]):.5f}, with "
-            f"yours {float(still[i, 0] / x_t[i, 0]):.5f}: which of alpha and alpha_bar "
+            f"step's shrinking: at t = {int(t[i])} a factor of {float(factor[i]):.5f}, "
+            f"yours is {float(still[i, 0] / x_t[i, 0]):.5f}: which of alpha and alpha_bar "
             "belongs to a single step, and has each example a t of its own?",
         )
         moved = tensor(answer(schedule.alpha_bar, x_t, t, score), x_t, "the mean") - still
@@ -164,7 +164,7 @@ def _off(schedule, law, t, x_t, got):
 
 @exercise("03.4", "exact_noise", kind="project", minutes=60, points=6, lacks=ASKED)
 def exact_noise(answer, seed):
-    for k, schedule in enumerate(_schedules(seed)):
+    for k, schedule in enumerate(schedules(31, seed)):
         law, T = _cloud(seed, k), schedule.T
         if float(schedule.alpha_bar[T]) < 1e-3:
             x_t, got = _guesses(answer, schedule, law, T, seed, k)
@@ -190,9 +190,9 @@ def exact_noise(answer, seed):
             expect(
                 off < 1e-5,
                 f"with one peak alone your guess is right; with three, at t = {t} of {T}, "
-                f"it is {off:.2g} away (root mean square) from what the gradient of the log "
-                "density says: how likely is each peak for this x_t, in the plane and with "
-                "weights and widths that differ?",
+                f"it is {off:.2g} away (root mean square) from what the gradient of the "
+                "log density says: how likely is each peak for this x_t, in the plane and "
+                "with weights and widths that differ?",
             )
     # From here on some points, each with a t of its own; five peaks without width.
     x_0, even = normal((5, 2), 42, seed), torch.full((5,), 0.2, dtype=torch.float64)
@@ -205,8 +205,9 @@ def exact_noise(answer, seed):
         off = float((alone - both[i]).abs().max())
         expect(
             off < 1e-5,
-            f"example {i} of 5, with t = {int(at[i])}, gets a guess alone that is {off:.2g} "
-            "away from its guess among the others: has each example a t of its own?",
+            f"example {i} of 5, with t = {int(at[i])}, gets a guess alone that is "
+            f"{off:.2g} away from its guess among the others: has each example "
+            "a t of its own?",
         )
     got = answer(schedule.alpha_bar, x_t, at, x_0, 0 * even, even)
     right = DataOracle(schedule, x_0)(x_t, at)
