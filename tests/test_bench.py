@@ -251,7 +251,7 @@ assert bench._kept(step, torch.device("cpu")) > 0
 step()
 assert len(faults) == 8 and faults[-1] > 10_000, faults
 """
-    # in a process of its own: in one that has lived for long, the heap may be unable to grow
+    # in a process of its own: in one that has lived long, the heap may be unable to grow
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
