@@ -16,7 +16,7 @@ help:
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
-	@echo "make bench    measure speed and memory here, beside diffusers (6 minutes)"
+	@echo "make bench    measure speed and memory here, beside diffusers (7 minutes)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
