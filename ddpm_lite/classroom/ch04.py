@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from ..loss import gaussian_kl
+from ..loss import gaussian_kl, vlb_terms
 from ..oracle import GaussianOracle
 from ..process import q_posterior, q_sample
 from ..schedule import Schedule
@@ -31,7 +31,7 @@ ASKED = ("loss.gaussian_kl", "loss.prior_kl", "loss.vlb_terms")
 
 @exercise("04.1", "to_bits", kind="understanding", minutes=15, points=2, lacks=ASKED)
 def to_bits(answer, seed):
-    for shape in ((1, 8, 8), (3, 32, 32)):
+    for shape in ((1, 8, 8), (3, 32, 24)):
         D = math.prod(shape)
         for levels in (17, 256):
             # Every level equally likely: a density that is flat over all the bins.
@@ -178,12 +178,21 @@ def importance(answer, seed):
             f"drawn t it is {truth:.4g}: a t that is drawn twice as often must count half "
             "as much, and a t that is drawn as in Algorithm 1 must count 1",
         )
-    mixed = torch.tensor([0.999, 0.0, 0.5], dtype=torch.float64)
+        k = int((weight * wanted[t - 1] * T - 1).abs().argmax())
+        drawn, counts = float(wanted[t[k] - 1]) * T, float(weight[k])
+        expect(
+            abs(drawn * counts - 1) < 1e-5,
+            f"t = {int(t[k])} is drawn {drawn:.4g} times as often as in Algorithm 1 and "
+            f"counts {counts:.4g}: the mean of these losses comes out right, would it with "
+            "any others?",
+        )
+    mixed = torch.tensor([0.999, 0.0, 0.6], dtype=torch.float64)
     even, _ = several(answer(torch.ones(4, 3, dtype=torch.float64), mixed), 2, "t, weights")
+    even = tensor(even, torch.zeros(3, dtype=torch.int64), "t")
     expect(
         near(even, torch.tensor([4, 1, 3])),
-        "with equal losses and T = 4, u = (0.999, 0, 0.5) should give t = (4, 1, 3), yours "
-        f"is {tuple(even.tolist()) if isinstance(even, torch.Tensor) else even}",
+        "with equal losses and T = 4, u = (0.999, 0, 0.6) should give t = (4, 1, 3), yours "
+        f"is {tuple(even.tolist())}",
     )
 
 
@@ -198,30 +207,25 @@ class Asked:
         return self.model(x_t, t) + self.error
 
 
-def _bound_on_normal(answer, schedule, v, sigma2, seed, error=0.0):
-    r"""The answer's bound on data N(0, v), mean over draws, and the steps it asked for."""
-    # Draws without chance in their first two moments: every term below is exact.
-    z, noise = normal((400, 2), 47, seed), normal((schedule.T, 400, 2), 48, seed)
+def _draws(v, T, seed):
+    r"""x_0 from N(0, v) and noise, without chance in their first two moments."""
+    z, noise = normal((400, 2), 47, seed), normal((T, 400, 2), 48, seed)
     z = z - z.mean(0)
     z = z / z.square().mean(0).sqrt()
     noise = noise - noise.mean(1, keepdim=True)
     noise = noise - (noise * z).mean(1, keepdim=True) * z
-    noise = noise / noise.square().mean(1, keepdim=True).sqrt()
-    x_0 = math.sqrt(v) * z
-    mean, covariance = torch.zeros(2), v * torch.eye(2)
-    model = GaussianOracle(schedule, mean.double(), covariance.double())
-    model = Asked(model, error)
+    return math.sqrt(v) * z, noise / noise.square().mean(1, keepdim=True).sqrt()
+
+
+def _asked_for(answer, schedule, v, x_0, noise, sigma2, error=0.0):
+    r"""An answer's prior, steps and total on data N(0, v), and the t that it asked for."""
+    covariance = v * torch.eye(2, dtype=torch.float64)
+    oracle = GaussianOracle(schedule, torch.zeros(2, dtype=torch.float64), covariance)
+    model = Asked(oracle, error)
     got = answer(model, schedule.alpha_bar, x_0, noise, sigma2)
     got = named(got, "prior", "steps", "total")
     steps = tensor(got["steps"], torch.zeros(schedule.T, dtype=torch.float64), "steps")
-    exact = 0.5 * float((x_0.square() / v).mean() + math.log(2 * math.pi * v))
-    return (
-        number(got["prior"], "prior"),
-        steps,
-        number(got["total"], "total"),
-        model.t,
-        exact,
-    )
+    return number(got["prior"], "prior"), steps, number(got["total"], "total"), model.t
 
 
 @exercise("04.5", "bound", kind="project", minutes=60, points=6, lacks=ASKED, seconds=30)
@@ -231,8 +235,10 @@ def bound(answer, seed):
         schedule = Schedule.from_beta(Schedule.linear().beta[1:][:: 1000 // T] * 500 / T)
         sigma2 = schedule.beta.clone()
         sigma2[1] = schedule.posterior_variance[2]
-        out = _bound_on_normal(answer, schedule, v, sigma2, seed)
-        prior, steps, total, asked, exact = out
+        x_0, noise = _draws(v, T, seed)
+        given = schedule, v, x_0, noise, sigma2
+        prior, steps, total, asked = _asked_for(answer, *given)
+        exact = 0.5 * float((x_0.square() / v).mean() + math.log(2 * math.pi * v))
         expect(
             sorted(set(asked)) == list(range(1, T + 1)),
             f"the network was asked at {len(set(asked))} different t, the bound has a term "
@@ -274,11 +280,52 @@ def bound(answer, seed):
         f"ten times as many steps should bring the bound closer to the exact value; the "
         f"gap goes from {gaps[0]:.4f} to {gaps[1]:.4f}",
     )
-    worse = _bound_on_normal(answer, schedule, v, sigma2, seed, error=0.3)[2]
+    worse = _asked_for(answer, *given, error=0.3)[2]
     expect(
         worse > total + 0.05,
         f"a network whose noise is wrong by 0.3 everywhere should pay for it, your bound "
         f"goes from {total:.4f} to {worse:.4f}",
+    )
+    _each_term_has_its_own(answer, v, seed)
+
+
+def _each_term_has_its_own(answer, v, seed):
+    r"""Each entry of sigma2 and row of the noise moves one term, and all are right."""
+    T = 6
+    schedule = Schedule.from_beta(0.05 + 0.5 * uniform((T,), 51, seed).sort().values)
+    sigma2 = 0.1 + uniform((T + 1,), 52, seed)
+    x_0, noise = _draws(v, T, seed)
+    x_0, noise = x_0[:50], noise[:, :50]
+    steps = _asked_for(answer, schedule, v, x_0, noise, sigma2)[1]
+    for k in (1, 2, 4, T):
+        wider, other = sigma2.clone(), noise.clone()
+        wider[k] *= 2
+        other[k - 1] = normal((50, 2), 53, seed, k)
+        for what, moved in (
+            (f"entry {k} of sigma2", (x_0, noise, wider)),
+            (f"row {k - 1} of the noise", (x_0, other, sigma2)),
+        ):
+            now = _asked_for(answer, schedule, v, *moved)[1]
+            which = [i + 1 for i in range(T) if not near(now[i], steps[i])]
+            expect(
+                which == [k],
+                f"T = {T}: with another {what} the term of t = {k} alone should change, "
+                f"yours do at t = {', '.join(map(str, which)) or 'none'}: which belongs to "
+                "which step, and is it used?",
+            )
+
+    def variance(x_t, t, s):
+        return sigma2[t][:, None]
+
+    oracle = GaussianOracle(schedule, torch.zeros(2).double(), v * torch.eye(2).double())
+    exact = vlb_terms(oracle, schedule, x_0, noise, variance=variance).steps.mean(1)[1:]
+    k = int((steps - exact).abs().argmax())
+    expect(
+        near(steps, exact, rtol=1e-6, atol=1e-9),
+        f"with T = {T} and variances drawn at random the term of t = {k + 1} is "
+        f"{float(exact[k]):.4f} nats per dimension, yours {float(steps[k]):.4f}: do mean "
+        "and variance of this step's posterior hold for any beta, and does the network "
+        "get this step's t?",
     )
 
 

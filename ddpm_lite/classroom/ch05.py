@@ -31,7 +31,7 @@ def left_over(answer, seed):
             f"x_0 = 1 walked through {len(beta)} steps without noise ends at {x:.5f}, you "
             f"say {signal:.5f}: is it the factor on x_0, or its square?",
         )
-        # KL of N(x x_0, 1 - x^2) from N(0, 1), on average over x_0 = -1 and 1, by a sum.
+        # KL of N(x, 1 - x^2) from N(0, 1), by a sum.
         z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
         variance = 1 - x**2
         p = (-((z - x) ** 2) / (2 * variance)).exp() / math.sqrt(2 * math.pi * variance)
@@ -129,16 +129,24 @@ def learn(answer, seed):
         "learns to predict, from the x_t that belong to it?",
     )
     over = (got.double() - best).square().mean(1)
-    early, late = float(over[t <= 15].mean()), float(over[t >= 35].mean())
+    bands = (t <= 15, (t > 15) & (t < 35), t >= 35)
+    early, middle, late = (float(over[band].mean()) for band in bands)
+    expect(
+        middle < max(0.05, early),
+        f"for t from 16 to 34, where signal and noise are of like size, your network is "
+        f"{middle:.3f} away from the best guess (mean square), for t up to 15 {early:.3f}: "
+        "has the x_t that it is trained on the share of x_0 and of noise that x_t has?",
+    )
     expect(
         early < 0.12,
         f"for t up to 15 your network is {early:.3f} away from the best guess (mean "
         "square), too far: does it know t, has it been trained at all t, and long enough?",
     )
     expect(
-        late < 0.05,
-        f"for t from 35 on, where x_t is nearly noise, your network is {late:.3f} away "
-        "from the best guess (mean square): does it see x_t itself, at its full size?",
+        max(middle, late) < 0.05,
+        f"for t from 16 to 34 your network is {middle:.3f} away from the best guess (mean "
+        f"square), from 35 on, where x_t is nearly noise, {late:.3f}: does it see x_t "
+        "itself, at its full size?",
     )
     again = answer(x_0, alpha_bar, x_t[:100], t[:100], seed)
     expect(

@@ -203,6 +203,14 @@ def total_without_the_prior(model, alpha_bar, x_0, noise, sigma2):
     return made | {"total": float(made["steps"].sum())}
 
 
+@wrong("04.5", "and is it used")
+def the_posteriors_variance_for_the_models(model, alpha_bar, x_0, noise, sigma2):
+    def kl(mean, variance, mean_pred, variance_pred):
+        return (mean - mean_pred) ** 2 / (2 * variance)
+
+    return _bound(model, alpha_bar, x_0, noise, sigma2, kl=kl)
+
+
 @wrong("04.5", "no bound can be")
 def the_means_alone(model, alpha_bar, x_0, noise, sigma2):
     def kl(mean, variance, mean_pred, variance_pred):

@@ -123,7 +123,8 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
     for _ in range(steps):
         index, step = torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))
         noise, a = torch.randn(512, 1), alpha_bar[step][:, None]
-        noisy = a.sqrt() * x_0[index] + (1 - a).sqrt() * noise
+        kept, added = (a, 1 - a) if how == "no roots" else (a.sqrt(), (1 - a).sqrt())
+        noisy = kept * x_0[index] + added * noise
         target = x_0[index] if how == "x_0" else noise
         if how == "apart":
             target = torch.randn(512, 1)
@@ -148,6 +149,11 @@ def compares_with_other_noise(x_0, alpha_bar, x_t, t, seed):
 @wrong("05.4", "does it know t")
 def is_not_told_t(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, how="blind")
+
+
+@wrong("05.4", "share of x_0 and of noise")
+def variances_for_deviations_in_x_t(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, how="no roots")
 
 
 @wrong("05.4", "long enough")
