@@ -59,6 +59,7 @@ class Sample:
     out: str = ""  # folder for grid.png and 00000.png ...; samples_NAME if not given
     step: int | None = None  # of which checkpoint; the newest if not given
     batch: int = 256  # pictures at a time
+    precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     json: bool = False  # print the outcome as JSON
 
@@ -78,6 +79,7 @@ class Evaluate:
     inception: str = ""  # file of Inception weights: measure FID too
     judges: bool = False  # judge the judges too, on samples whose quality is known
     out: str = ""  # write the numbers to this JSON file too
+    precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     json: bool = False  # print the numbers as JSON
 
@@ -341,9 +343,17 @@ def _draw(options, model, schedule, config):
         sampler=options.sampler,
         steps=steps,
         spacing=options.spacing,
+        precision=options.precision,
         progress=not options.json,
         **more,
     )
+
+
+def _where(options, model):
+    from .device import choose_precision, describe
+
+    device = next(model.parameters()).device
+    return describe(device, choose_precision(device, options.precision, model))
 
 
 def _sample(options):
@@ -361,11 +371,12 @@ def _sample(options):
         figure.save_pictures(picture[None], folder / f"{i:05d}.png", 1, least=1)
     calls = network_calls(options.sampler, steps)
     told = {"grid": str(grid), "pictures": options.num, "steps": steps, "calls": calls}
+    told |= {"seed": options.seed, "device": _where(options, model)}
     print(
-        json.dumps(told | {"seed": options.seed})
+        json.dumps(told)
         if options.json
-        else f"{options.num} pictures in {steps} steps, {calls} network calls: {grid}, and "
-        "single ones beside it"
+        else f"{options.num} pictures in {steps} steps, {calls} network calls, on "
+        f"{told['device']}: {grid}, and single ones beside it"
     )
 
 
@@ -389,6 +400,7 @@ def _evaluate(options):
         "calls": network_calls(options.sampler, steps),
         "spacing": options.spacing,
         "seed": options.seed,
+        "device": _where(options, model),
         "held_out": len(aside),
         "measures": evaluate.measures(drawn, train, aside, levels=levels),
     }

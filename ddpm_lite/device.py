@@ -12,6 +12,7 @@ PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+WIDE = 32  # channels, below which a CPU gains nothing from bfloat16, measured
 
 
 def choose_device(wish="auto"):
@@ -31,24 +32,42 @@ def choose_device(wish="auto"):
     return torch.device(wish)
 
 
-def choose_precision(device, wish="auto"):
+def choose_precision(device, wish="auto", model=None):
     r"""Name the dtype that the network runs in: "float32", "bfloat16" or "float16".
 
     device: a torch.device. wish: "auto" takes bfloat16 on a CUDA card that computes in
-    it, float16 (with a loss scaler) on an older one, float32 elsewhere. Only the network
-    is affected: noise, targets and loss are float32 always. Raises ValueError for
+    it, float16 (with a loss scaler) on an older one; on a CPU that computes in it,
+    bfloat16 if `model` is a U-Net of at least 32 channels; float32 elsewhere. Only the
+    network is affected: noise, targets and loss are float32 always. Raises ValueError for
     another name, and for float16 anywhere but on CUDA.
     """
     check_name("precision", wish, "auto", *PRECISIONS)
     if wish == "auto":
-        if device.type != "cuda":
-            return "float32"
-        return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
+        if device.type == "cuda":
+            return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
+        width = getattr(getattr(model, "unet_config", None), "width", 0)
+        fast = device.type == "cpu" and width >= WIDE and cpu_computes_bfloat16()
+        return "bfloat16" if fast else "float32"
     if wish == "float16" and device.type != "cuda":
         raise ValueError(
             f"float16 needs CUDA's loss scaler, not {device.type}: use bfloat16 or float32"
         )
     return wish
+
+
+def cpu_computes_bfloat16():
+    r"""Whether this CPU has instructions for bfloat16; without them it is far slower."""
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(told.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def autocast(device, precision):
+    r"""A context in which networks run in a precision, one of the names above.
+
+    device: a torch.device. Answers come in that precision; float32 changes nothing.
+    """
+    half = precision != "float32"
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=half)
 
 
 def keep_memory(keep=True):

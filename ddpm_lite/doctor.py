@@ -34,7 +34,7 @@ from .checkpoint import (
     read_json,
     step_of,
 )
-from .device import choose_device, choose_precision, describe
+from .device import WIDE, choose_device, choose_precision, cpu_computes_bfloat16, describe
 from .instruments import BANDS, read_log
 from .oracle import DataOracle, GaussianOracle
 from .presets import SCHEDULES, RunConfig, build
@@ -204,6 +204,8 @@ def _device():
     threads, cores = torch.get_num_threads(), os.cpu_count() or 1
     numbers = {"device": str(device), "precision": precision, "threads": threads}
     told = f"A run would use {describe(device, precision)}; {cores} cores."
+    if device.type == "cpu" and cpu_computes_bfloat16():
+        told += f" A U-Net of {WIDE} channels or more would run in bfloat16."
     if device.type == "cpu" and shutil.which("nvidia-smi"):
         words = (
             f"{told} There seems to be an NVIDIA card that torch {torch.__version__} "

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import subprocess
+import warnings
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import distributed
 from . import data, figure, metrics
 from .checkpoint import checkpoint_of, read_json, write_text
 from .cost import cost, seconds_per_step
-from .device import choose_device, describe
+from .device import autocast, choose_device, choose_precision, describe
 from .diffusers_format import open_model
 from .fit import fit
 from .presets import RunConfig, build
@@ -185,6 +186,7 @@ def train(prepared, run, *, max_minutes=None, tensorboard=False, resume=False):
     run = Path(run)
     about = config.as_dict() | {
         "described": prepared.described,
+        "precision": trainer.precision,  # what "auto" has become
         "versions": versions(),
         "commit": commit(),
     }
@@ -224,30 +226,39 @@ def resume(run, *, steps=None, device="auto", **options):
         config = replace(config, train=replace(config.train, steps=steps))
     prepared = prepare(replace(config, init=""), device)
     prepared = replace(prepared, config=replace(prepared.config, init=config.init))
+    before, now = about.get("precision"), prepared.trainer.precision
+    if before not in (None, now):
+        told = f"the network ran in {before} so far, and from here on runs in {now}: "
+        warnings.warn(told + "this machine is another one", stacklevel=2)
     return prepared, train(prepared, run, resume=True, **options)
 
 
-def draw(model, schedule, config, num, *, seed=0, y=None, batch=256, **options):
+def draw(
+    model, schedule, config, num, *, seed=0, y=None, batch=256, precision="auto", **options
+):
     r"""Draw pictures with all processes together, the same ones for any number of them.
 
     config: a RunConfig, for shape and clipping. num: how many. y: int64 (num,) or None.
-    batch: pictures at a time. options: of `sample`. Returns (num, C, H, W) on the CPU.
+    batch: pictures at a time. precision: of the network, see `choose_precision`.
+    options: of `sample`. Returns (num, C, H, W) on the CPU.
     """
     rank, world = processes()
     device = next(model.parameters()).device
+    precision = choose_precision(device, precision, model)
     pictures = torch.zeros(num, *config.unet.event, device=device)
     for part in torch.arange(num).split(batch):
         mine = part[rank::world]
         if len(mine):
-            pictures[mine] = sample(
-                model,
-                schedule,
-                (len(mine), *config.unet.event),
-                seed=[(seed, int(i)) for i in mine],
-                y=None if y is None else y[mine].to(device),
-                clip=(-1, 1) if config.clip else None,
-                **options,
-            )
+            with autocast(device, precision):
+                pictures[mine] = sample(
+                    model,
+                    schedule,
+                    (len(mine), *config.unet.event),
+                    seed=[(seed, int(i)) for i in mine],
+                    y=None if y is None else y[mine].to(device),
+                    clip=(-1, 1) if config.clip else None,
+                    **options,
+                )
     if world > 1:
         distributed.all_reduce(pictures)  # every other process has zeros there
     return pictures.cpu()

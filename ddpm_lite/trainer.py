@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .checkpoint import fingerprint
 from .checks import check_data, check_integer, check_name, check_number, check_training
-from .device import PRECISIONS, choose_precision
+from .device import PRECISIONS, autocast, choose_precision
 from .ema import EMA
 from .hybrid import hybrid_loss
 from .loss import simple_loss
@@ -120,7 +120,7 @@ class Trainer:
         self.grey = None if data.is_floating_point() else levels  # for the bound at t = 1
         schedule.prior_gap(second_moment(data, levels))
         self.device = next(model.parameters()).device
-        self.precision = choose_precision(self.device, config.precision)
+        self.precision = choose_precision(self.device, config.precision, model)
         self.rank, self.world = processes()
         if config.batch_size % (self.world * config.accumulate):
             raise ValueError(
@@ -340,11 +340,10 @@ class Network:
     def __init__(self, module, model, device, precision):
         self.module, self.prediction = module, model.prediction
         self.learned_variance = getattr(model, "learned_variance", False)
-        self.device, self.dtype = device.type, PRECISIONS[precision]
+        self.device, self.precision = device, precision
 
     def __call__(self, *arguments):
-        half = self.dtype is not torch.float32
-        with torch.autocast(self.device, self.dtype, enabled=half):
+        with autocast(self.device, self.precision):
             return self.module(*arguments)
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .checks import check_integer, check_labels, check_name, check_number, check_sizes
+from .layers import Dropout, GroupNorm, attend, silu
 from .mlp import sinusoid
 
 
@@ -215,7 +216,7 @@ class UNet(nn.Module):
             skips = [stored.pop() for _ in range(c.blocks + 1)]
             self.up_blocks.append(UpLevel(before, skips, width, c, attends, level > 0))
             before = width
-        self.conv_norm_out = nn.GroupNorm(c.groups, before, c.eps)
+        self.conv_norm_out = GroupNorm(c.groups, before, c.eps)
         out = 2 * c.channels if c.learned_variance else c.channels
         self.conv_out = nn.Conv2d(before, out, 3, padding=1)
         self._initialise(c.zero_init)
@@ -257,14 +258,6 @@ class UNet(nn.Module):
                 nn.init.zeros_(module.weight)
 
 
-def silu(h):
-    r"""h / (1 + exp(-h)), written over h where no gradient will need h.
-
-    h: any shape, used nowhere else. Returns the same shape.
-    """
-    return F.silu(h, inplace=not torch.is_grad_enabled())
-
-
 class TimeEmbedding(nn.Module):
     r"""Two linear maps that turn the waves of t, (B, width), into what blocks are told.
 
@@ -289,10 +282,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, before, after, c):
         super().__init__()
         self.scale_shift = c.scale_shift
-        self.norm1 = nn.GroupNorm(c.groups, before, c.eps)
+        self.norm1 = GroupNorm(c.groups, before, c.eps)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
         self.time_emb_proj = nn.Linear(4 * c.width, (1 + c.scale_shift) * after)
-        self.norm2 = nn.GroupNorm(c.groups, after, c.eps)
+        self.norm2 = GroupNorm(c.groups, after, c.eps)
         self.dropout = Dropout(c.dropout)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(before, after, 1) if before != after else None
@@ -309,27 +302,6 @@ class ResidualBlock(nn.Module):
         return new + (h if self.conv_shortcut is None else self.conv_shortcut(h))
 
 
-class Dropout(nn.Dropout):
-    r"""Set a share p of the numbers to 0 in training, and divide the others by 1 - p.
-
-    h: (B, C, H, W). Returns the same shape. Srivastava et al. 2014.
-    """
-
-    def forward(self, h):
-        if not self.training or h.device.type != "cpu" or self.p == 0:
-            return super().forward(h)
-        # torch draws one number after the other on a CPU, which took 7 % of a step. Here
-        # each draw of 64 bits decides for four numbers: 16 bits are below `dropped` with
-        # the probability p, rounded to 1/65536. Drawn in the order B, H, W, C whatever the
-        # layout of h, so that the layout does not change what drops out.
-        B, C, H, W = h.shape
-        dropped = min(round(65536 * self.p), 65535)
-        bits = torch.randint(-(2**63), 2**63 - 1, ((h.numel() + 3) // 4,))
-        bits = bits.view(torch.int16)[: h.numel()].view(B, H, W, C)  # -32768 .. 32767
-        kept = bits.permute(0, 3, 1, 2) >= dropped - 32768  # (B, C, H, W)
-        return (h * kept).div_(1 - self.p)
-
-
 class Attention(nn.Module):
     r"""Self-attention between the pixels of a level; adds the input.
 
@@ -340,7 +312,7 @@ class Attention(nn.Module):
     def __init__(self, C, c):
         super().__init__()
         self.heads = C // (c.head_width or C)
-        self.group_norm = nn.GroupNorm(c.groups, C, c.eps)
+        self.group_norm = GroupNorm(c.groups, C, c.eps)
         self.to_q, self.to_k, self.to_v = (nn.Linear(C, C) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(C, C)])
 
@@ -351,7 +323,7 @@ class Attention(nn.Module):
             part(pixels).reshape(B, H * W, self.heads, -1).transpose(1, 2)
             for part in (self.to_q, self.to_k, self.to_v)
         )  # each (B, heads, H W, head_width)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        seen = attend(q, k, v).transpose(1, 2)
         new = self.to_out[0](seen.reshape(B, H * W, C))  # (B, H W, C)
         return h + new.transpose(1, 2).reshape(B, C, H, W)
 

@@ -498,6 +498,23 @@ def test_noise_is_never_below_float32(dtype):
         assert trainer.update().losses.dtype == torch.float32
 
 
+@pytest.mark.parametrize("bfloat16", ["avx512_bf16", "amx_bf16", None])
+def test_precision_on_a_cpu(monkeypatch, bfloat16):
+    # where it computes in bfloat16, wide U-Nets run in it, and nothing else
+    told = {"avx2": True, bfloat16: True, "avx512_bf16 of old": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    half = "bfloat16" if bfloat16 else "float32"
+    wide = UNet(tiny().unet_config, width=32)
+    assert choose_precision(torch.device("cpu"), "auto", wide) == half
+    assert make(bytes_of(9, 1, 4, 4), wide).precision == half
+    assert make(bytes_of(9, 1, 4, 4), wide, precision="float32").precision == "float32"
+    narrow = UNet(tiny().unet_config, width=24)
+    assert choose_precision(torch.device("cpu"), "auto", narrow) == "float32"
+    assert choose_precision(torch.device("cpu")) == make().precision == "float32"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
+    assert choose_precision(torch.device("cpu"), "auto", wide) == "float32"
+
+
 def test_precision():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert choose_precision(cpu) == make().precision == "float32"
