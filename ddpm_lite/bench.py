@@ -7,6 +7,9 @@ ratios within rounds. Memory and start-up are measured in processes of their own
 `limit` is the number of seconds that one number may take: beside training and forward
 passes, which are always measured, what would take longer is made smaller or left out, and
 the result says so.
+
+"ours" and the other libraries run in the precision that was asked for, "ours, by default"
+in the one that this package chooses here, and in kept memory, as `ddpm-lite train` does.
 """
 
 import copy
@@ -26,13 +29,16 @@ from torch import nn
 from .bench_peers import (
     PICTURES,
     absent,
+    compiled,
     contestants,
     forward_of,
+    in_kept_memory,
     make_task,
     memory,
     our_chain,
     peers,
     start_up,
+    timed,
     training_loop,
 )
 from .checks import check_integer, check_name, check_number
@@ -63,15 +69,15 @@ def bench(
     limit=60.0,
     precision="float32",
     device="auto",
-    compiled=False,
+    compile=False,
     tell=print,
 ):
     r"""Measure everything. Returns the results, plain values for JSON.
 
     presets: names of networks. batches: of the training step. rounds: that are counted.
     steps: of DDIM. limit: seconds that one number may take. precision: of all
-    contestants' networks, the ladder's apart. compiled: with the rung of torch.compile.
-    tell: called with a line about what comes next. Raises ValueError for bad options.
+    networks, but in the ladder. compile: with torch.compile too, in training. tell:
+    called with a line about what comes next. Raises ValueError for bad options.
     """
     check_options(presets, batches, rounds, steps, limit)
     device = choose_device(device)
@@ -79,7 +85,7 @@ def bench(
     found, started = peers(), time.perf_counter()
     results = {"measured_on": machine(device, precision), "peers": found}
     results["options"] = dict(presets=presets, batches=batches, rounds=rounds, steps=steps)
-    results["options"] |= dict(limit=limit, compile=compiled)
+    results["options"] |= dict(limit=limit, compile=compile)
     results |= {"rows": [], "ceilings": [], "ladders": [], "overheads": [], "growth": {}}
     results["memory"] = []
     for name, batch in [(name, batch) for name in presets for batch in batches]:
@@ -87,7 +93,8 @@ def bench(
         which = {"preset": name, "batch": batch}
         task = make_task(PRESETS[name], batch, device, precision)
         draws = steps if batch == batches[0] else 0  # a chain draws 16 whatever the batch
-        rows, ceiling = compare(task, found, rounds, draws, limit)
+        more = compiled(task, found) if compile else []
+        rows, ceiling = compare(task, found, rounds, draws, limit, more)
         results["rows"] += [which | row for row in rows]  # a row of sampling has its own
         results["ceilings"].append(which | {"gflops": ceiling})
         seconds = batch / rows[0]["pictures_per_second"]["median"]
@@ -99,7 +106,7 @@ def bench(
                 results["memory"].append(which | {"library": library} | told)
         if batch == batches[-1]:
             tell(f"{name}, settings ladder and growth")
-            rungs = ladder(task, rounds, limit, compiled)
+            rungs = ladder(task, rounds, limit, compile)
             results["ladders"] += [which | rung for rung in rungs]
             results["growth"][name] = growth(task, rounds, limit)
     tell("start-up")
@@ -157,26 +164,16 @@ def interleave(tasks, rounds, device, least=0.2):
     """
     seconds, calls = {name: [] for name in tasks}, {}
     for name, task in tasks.items():
-        first = _timed(task, device)
-        once = first if first > least else _timed(task, device)
+        first = timed(task, device)
+        once = first if first > least else timed(task, device)
         calls[name] = max(1, math.ceil(least / once))
     names = list(tasks)
     for number in range(rounds):
         shift = number % len(names)  # nobody is always the first
         for name in names[shift:] + names[:shift]:
-            total = sum(_timed(tasks[name], device) for _ in range(calls[name]))
+            total = sum(timed(tasks[name], device) for _ in range(calls[name]))
             seconds[name].append(total / calls[name])
     return seconds
-
-
-def _timed(task, device):
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    own = task()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return own if isinstance(own, float) else max(time.perf_counter() - start, 1e-9)
 
 
 def rate(seconds, count):
@@ -197,12 +194,30 @@ def _spread(values):
 # --- what is measured
 
 
+def ceilings(task, precisions):
+    r"""What the machine could do: functions to be timed, and operations of one call each.
+
+    Returns two dictionaries by (kind, precision), of kinds "matrix", a product of large
+    ones, "conv" and "conv training", see `convolutions`.
+    """
+    calls, work, n = {}, {}, 2048
+    for precision in precisions:
+        forward, both, flops = convolutions(replace(task, precision=precision))
+        a = torch.randn(n, n, device=task.device).to(PRECISIONS[precision])
+        calls["matrix", precision] = partial(torch.matmul, a, a)
+        calls["conv", precision], calls["conv training", precision] = forward, both
+        work["matrix", precision] = 2 * n**3
+        work["conv", precision], work["conv training", precision] = flops, 3 * flops
+    return calls, work
+
+
 def convolutions(task):
     r"""All 3 x 3 convolutions of the network, alone: the rate it has if all else is free.
 
-    Returns two functions, forward and forward with backward, and the operations of the
-    first; the second has three times as many. Those after a doubling are counted and run
-    as they are defined, which is not how `Double` computes them in the fast layout.
+    Pictures and weights are in the task's precision. Returns two functions, forward and
+    forward with backward, and the operations of the first; the second has three times as
+    many. Those after a doubling are counted and run as they are defined, which is not how
+    `Double` computes them in the fast layout.
     """
     model = copy.deepcopy(task.model)
     calls, hooks, flops = [], [], 0
@@ -216,52 +231,57 @@ def convolutions(task):
     forward_of(replace(task, batch=1), model)()
     for hook in hooks:
         hook.remove()
-    model.to(memory_format=torch.channels_last)
+    here = dict(dtype=PRECISIONS[task.precision], memory_format=torch.channels_last)
+    model.to(**here)
     inputs = {}
     for module, shape, pixels in calls:
         x = torch.randn(task.batch, *shape, device=task.device)
-        inputs[shape] = x.to(memory_format=torch.channels_last).requires_grad_()
+        inputs[shape] = x.to(**here).requires_grad_()
         flops += 2 * 9 * shape[0] * module.out_channels * pixels * task.batch
 
     def forward():
-        with torch.no_grad(), task.autocast:
+        with torch.no_grad():
             for module, shape, _ in calls:
                 module(inputs[shape])
 
     def both():
         for module, shape, _ in calls:
-            with task.autocast:
-                h = module(inputs[shape])
+            h = module(inputs[shape])
             torch.autograd.grad(h, (inputs[shape], module.weight), h.detach())
 
     return forward, both, flops
 
 
-def compare(task, found, rounds, steps, limit):
-    r"""Everybody at one task. found: what `peers` returned.
+def compare(task, found, rounds, steps, limit, more=()):
+    r"""Everybody at one task, and `more`. found: what `peers` returned.
 
     Returns rows, one for each contestant and kind of work ("training", "forward",
     "sampling", not for 0 steps), and the machine's ceiling in GFLOP/s. `ratio` is our
-    speed over theirs, `ema_share` what the average of the weights takes of our step.
+    speed over theirs, `over_diffusers` theirs over diffusers', `ema_share` what the
+    average of the weights takes of our step. Shares are of the ceiling in their precision.
     GFLOP/s are those of the network as it is defined: who computes the same with fewer
     operations is credited with all of them.
     """
-    everybody, device = contestants(task, found), task.device
-    forward, both, flops = convolutions(task)
-    n = 2048
-    a = torch.randn(n, n, device=device).to(PRECISIONS[task.precision])
-    ceiling = {"matrix": lambda: a @ a, "conv": forward, "conv training": both}
-    work = {"matrix": 2 * n**3, "conv": flops, "conv training": 3 * flops}
+    everybody, device = [*contestants(task, found), *more], task.device
+    precisions = dict.fromkeys([task.precision, *(c.precision for c in everybody)])
+    ceiling, work = ceilings(task, precisions)
     averaged = copy.deepcopy(task.model).to(memory_format=torch.channels_last)
     average = {"EMA": partial(EMA(averaged).update, averaged)}
     training = {c.name: c.step for c in everybody} | ceiling | average
     training = interleave(training, rounds, device)
-    passing = interleave({c.name: c.forward for c in everybody}, rounds, device)
+    passing = {c.name: c.forward for c in everybody if c.forward}
+    passing = interleave(passing, rounds, device)
     one = median(passing["ours"]) / task.batch * PICTURES
     few = max(1, min(steps, int(limit / (one * (rounds + 2)))))
-    chains = {c.name: partial(c.sample, few) for c in everybody if "bare" not in c.name}
+    drawing = [c for c in everybody if c.sample and "bare" not in c.name]
+    chains = {c.name: partial(c.sample, few) for c in drawing}
     chains = interleave(chains, rounds, device) if steps else {}
-    rates = {name: rate(training[name], work[name] / 1e9) for name in ceiling}
+    rates = {
+        kind if precision == task.precision else f"{kind}, {precision}": rate(
+            training[kind, precision], work[kind, precision] / 1e9
+        )
+        for kind, precision in ceiling
+    }
     flops = cost(task.config).flops * task.batch
     kinds = {
         "training": (training, task.batch, 3 * flops, "conv training"),
@@ -272,8 +292,11 @@ def compare(task, found, rounds, steps, limit):
     for kind, (seconds, count, operations, top) in kinds.items():
         for c in (c for c in everybody if c.name in seconds):
             row = {"work": kind, "library": c.name, "parameters": c.parameters}
+            row["precision"] = c.precision
             row["pictures_per_second"] = rate(seconds[c.name], count)
             row["ratio"] = ratio(seconds["ours"], seconds[c.name])
+            if c.name.startswith("ours") and "diffusers" in seconds:
+                row["over_diffusers"] = ratio(seconds[c.name], seconds["diffusers"])
             if kind == "training" and c.name == "ours":
                 row["ema_share"] = ratio(seconds["ours"], seconds["EMA"])
             if kind == "sampling":
@@ -283,31 +306,32 @@ def compare(task, found, rounds, steps, limit):
             elif "denoising" not in c.name:  # whose network has other operations
                 row["gflops"] = rate(seconds[c.name], operations / 1e9)
                 for name in ("matrix", top):
-                    full = [work[name] / s for s in training[name]]
+                    which = name, c.precision
+                    full = [work[which] / s for s in training[which]]
                     mine = [operations / s for s in seconds[c.name]]
                     row[f"share_of_{name}".replace(" ", "_")] = ratio(full, mine)
             rows.append(row)
     return rows, rates
 
 
-def ladder(task, rounds, limit, compiled=False):
+def ladder(task, rounds, limit, compile=False):
     r"""What each setting of the training loop is worth: rows, the first rung the measure.
 
     A rung that would take longer than `limit` seconds is not measured, the first apart,
     and says so. It is left out of those above it, as is one that turns out much slower.
-    compiled: climb the rung of torch.compile too, which takes minutes that nothing limits.
+    compile: climb the rung of torch.compile too, which takes minutes that nothing limits.
     """
     used, steps, rows, best = {}, {}, [], math.inf
     for name, change in LADDER.items():
         row, wish = {"rung": name, "said": ""}, used | change
         rows.append(row)
-        if "compiled" in change and not compiled:
+        if "compiled" in change and not compile:
             row["said"] = "left out: --compile climbs it"
             continue
         try:
             most = limit if steps else math.inf  # the first is what all are compared with
             row["first_call_seconds"], steps[name] = _climb(task, rounds, most, wish)
-            seconds = _timed(steps[name], task.device)
+            seconds = timed(steps[name], task.device)
             if seconds > 1.5 * best:
                 row["said"] = "slower: left out of those that follow"
                 continue
@@ -330,7 +354,7 @@ def _climb(task, rounds, limit, wish):
     single = replace(task, batch=1, precision=precision)
     forward = forward_of(single, model)
     forward()
-    guess = 3 * task.batch * _timed(forward, task.device)  # of one picture, by a forward
+    guess = 3 * task.batch * timed(forward, task.device)  # of one picture, by a forward
     if guess * (rounds + 2) > limit:
         raise TimeoutError(
             f"too slow, stopped: about {guess:.2g} s a step, {rounds + 2} rounds of it "
@@ -341,18 +365,10 @@ def _climb(task, rounds, limit, wish):
     more = dict(fused=fused, foreach=foreach, precision=precision)
     step, _ = training_loop(task, model, network, **more)
     if "kept" in wish:
-        step = partial(_kept, step, task.device)
-    return float(f"{_timed(step, task.device):.3g}"), step
-
-
-def _kept(step, device):
-    r"""Seconds of a step in memory that another has left. Raises RuntimeError: no glibc."""
-    if not keep_memory():
-        raise RuntimeError("left out: it is a setting of glibc, which is not here")
-    step()
-    seconds = _timed(step, device)
-    keep_memory(False)
-    return seconds
+        if not keep_memory(False):
+            raise RuntimeError("left out: it is a setting of glibc, which is not here")
+        step = partial(in_kept_memory, step, task.device)
+    return float(f"{timed(step, task.device):.3g}"), step
 
 
 def overhead(task, step_seconds, rounds, limit):
@@ -370,7 +386,7 @@ def overhead(task, step_seconds, rounds, limit):
     def bare():
         model = copy.deepcopy(task.model).to(memory_format=torch.channels_last)
         step, _ = training_loop(task, model, model, optimizer=torch.optim.Adam)
-        return sum(_timed(step, task.device) for _ in range(steps)) / steps
+        return sum(timed(step, task.device) for _ in range(steps)) / steps
 
     def whole():
         model = copy.deepcopy(task.model)
@@ -401,12 +417,12 @@ def growth(task, rounds, limit):
 
     one = step_at(1)
     one()
-    most = limit / (_timed(one, device) * (rounds + 2))  # pictures at once
+    most = limit / (timed(one, device) * (rounds + 2))  # pictures at once
     batches = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= max(1, most)]
     factors = [n for n in (1, 2, 4) if 4 * n * n <= max(4, most)]
     chain = our_chain(task, copy.deepcopy(model).eval())
     chain(1)
-    longest = limit / (_timed(partial(chain, 1), device) * (rounds + 2))  # in steps
+    longest = limit / (timed(partial(chain, 1), device) * (rounds + 2))  # in steps
     steps = [n for n in (5, 10, 20, 50) if n <= min(c.T, max(5, longest))]
     tasks = {("batch", n): step_at(n) for n in batches}
     tasks |= {("size", n): step_at(4, n) for n in factors}

@@ -11,8 +11,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .checkpoint import Pretrained, save_model
-from .device import PRECISIONS
+from .device import autocast, choose_precision, keep_memory
 from .diffusers_format import to_diffusers
 from .ema import EMA
 from .sampler import sample
@@ -66,23 +68,25 @@ class Task:
     @property
     def autocast(self):
         r"""The context in which a network runs in the precision that is asked for."""
-        half = self.precision != "float32"
-        return torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=half)
+        return autocast(self.device, self.precision)
 
 
 @dataclass(frozen=True)
 class Contestant:
     r"""One library at a task, as functions: step() trains, forward(), sample(steps).
 
+    The last two are None for one that takes part in training alone.
     network: called as network(x_t, t) with the paper's t; the untrained weights.
+    precision: of the network in the other functions.
     """
 
     name: str
     parameters: int
+    precision: str
     network: Callable
     step: Callable
-    forward: Callable
-    sample: Callable
+    forward: Callable | None
+    sample: Callable | None
 
 
 def make_task(config, batch, device="cpu", precision="float32"):
@@ -114,7 +118,61 @@ def ours(task):
     trainer.model.train()
     average = trainer.ema.model
     calls = (trainer.update, forward_of(task, average), our_chain(task, average))
-    return _contestant("ours", task.model, task.model, *calls)
+    return _contestant(task, "ours", task.model, task.model, *calls)
+
+
+def ours_by_default(task):
+    r"""This package as `ddpm-lite` runs it: its choice of precision, memory kept."""
+    precision = choose_precision(task.device, "auto", task.model)
+    here = ours(replace(task, precision=precision))
+    if keep_memory(False):
+        here = replace(here, step=partial(in_kept_memory, here.step, task.device))
+    return replace(here, name="ours, by default")
+
+
+def in_kept_memory(step, device):
+    r"""Seconds of a training step in memory that the one before has left.
+
+    Afterwards memory is as a step leaves it that gives it back, for whoever comes next.
+    """
+    keep_memory()
+    step()
+    seconds = timed(step, device)
+    keep_memory(False)
+    step()
+    return seconds
+
+
+def timed(task, device):
+    r"""Seconds of a function without arguments; its own number if it returns a float."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    own = task()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return own if isinstance(own, float) else max(time.perf_counter() - start, 1e-9)
+
+
+def compiled(task, found):
+    r"""Ours and diffusers' networks through torch.compile, in the precision of the default.
+
+    Minutes go by in their first step. found: what `peers` returned. Returns Contestants
+    that train.
+    """
+    precision = choose_precision(task.device, "auto", task.model)
+    task = replace(task, precision=precision)
+    settings = TrainConfig(batch_size=task.batch, precision=precision, compile=True)
+    trainer = Trainer(copy.deepcopy(task.model), task.schedule, task.data, settings)
+    trainer.model.train()
+    steps = {"ours, compiled": trainer.update}
+    if not absent(found["diffusers"]):
+        unet, predict, _ = _diffusers_unet(task, channels_last=True)
+        steps["diffusers, compiled"] = training_loop(
+            task, unet, predict(torch.compile(unet))
+        )[0]
+    rest = (task.model, task.model)
+    return [_contestant(task, n, *rest, step, None, None) for n, step in steps.items()]
 
 
 def ours_bare(task):
@@ -122,7 +180,7 @@ def ours_bare(task):
     model = copy.deepcopy(task.model).to(memory_format=torch.channels_last)
     step, average = training_loop(task, model, model)
     calls = (step, forward_of(task, average), our_chain(task, average))
-    return _contestant("ours, bare loop", task.model, task.model, *calls)
+    return _contestant(task, "ours, bare loop", task.model, task.model, *calls)
 
 
 def our_chain(task, model):
@@ -142,8 +200,26 @@ def diffusers_twin(task, channels_last=False):
 
     Returns a Contestant. Raises ImportError where diffusers is not installed.
     """
-    from diffusers.models.unets.unet_2d import UNet2DModel
     from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+
+    unet, predict, scheduler = _diffusers_unet(task, channels_last)
+    first = copy.deepcopy(unet).eval()
+    step, average = training_loop(task, unet, predict(unet))
+    pipeline = DDIMPipeline(unet=average, scheduler=scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def draw(steps):
+        with task.autocast:
+            more = dict(num_inference_steps=steps, output_type="np")
+            return pipeline(batch_size=PICTURES, **more).images
+
+    name = "diffusers, channels_last" if channels_last else "diffusers"
+    forward = forward_of(task, predict(average))
+    return _contestant(task, name, unet, predict(first), step, forward, draw)
+
+
+def _diffusers_unet(task, channels_last):
+    from diffusers.models.unets.unet_2d import UNet2DModel
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from diffusers.utils import logging
 
@@ -161,19 +237,7 @@ def diffusers_twin(task, channels_last=False):
     def predict(model):
         return lambda x_t, t: model(x_t, t - 1).sample
 
-    first = copy.deepcopy(unet).eval()
-    step, average = training_loop(task, unet, predict(unet))
-    pipeline = DDIMPipeline(unet=average, scheduler=scheduler)
-    pipeline.set_progress_bar_config(disable=True)
-
-    def draw(steps):
-        with task.autocast:
-            more = dict(num_inference_steps=steps, output_type="np")
-            return pipeline(batch_size=PICTURES, **more).images
-
-    name = "diffusers, channels_last" if channels_last else "diffusers"
-    forward = forward_of(task, predict(average))
-    return _contestant(name, unet, predict(first), step, forward, draw)
+    return unet, predict, scheduler
 
 
 def denoising_diffusion(task):
@@ -209,11 +273,12 @@ def denoising_diffusion(task):
         return ema.model.model(x_t, t - 1)
 
     name, forward = "denoising_diffusion_pytorch", forward_of(task, predict)
-    return _contestant(name, unet, predict, step, forward, draw)
+    return _contestant(task, name, unet, predict, step, forward, draw)
 
 
 LIBRARIES = {
     "ours": ours,
+    "ours, by default": ours_by_default,
     "ours, bare loop": ours_bare,
     "diffusers": diffusers_twin,
     "diffusers, channels_last": lambda task: diffusers_twin(task, channels_last=True),
@@ -288,9 +353,9 @@ def forward_of(task, network):
     return forward
 
 
-def _contestant(name, counted, network, step, forward, draw):
+def _contestant(task, name, counted, network, step, forward, draw):
     parameters = sum(p.numel() for p in counted.parameters())
-    return Contestant(name, parameters, network, step, forward, draw)
+    return Contestant(name, parameters, task.precision, network, step, forward, draw)
 
 
 # --- processes of their own

@@ -120,7 +120,7 @@ class Bench:
     steps: int = 50  # of DDIM
     limit: float = 60.0  # seconds that one number may take; else less of it, or none
     precision: str = "float32"  # of all networks: auto, float32, bfloat16 or float16
-    compile: bool = False  # with torch.compile on the ladder of settings, for minutes
+    compile: bool = False  # with torch.compile too, in training: this takes minutes
     quick: bool = False  # without ddpm-cifar10, 3 rounds, a limit of 30 seconds
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
@@ -503,7 +503,7 @@ def _bench(options):
         limit=options.limit,
         precision=options.precision,
         device=options.device,
-        compiled=options.compile,
+        compile=options.compile,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     if options.out:

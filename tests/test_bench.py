@@ -1,5 +1,6 @@
 r"""The benchmark: that it measures what it says. No time of this machine is asserted."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -27,7 +28,7 @@ TINY = UNetConfig(
     groups=4,
 )
 CPU = torch.device("cpu")
-OURS = ["ours", "ours, bare loop"]
+OURS = ["ours", "ours, by default", "ours, bare loop"]
 THEIRS = ["diffusers", "diffusers, channels_last"]
 
 
@@ -89,8 +90,19 @@ def test_all_rows_are_there(tiny, monkeypatch, tmp_path, capsys):
         for work, names in libraries.items()
         for name in names
     ]
-    chains = [(bench_peers.PICTURES, "sampling", name) for name in ("ours", *THEIRS)]
-    assert found == [*expected[: len(expected) // 2], *chains, *expected[8:]]
+    drawn = (*OURS[:2], *THEIRS)
+    chains = [(bench_peers.PICTURES, "sampling", name) for name in drawn]
+    half = len(expected) // 2
+    assert found == [*expected[:half], *chains, *expected[half:]]
+    for row in results["rows"]:  # the made-up times: 0.5 and 1/8 more for each
+        names = OURS + THEIRS if row["work"] != "sampling" else [*OURS[:2], *THEIRS]
+        if row["library"] in OURS:
+            mine, theirs = names.index(row["library"]), names.index("diffusers")
+            expected = (0.5 + theirs / 8) / (0.5 + mine / 8)
+            assert row["over_diffusers"]["median"] == pytest.approx(expected, rel=1e-3)
+        else:
+            assert "over_diffusers" not in row
+    assert shown.count("ours, by default float32") == 5
     assert [row["rung"] for row in results["ladders"]] == list(bench.LADDER)
     assert [row["batch"] for row in results["overheads"]] == [1, 2]
     assert {(r["batch"], r["library"]) for r in results["memory"]} == {
@@ -113,7 +125,7 @@ def test_quick_and_json(monkeypatch, capsys):
     (presets, batches), options = given[0]
     assert presets == ("digits", "small-32") and batches == (8, 32)
     assert (options["rounds"], options["limit"]) == (3, 30.0)
-    assert options["compiled"] and options["precision"] == "auto"
+    assert options["compile"] and options["precision"] == "auto"
     assert json.loads(capsys.readouterr().out) == {"a": 1}
 
 
@@ -169,11 +181,11 @@ def test_shares_of_the_ceiling(monkeypatch):
     monkeypatch.setattr(bench, "interleave", lambda tasks, *_: {k: [2.0] for k in tasks})
     absent = dict.fromkeys(("diffusers", "denoising_diffusion_pytorch"), "not measured")
     rows, ceiling = bench.compare(task, absent, 1, 2, 60.0)
-    assert [row["library"] for row in rows] == [*OURS, *OURS, "ours"]
+    assert [row["library"] for row in rows] == [*OURS, *OURS, *OURS[:2]]
     flops = cost(TINY).flops * 2
     conv = bench.convolutions(task)[2]
     assert 0.5 * flops < conv < flops
-    for row, times, name in ((rows[0], 3, "conv_training"), (rows[2], 1, "conv")):
+    for row, times, name in ((rows[0], 3, "conv_training"), (rows[3], 1, "conv")):
         assert row["gflops"]["median"] == pytest.approx(times * flops / 2e9, rel=1e-3)
         assert row[f"share_of_{name}"]["median"] == pytest.approx(flops / conv, rel=1e-3)
         share = times * flops / (2 * 2048**3)
@@ -181,6 +193,72 @@ def test_shares_of_the_ceiling(monkeypatch):
     assert ceiling["matrix"]["median"] == pytest.approx(2048**3 / 1e9, rel=1e-3)
     assert rows[0]["ema_share"]["median"] == 1  # all take the same time here
     assert not any("ema_share" in row for row in rows[1:])
+
+
+def test_the_default_precision_has_rows_and_ceilings_of_its_own(monkeypatch):
+    monkeypatch.setattr(device, "WIDE", 8)
+    monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: True)
+    task, seen = bench_peers.make_task(TINY, 2), []
+
+    def clock(tasks, *_):
+        seen.append(tasks)
+        return {k: [1.0 if "bfloat16" in k else 2.0] for k in tasks}
+
+    monkeypatch.setattr(bench, "interleave", clock)
+    absent = dict.fromkeys(("diffusers", "denoising_diffusion_pytorch"), "not measured")
+    rows, ceiling = bench.compare(task, absent, 1, 2, 60.0)
+    kinds = ["matrix", "conv", "conv training"]
+    assert list(ceiling) == [*kinds, *(f"{kind}, bfloat16" for kind in kinds)]
+    assert {row["library"]: row["precision"] for row in rows} == dict(
+        zip(OURS, ("float32", "bfloat16", "float32"), strict=True)
+    )
+    for row in rows[:2]:  # its ceiling is twice as high, and its time is the same
+        row["share"] = row["share_of_conv_training"]["median"]
+    assert rows[0]["share"] == pytest.approx(2 * rows[1]["share"], rel=1e-3)
+    with torch.no_grad():
+        assert seen[1]["ours"]().dtype == torch.float32
+        assert seen[1]["ours, by default"]().dtype == torch.bfloat16
+    types = []
+    hook = nn.modules.module.register_module_forward_hook(
+        lambda module, given, answer: types.append(answer.dtype)
+    )
+    seen[0]["conv training", "bfloat16"]()
+    seen[0]["conv", "bfloat16"]()
+    hook.remove()
+    assert set(types) == {torch.bfloat16}
+
+
+def test_the_compiled_ones_train_only(monkeypatch):
+    pytest.importorskip("diffusers")
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda module: seen.append(module) or module)
+    task = bench_peers.make_task(TINY, 2)
+    more = bench_peers.compiled(task, bench_peers.peers())
+    assert [c.name for c in more] == ["ours, compiled", "diffusers, compiled"]
+    assert [type(m).__name__ for m in seen] == ["UNet", "UNet2DModel"]
+    for c, module in zip(more, seen, strict=True):
+        before = copy.deepcopy(module.state_dict())
+        c.step()
+        assert any(not torch.equal(before[n], v) for n, v in module.state_dict().items())
+    monkeypatch.setattr(bench, "interleave", once)
+    rows, _ = bench.compare(task, bench_peers.peers(), 1, 2, 60.0, more)
+    found = [row["work"] for row in rows if "compiled" in row["library"]]
+    assert found == ["training", "training"]
+
+
+def test_the_page_says_when_compiling_is_earned_back():
+    rung = dict(preset="tiny", batch=8, said="", ratio=bench.rate([1.0], 1))
+    rows = [
+        rung | {"rung": "+ bf16", "pictures_per_second": bench.rate([2.0], 8)},
+        rung | {"rung": "slow", "pictures_per_second": bench.rate([9.0], 8), "said": "no"},
+        rung | {"rung": "+ compile", "pictures_per_second": bench.rate([1.5], 8)},
+        rung | {"rung": "again, compile", "pictures_per_second": bench.rate([1.6], 8)},
+    ]
+    rows = [row | {"first_call_seconds": 100} for row in rows]
+    page = list(bench_page._ladders({"ladders": rows}))
+    assert page[3].endswith("earned back after 200 steps")
+    assert page[4].endswith("never earned back")
+    assert not any("earned" in line for line in page[:3])
 
 
 def test_the_convolutions_are_those_of_the_network():
@@ -216,7 +294,7 @@ def test_a_slow_rung_is_stopped_and_left_out_above(monkeypatch):
     assert list(seen[-1]) == ["channels_last", "fused", "foreach", "kept"]
     assert "ratio" not in rows[2] and rows[0]["ratio"]["median"] == 1
     seen.clear()
-    bench.ladder(task, 1, 60.0, compiled=True)
+    bench.ladder(task, 1, 60.0, compile=True)
     assert seen[-1]["compiled"] and "precision" not in seen[-1]
 
 
@@ -237,7 +315,7 @@ def test_a_step_in_kept_memory_asks_for_no_more():
         pytest.skip("a setting of glibc")
     program = """
 import resource, torch
-from ddpm_lite import bench, device
+from ddpm_lite import bench_peers, device
 faults = []
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -247,9 +325,10 @@ device.keep_memory()
 for _ in range(5):
     step()
 assert faults[0] > 5_000 and faults[-1] < 1_000, faults
-assert bench._kept(step, torch.device("cpu")) > 0
+assert bench_peers.in_kept_memory(step, torch.device("cpu")) > 0
 step()
-assert len(faults) == 8 and faults[-1] > 10_000, faults
+assert len(faults) == 9 and faults[6] < 1_000, faults
+assert min(faults[7:]) > 10_000, faults  # one after it, and this one
 """
     # in a process of its own: in one that has lived long, the heap may be unable to grow
     done = subprocess.run(
