@@ -68,7 +68,8 @@ assignments: $(READY)
 	$(BIN)/python exercises/assignments.py
 
 bench: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --quick --out figures/runs
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --rounds 3 --limit 30 --out figures/runs
+	$(BIN)/python figures/readme.py table
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -42,6 +42,25 @@ def page(results):
     return "\n\n".join("\n".join(part(results)) for part in parts)
 
 
+def summary(results):
+    r"""The speeds over diffusers' as a table in Markdown, with where they were measured."""
+    told, default = results["measured_on"], {}
+    for row in results["rows"]:
+        if row["library"] == "ours, by default" and "over_diffusers" in row:
+            default[row["preset"], row["batch"], row["work"]] = row
+    yield f"| {told['instructions']}, {told['cores']} cores | the same | by default |"
+    yield "|---|---|---|"
+    for row in results["rows"]:
+        place = row["preset"], row["batch"], row["work"]
+        if row["library"] == "ours" and row["work"] != "forward" and place in default:
+            other = default[place]
+            yield (
+                f"| `{row['preset']}`, {row['work']}, batch {row['batch']} "
+                f"| {row['over_diffusers']['median']:.2f} "
+                f"| {other['over_diffusers']['median']:.2f}, {other['precision']} |"
+            )
+
+
 def _where(results):
     told, options = results["measured_on"], results["options"]
     yield f"{told['device']}, {told['cores']} cores, {told['instructions']}"

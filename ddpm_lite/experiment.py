@@ -229,7 +229,7 @@ def resume(run, *, steps=None, device="auto", **options):
     before, now = about.get("precision"), prepared.trainer.precision
     if before not in (None, now):
         told = f"the network ran in {before} so far, and from here on runs in {now}: "
-        warnings.warn(told + "this machine is another one", stacklevel=2)
+        warnings.warn(told + "this device is another one", stacklevel=2)
     return prepared, train(prepared, run, resume=True, **options)
 
 

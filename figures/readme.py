@@ -1,16 +1,20 @@
-r"""Make the pictures that README shows: `python figures/readme.py`.
+r"""Make what README shows: `python figures/readme.py`, or only the table: `... table`.
 
 figures/two_ways.gif: the forward process and the shipped model's way back, as a film.
 figures/first_digits.png and runs/first_digits.json: what `make run` draws and measures.
+The table of speeds is written into README.md, from runs/bench.json.
 """
 
+import json
+import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from ddpm_lite import data, figure, load_pretrained, q_sample, sample_path
+from ddpm_lite import bench_page, data, figure, load_pretrained, q_sample, sample_path
 from ddpm_lite.quickstart import quickstart
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +41,28 @@ def two_ways(points=1500, every=4):
     return figure.gif(figure.film_frames(frames, titles, ("x_0", "prediction"), 3.2), 0.09)
 
 
+def table():
+    r"""Write the table of speeds into README.md."""
+    results = json.loads((HERE / "runs" / "bench.json").read_text("utf-8"))
+    lines = "\n".join(bench_page.summary(results))
+    readme = HERE.parent / "README.md"
+    text = readme.read_text("utf-8")
+    text, places = re.subn(
+        r"(<!-- bench -->\n\n).*?(\n\n<!-- end -->)",
+        lambda found: found[1] + lines + found[2],
+        text,
+        flags=re.DOTALL,
+    )
+    if places != 1:
+        raise SystemExit("README.md needs one place for the table, <!-- bench -->")
+    readme.write_text(text, "utf-8")
+    print("wrote the table of speeds into README.md")
+
+
 def main():
+    table()
+    if sys.argv[1:] == ["table"]:
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     print("wrote", figure.save(two_ways(), HERE / "two_ways.gif").name)

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import ddpm_lite
+from ddpm_lite import bench_page
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -282,6 +283,27 @@ def test_readme_tells_the_truth():
             assert all(
                 any(n.startswith(c.strip()) for n in NAMES) for c in chapters.split(",")
             )
+
+
+def test_the_speeds_in_readme_are_those_that_were_measured():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    results = json.loads((ROOT / "figures" / "runs" / "bench.json").read_text("utf-8"))
+    lines = list(bench_page.summary(results))
+    assert len(lines) > 4 and "\n".join(lines) in readme
+
+
+def test_what_bfloat16_costs_is_what_was_measured():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    found = json.loads((ROOT / "figures" / "runs" / "precision.json").read_text("utf-8"))
+    away, seeds = (
+        found["held_out"][name] for name in ("bfloat16_minus_float32", "deviation_of_seeds")
+    )
+    for number in (f"{abs(away):.5f} away", f"differ by {seeds:.4f}"):
+        assert number in readme
+    assert f"{found['samples']['mean_grey_levels']:.1f} grey levels" in readme
+    assert f"{found['steps']} updates" in readme and found["seeds"] == 3
+    for numbers in (*found["spans"], found["held_out"]):  # within the noise of float32
+        assert abs(numbers["bfloat16_minus_float32"]) < numbers["deviation_of_seeds"]
 
 
 def test_the_ten_lines_of_readme_run():
