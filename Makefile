@@ -16,7 +16,7 @@ help:
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
-	@echo "make bench    measure speed and memory here, beside diffusers (7 minutes)"
+	@echo "make bench    measure speed and memory here, beside diffusers (half an hour)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
@@ -68,7 +68,7 @@ assignments: $(READY)
 	$(BIN)/python exercises/assignments.py
 
 bench: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --rounds 3 --limit 30 --out figures/runs
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
 	$(BIN)/python figures/readme.py table
 
 lint: $(READY)

@@ -351,10 +351,10 @@ def _climb(task, rounds, limit, wish):
     layout = torch.channels_last if "channels_last" in wish else torch.contiguous_format
     model = copy.deepcopy(task.model).to(memory_format=layout)
     precision = wish.get("precision", "float32")
-    single = replace(task, batch=1, precision=precision)
-    forward = forward_of(single, model)
+    few = min(4, task.batch)  # one alone would take longer than its share
+    forward = forward_of(replace(task, batch=few, precision=precision), model)
     forward()
-    guess = 3 * task.batch * timed(forward, task.device)  # of one picture, by a forward
+    guess = 3 * task.batch / few * timed(forward, task.device)
     if guess * (rounds + 2) > limit:
         raise TimeoutError(
             f"too slow, stopped: about {guess:.2g} s a step, {rounds + 2} rounds of it "
