@@ -1,7 +1,8 @@
 r"""Layers of torch's that have a faster way on a CPU; what they compute is torch's.
 
 Each says what it cost there before. A reader of the U-Net needs none of it: `GroupNorm`
-and `Dropout` may be read as `nn.GroupNorm` and `nn.Dropout`, `silu` as `F.silu`.
+and `Dropout` may be read as `nn.GroupNorm` and `nn.Dropout`, `silu` as `F.silu`, and
+`attend` as `F.scaled_dot_product_attention`.
 """
 
 import torch
