@@ -48,7 +48,7 @@ def summary(results):
     for row in results["rows"]:
         if row["library"] == "ours, by default" and "over_diffusers" in row:
             default[row["preset"], row["batch"], row["work"]] = row
-    yield f"| {told['instructions']}, {told['cores']} cores | the same | by default |"
+    yield f"| {told['instructions']}, {told['cores']} cores | float32 | by default |"
     yield "|---|---|---|"
     for row in results["rows"]:
         place = row["preset"], row["batch"], row["work"]
