@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import types
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -294,7 +295,12 @@ def test_a_slow_rung_is_stopped_and_left_out_above(monkeypatch):
     assert list(seen[-1]) == ["channels_last", "fused", "foreach", "kept"]
     assert "ratio" not in rows[2] and rows[0]["ratio"]["median"] == 1
     seen.clear()
+    fresh = []
+    monkeypatch.setattr(
+        bench, "_uncached", lambda: fresh.append(len(seen)) or nullcontext()
+    )
     bench.ladder(task, 1, 60.0, compile=True)
+    assert fresh == [3]  # for the rung of torch.compile alone
     assert seen[-1]["compiled"] and "precision" not in seen[-1]
 
 
