@@ -12,7 +12,7 @@ PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-WIDE = 32  # channels, below which a CPU gains nothing from bfloat16, measured
+WIDE = 32  # channels, below which a CPU gains little from bfloat16 or loses, measured
 
 
 def choose_device(wish="auto"):

@@ -661,3 +661,12 @@ def test_the_table_puts_wrong_ones_first_and_a_verdict_last():
     assert lines[-1] == "2 wrong, 1 to note, 1 in order; mend first: second thing"
     assert max(len(line) for line in lines) <= 100
     assert doctor.table([findings[0]]).endswith("0 wrong, 0 to note, 1 in order")
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_the_device_tells_which_networks_run_in_bfloat16(monkeypatch, computes):
+    monkeypatch.setattr(doctor, "choose_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(doctor, "cpu_computes_bfloat16", lambda: computes)
+    assert (
+        "32 channels or more would run in bfloat16" in doctor._device().words
+    ) is computes

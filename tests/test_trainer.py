@@ -16,7 +16,7 @@ from ddpm_lite.hybrid import hybrid_loss
 from ddpm_lite.process import q_sample
 from ddpm_lite.seeds import generator_for, shuffled
 from ddpm_lite.trainer import NotFinite, second_moment, to_float
-from ddpm_lite.unet import UNet
+from ddpm_lite.unet import UNet, UNetConfig
 
 SHORT = some_schedules()["cosine-10"]
 QUICK = dict(steps=10, batch_size=16, lr=1e-2, warmup_steps=0)
@@ -752,3 +752,25 @@ def test_config_is_frozen_and_the_paper_s():
     assert TrainConfig(**config.as_dict()) == config
     with pytest.raises(AttributeError):
         config.lr = 1.0
+
+
+def test_a_wide_network_in_bfloat16_goes_on_bit_for_bit():
+    config = UNetConfig(width=32, multipliers=(1,), blocks=1, attention=(), groups=8)
+    data = bytes_of(8, 3, 32, 32)  # large enough for every way of the layers
+
+    def start():
+        torch.manual_seed(0)
+        settings = dict(steps=4, batch_size=2, precision="bfloat16", warmup_steps=1)
+        return make(data, UNet(config, zero_init=False), **settings)
+
+    whole, half, rest = start(), start(), start()
+    list(whole.run())
+    list(half.run(2))
+    average = {name: v.clone() for name, v in half.ema.model.state_dict().items()}
+    tensors, numbers = half.state()
+    rest.restore(average, {name: v.clone() for name, v in tensors.items()}, numbers)
+    weights = whole.model.state_dict()
+    assert not torch.equal(rest.model.conv_in.weight, weights["conv_in.weight"])
+    list(rest.run())
+    for name, value in rest.model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
