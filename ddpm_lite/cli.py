@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 
 from .presets import RUNS, RunConfig
+from .threads import Threads
 
 _FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
@@ -25,6 +26,7 @@ class Train:
     run: RunConfig = field(default_factory=RunConfig)
     out: str = ""  # the run's folder; runs/PRESET if not given
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    threads: int | None = None  # a fixed number; else as many as cores are free
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
@@ -38,6 +40,7 @@ class Resume:
     run: tyro.conf.Positional[str]  # the run's folder
     steps: int | None = None  # a new total, to train longer than planned
     device: str = "auto"  # may be another one than before
+    threads: int | None = None  # a fixed number; else as many as cores are free
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
@@ -61,6 +64,7 @@ class Sample:
     batch: int = 256  # pictures at a time
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    threads: int | None = None  # a fixed number; else as many as cores are free
     json: bool = False  # print the outcome as JSON
 
 
@@ -81,6 +85,7 @@ class Evaluate:
     out: str = ""  # write the numbers to this JSON file too
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    threads: int | None = None  # a fixed number; else as many as cores are free
     json: bool = False  # print the numbers as JSON
 
 
@@ -124,6 +129,7 @@ class Bench:
     quick: bool = False  # without ddpm-cifar10, 3 rounds, a limit of 30 seconds
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
+    threads: int | None = None  # a fixed number; else as many as cores are free
     json: bool = False  # print the numbers as JSON
 
 
@@ -202,8 +208,12 @@ def main(arguments=None):
     name, *rest = arguments
     if name not in COMMANDS:
         return _fail(f"there is no command {name!r}{_nearest(name, COMMANDS)}")
+    threads = Threads()
     try:
-        return RUNNERS[name](_parse(name, rest)) or 0
+        options = _parse(name, rest)
+        computes = hasattr(options, "threads")
+        more = (threads.begin(options.threads),) if computes else ()
+        return RUNNERS[name](options, *more) or 0
     except (ValueError, OSError, FloatingPointError, RuntimeError, ImportError) as error:
         return _fail(" ".join(str(error).split()))
 
@@ -234,7 +244,7 @@ def _parse(name, rest):
     return tyro.cli(kind, prog=prog, args=rest, default=default, config=_FLAT)
 
 
-def _train(options):
+def _train(options, threads):
     from . import experiment
     from .device import keep_memory
 
@@ -243,7 +253,7 @@ def _train(options):
     device = options.device if options.device != "auto" else device
     prepared = experiment.prepare(options.run, device)
     first = prepared.trainer.rank == 0
-    told = experiment.summary(prepared)
+    told = experiment.summary(prepared, threads)
     if first and not options.json:
         print(told, flush=True)
     if options.dry_run:
@@ -255,22 +265,27 @@ def _train(options):
         options.out,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
+        threads=threads,
     )
     _tell(done, options, first)
 
 
-def _resume(options):
+def _resume(options, threads):
     from . import experiment
     from .device import keep_memory
+    from .trainer import processes
 
     keep_memory()
     device = experiment.join()
+    if not options.json and processes()[0] == 0:
+        print(f"threads   {threads.told()}", flush=True)
     prepared, done = experiment.resume(
         options.run,
         steps=options.steps,
         device=options.device if options.device != "auto" else device,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
+        threads=threads,
     )
     _tell(done, Train(out=options.run, json=options.json), prepared.trainer.rank == 0)
 
@@ -312,7 +327,7 @@ def _load(name, step, device):
     return found.model.to(choose_device(device)), found.schedule, config, found.config
 
 
-def _draw(options, model, schedule, config):
+def _draw(options, model, schedule, config, threads):
     import torch
 
     from .experiment import draw, labels_for
@@ -344,6 +359,7 @@ def _draw(options, model, schedule, config):
         steps=steps,
         spacing=options.spacing,
         precision=options.precision,
+        threads=threads,
         progress=not options.json,
         **more,
     )
@@ -356,7 +372,7 @@ def _where(options, model):
     return describe(device, choose_precision(device, options.precision, model))
 
 
-def _sample(options):
+def _sample(options, threads):
     from . import figure
     from .solvers import network_calls
 
@@ -364,7 +380,7 @@ def _sample(options):
     folder = Path(options.out or f"samples_{Path(options.run).stem}")
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name another folder with --out")
-    steps, pictures = _draw(options, model, schedule, config)
+    steps, pictures = _draw(options, model, schedule, config, threads)
     columns = 8 if options.num < 100 else 16
     grid = figure.save_pictures(pictures, folder / "grid.png", columns)
     for i, picture in enumerate(pictures):
@@ -380,7 +396,7 @@ def _sample(options):
     )
 
 
-def _evaluate(options):
+def _evaluate(options, threads):
     from . import evaluate, experiment
     from .solvers import network_calls
 
@@ -390,7 +406,7 @@ def _evaluate(options):
     if held_out is None or len(held_out) < 4:
         raise ValueError("there are no pictures set aside to compare with: see --hold-out")
     options = replace(options, num=min(options.num, len(pictures)))
-    steps, drawn = _draw(options, model, schedule, config)
+    steps, drawn = _draw(options, model, schedule, config, threads)
     train, aside, levels = pictures.to_float(), held_out.to_float(), pictures.levels
     numbers = {
         "run": options.run,
@@ -487,7 +503,7 @@ def _doctor(options):
     return int(any(finding.level == "wrong" for finding in findings))
 
 
-def _bench(options):
+def _bench(options, threads):
     from . import bench_page
     from .bench import bench
 

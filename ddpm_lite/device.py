@@ -88,10 +88,15 @@ def keep_memory(keep=True):
     return True
 
 
-def describe(device, precision):
-    r"""Device and precision in words, such as "cpu (2 threads), network in float32"."""
+def describe(device, precision, threads=None):
+    r"""Device and precision in words, such as "cpu (2 threads), network in float32".
+
+    threads: how many compute on the CPU; as many as torch uses now if None.
+    """
+    threads = threads or torch.get_num_threads()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else "Apple"
+        many = f"{threads} thread{'s' if threads > 1 else ''}"
+        name = many if device.type == "cpu" else "Apple"
     return f"{device} ({name}), network in {precision}, all else in float32"

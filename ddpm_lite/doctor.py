@@ -9,7 +9,6 @@ one to mend first. Nothing is trained, and nothing is written into the run.
 """
 
 import math
-import os
 import re
 import shutil
 import sys
@@ -49,6 +48,7 @@ from .process import (
 from .sampler import ancestral_step, sample
 from .schedule import Schedule
 from .seeds import generator_for
+from .threads import Threads, cores
 from .trainer import TrainConfig, second_moment, to_float
 from .unet import UNet, UNetConfig
 
@@ -201,9 +201,9 @@ def _optional():
 def _device():
     device = choose_device()
     precision = choose_precision(device)
-    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-    numbers = {"device": str(device), "precision": precision, "threads": threads}
-    told = f"A run would use {describe(device, precision)}; {cores} cores."
+    threads, most = Threads().choose(), cores()
+    numbers = {"device": str(device), "precision": precision, "threads": threads.now}
+    told = f"A run would use {describe(device, precision, threads.now)}; {most} cores."
     if device.type == "cpu" and cpu_computes_bfloat16():
         told += f" A U-Net of {WIDE} channels or more would run in bfloat16."
     if device.type == "cpu" and shutil.which("nvidia-smi"):
@@ -212,12 +212,13 @@ def _device():
             "cannot use: install a torch with CUDA, or a newer driver."
         )
         return Finding("wrong", "device", words, numbers)
-    if device.type == "cpu" and threads == 1 < cores:
-        words = f"{told} One thread alone is at work: unset OMP_NUM_THREADS to use more."
+    if device.type == "cpu" and threads.now > most:
+        words = (
+            f"{told} {threads.told()}: more threads than cores wait for each other. Set it "
+            f"to {most} at most, or unset it: commands then take the cores that are free."
+        )
         return Finding("note", "device", words, numbers)
-    if device.type == "cpu" and threads > cores:
-        words = f"{told} More threads than cores are slower: lower OMP_NUM_THREADS."
-        return Finding("note", "device", words, numbers)
+    told += f" Chosen: {threads.told()}."
     return Finding("ok", "device", told, numbers)
 
 

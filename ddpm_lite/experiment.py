@@ -26,6 +26,7 @@ from .diffusers_format import open_model
 from .fit import fit
 from .presets import RunConfig, build
 from .sampler import sample
+from .threads import following
 from .trainer import Trainer, processes
 
 # Fields of a UNetConfig that change what the same tensors mean.
@@ -148,8 +149,11 @@ def start_from(model, schedule, name):
         own[key].copy_(weights[key])
 
 
-def summary(prepared):
-    r"""What a run is going to do, in a few lines of text: settings, time and memory."""
+def summary(prepared, threads=None):
+    r"""What a run is going to do, in a few lines of text: settings, time and memory.
+
+    threads: a `Threads`, to tell of it too.
+    """
     config, trainer = prepared.config, prepared.trainer
     per_process = config.train.batch_size // trainer.world // config.train.accumulate
     half = 4 if trainer.precision == "float32" else 2
@@ -164,7 +168,8 @@ def summary(prepared):
         f"network   {counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
         f"picture; {config.schedule} schedule, T = {config.unet.T}",
         f"device    {describe(trainer.device, trainer.precision)}"
-        + (f"; {trainer.world} processes" if trainer.world > 1 else ""),
+        + (f"; {trainer.world} processes" if trainer.world > 1 else "")
+        + (f"\nthreads   {threads.told()}" if threads else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * (config.train.steps - trainer.step))} at "
@@ -176,11 +181,14 @@ def summary(prepared):
     return "\n".join(lines)
 
 
-def train(prepared, run, *, max_minutes=None, tensorboard=False, resume=False):
+def train(
+    prepared, run, *, max_minutes=None, tensorboard=False, resume=False, threads=None
+):
     r"""Train, with grids of samples on the way and a report at the end.
 
-    prepared: from `prepare`. run: the folder. The other arguments are those of `fit`.
-    Returns what `fit` returns. Raises as `fit`.
+    prepared: from `prepare`. run: the folder. threads: a `Threads` that then follows the
+    load of the machine. The other arguments are those of `fit`. Returns what `fit`
+    returns. Raises as `fit`.
     """
     config, trainer = prepared.config, prepared.trainer
     run = Path(run)
@@ -197,18 +205,19 @@ def train(prepared, run, *, max_minutes=None, tensorboard=False, resume=False):
     def pictures(model, step):
         grid(model, trainer.schedule, config, run / "samples" / f"step_{step:09d}.png")
 
-    done = fit(
-        trainer,
-        run,
-        about=about,
-        held_out=held_out,
-        pictures=pictures,
-        resume=resume,
-        max_minutes=max_minutes,
-        tensorboard=tensorboard,
-    )
-    if done["finished"]:
-        report(prepared, run)
+    with following(threads, trainer.model, trainer.ema.model):
+        done = fit(
+            trainer,
+            run,
+            about=about,
+            held_out=held_out,
+            pictures=pictures,
+            resume=resume,
+            max_minutes=max_minutes,
+            tensorboard=tensorboard,
+        )
+        if done["finished"]:
+            report(prepared, run)
     return done
 
 
@@ -234,13 +243,24 @@ def resume(run, *, steps=None, device="auto", **options):
 
 
 def draw(
-    model, schedule, config, num, *, seed=0, y=None, batch=256, precision="auto", **options
+    model,
+    schedule,
+    config,
+    num,
+    *,
+    seed=0,
+    y=None,
+    batch=256,
+    precision="auto",
+    threads=None,
+    **options,
 ):
     r"""Draw pictures with all processes together, the same ones for any number of them.
 
     config: a RunConfig, for shape and clipping. num: how many. y: int64 (num,) or None.
-    batch: pictures at a time. precision: of the network, see `choose_precision`.
-    options: of `sample`. Returns (num, C, H, W) on the CPU.
+    batch: pictures at a time. precision: of the network, see `choose_precision`. threads:
+    a `Threads` that follows the load of the machine. options: of `sample`. Returns
+    (num, C, H, W) on the CPU.
     """
     rank, world = processes()
     device = next(model.parameters()).device
@@ -249,7 +269,7 @@ def draw(
     for part in torch.arange(num).split(batch):
         mine = part[rank::world]
         if len(mine):
-            with autocast(device, precision):
+            with autocast(device, precision), following(threads, model):
                 pictures[mine] = sample(
                     model,
                     schedule,

@@ -156,7 +156,8 @@ class Session:
         line["ema_initial_share"] = trainer.ema.initial_share
         self._write(line)
         if self.first:
-            self.timing.write({"step": record.step, "examples_per_second": round(speed, 1)})
+            timing = {"step": record.step, "examples_per_second": round(speed, 1)}
+            self.timing.write(timing | {"threads": torch.get_num_threads()})
         return line
 
     def measure(self, held_out):

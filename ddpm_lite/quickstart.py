@@ -14,6 +14,7 @@ import torch
 
 from . import evaluate, experiment, figure
 from .presets import RUNS
+from .threads import Threads
 
 
 def quickstart(folder=None, steps=None, n=1000):
@@ -24,20 +25,21 @@ def quickstart(folder=None, steps=None, n=1000):
     are drawn to be judged, 40 to 1438. Returns the path of the picture, None where the
     training was stopped.
     """
-    started = time.perf_counter()
+    started, threads = time.perf_counter(), Threads().begin()
     folder = _free(Path("runs/first_digits")) if folder is None else Path(folder)
     config = RUNS["digits"]
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))
     prepared = experiment.prepare(config, device="cpu")
-    print(experiment.summary(prepared), flush=True)
-    done = experiment.train(prepared, folder)
+    print(experiment.summary(prepared, threads), flush=True)
+    done = experiment.train(prepared, folder, threads=threads)
     if not done["finished"]:
         print(f"go on with: ddpm-lite resume {folder}")
         return None
     config, trainer = prepared.config, prepared.trainer
     y = experiment.labels_for(config, n)
     options = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0, progress=True)
+    options |= dict(threads=threads)
     new = experiment.draw(trainer.ema.model, trainer.schedule, config, n, y=y, **options)
     pictures, levels = prepared.pictures, prepared.pictures.levels
     train, held_out = pictures.to_float(), prepared.held_out.to_float()

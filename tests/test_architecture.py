@@ -25,6 +25,7 @@ ALLOWED = {
     "checks": set(),
     "seeds": set(),
     "device": set(),
+    "threads": set(),
     "pictures": {"seeds"},
     "data": {"pictures"},
     "schedule": set(),
@@ -132,7 +133,7 @@ def test_the_walk_sees_every_kind_of_import():
 @EVERY_SOURCE
 def test_only_the_named_dependencies_are_used(name):
     named = {"torch", "numpy", "matplotlib", "safetensors", "tqdm", "PIL", "sklearn"}
-    named |= {"tyro", "filelock", "datasets"}
+    named |= {"tyro", "filelock", "datasets", "psutil"}
     _, outside = imports_of(SOURCES[name], own=2 if name in CLASSROOM else 1)
     named |= {"pytest"} if name == "classroom.plugin" else set()
     named |= {"huggingface_hub"} if name == "diffusers_format" else set()  # for a hub id
