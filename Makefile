@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.quickstart
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.commands.quickstart
 
 test: test-unit test-runs test-mutation test-classroom test-notebooks test-alone
 	@echo "all stages of make test passed"
@@ -37,13 +37,13 @@ test-unit: $(READY)
 	$(BIN)/python -m pytest tests -m "not slow"
 
 test-runs: $(READY)
-	$(BIN)/python -m pytest tests/test_killed.py tests/test_distributed.py -m slow
+	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_distributed.py -m slow
 
 test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
 
 test-classroom: $(READY)
-	$(BIN)/python -m pytest tests/test_grade.py tests/test_assignments.py -m slow -n 2
+	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_assignments.py -m slow -n 2
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks

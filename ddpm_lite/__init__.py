@@ -1,39 +1,50 @@
 r"""ddpm_lite: denoising diffusion probabilistic models, small enough to be read.
 
-The names below are those that chapters and other people's code may rely on. Read the
-modules in this order: data, schedule, process, oracle, mlp, unet, loss, ema, trainer,
-spacing, solvers, sampler, metrics; then fit, experiment and cli, which put them together.
+The names in `__all__` are those that chapters and other people's code may rely on. Read
+the paper's mathematics first, `schedule`, `process`, `loss`, `oracle`; then room by room,
+each a folder for one thing that people do, in the order of `CONTENTS`.
 """
 
-from .checkpoint import load_model, load_pretrained, load_results, load_run, save_model
-from .diffusers_format import from_diffusers
-from .ema import EMA
-from .hybrid import hybrid_loss
-from .loss import simple_loss, vlb_terms
-from .mlp import MLP
-from .oracle import DataOracle, GaussianOracle, MixtureOracle
-from .process import (
-    noise_from_score,
-    noise_from_v,
-    noise_from_x_0,
-    q_posterior,
-    q_sample,
-    q_step,
-    score_from_noise,
-    score_from_v,
-    score_from_x_0,
-    v_from_noise,
-    v_from_score,
-    v_from_x_0,
-    x_0_from_noise,
-    x_0_from_score,
-    x_0_from_v,
-)
-from .sampler import sample, sample_path
-from .schedule import PriorGap, Schedule
-from .spacing import timestep_pairs
-from .trainer import TrainConfig, Trainer
-from .unet import UNet, UNetConfig
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .formats.checkpoint import (
+        load_model,
+        load_pretrained,
+        load_results,
+        load_run,
+        save_model,
+    )
+    from .formats.diffusers import from_diffusers
+    from .loss import simple_loss, vlb_terms
+    from .models.mlp import MLP
+    from .models.unet import UNet, UNetConfig
+    from .oracle import DataOracle, GaussianOracle, MixtureOracle
+    from .process import (
+        noise_from_score,
+        noise_from_v,
+        noise_from_x_0,
+        q_posterior,
+        q_sample,
+        q_step,
+        score_from_noise,
+        score_from_v,
+        score_from_x_0,
+        v_from_noise,
+        v_from_score,
+        v_from_x_0,
+        x_0_from_noise,
+        x_0_from_score,
+        x_0_from_v,
+    )
+    from .sampling.sampler import sample, sample_path
+    from .sampling.spacing import timestep_pairs
+    from .schedule import PriorGap, Schedule
+    from .training.ema import EMA
+    from .training.hybrid import hybrid_loss
+    from .training.trainer import TrainConfig, Trainer
 
 __version__ = "0.2.0"
 
@@ -77,3 +88,72 @@ __all__ = [
     "x_0_from_score",
     "x_0_from_v",
 ]
+
+# Modules and rooms in reading order, and the names that are handed on from each.
+CONTENTS = {
+    "schedule": ("PriorGap", "Schedule"),
+    "process": (
+        "q_step",
+        "q_sample",
+        "q_posterior",
+        "noise_from_x_0",
+        "noise_from_v",
+        "noise_from_score",
+        "x_0_from_noise",
+        "x_0_from_v",
+        "x_0_from_score",
+        "v_from_noise",
+        "v_from_x_0",
+        "v_from_score",
+        "score_from_noise",
+        "score_from_x_0",
+        "score_from_v",
+    ),
+    "loss": ("simple_loss", "vlb_terms"),
+    "oracle": ("DataOracle", "GaussianOracle", "MixtureOracle"),
+    "seeds": (),
+    "checks": (),
+    "figure": (),
+    "models": ("MLP", "UNet", "UNetConfig"),
+    "data": (),
+    "sampling": ("timestep_pairs", "sample", "sample_path"),
+    "formats": (
+        "load_model",
+        "load_pretrained",
+        "load_results",
+        "load_run",
+        "save_model",
+        "from_diffusers",
+    ),
+    "evaluation": (),
+    "training": ("EMA", "hybrid_loss", "TrainConfig", "Trainer"),
+    "lab": (),
+    "bench": (),
+    "classroom": (),
+    "commands": (),
+}
+
+
+def hand_on(package, contents):
+    r"""The functions `__getattr__` and `__dir__` of a package that imports when asked.
+
+    contents: {module: names}, what it hands on of its modules. A module is imported when
+    it, or a name of it, is asked for the first time (PEP 562), so that `import ddpm_lite`
+    stays fast, and a command can choose threads before torch is there.
+    """
+    home = {name: module for module, names in contents.items() for name in names}
+
+    def get(name):
+        if name in home:
+            return getattr(import_module(f"{package}.{home[name]}"), name)
+        if name in contents:
+            return import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def names():
+        return sorted({*vars(sys.modules[package]), *home, *contents})
+
+    return get, names
+
+
+__getattr__, __dir__ = hand_on(__name__, CONTENTS)

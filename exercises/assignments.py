@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
 
 from build import INSTALL, repository
 
-from ddpm_lite.classroom.check import points
+from ddpm_lite.classroom.checking import points
 from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of
 
 HERE = Path(__file__).parent

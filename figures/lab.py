@@ -13,8 +13,10 @@ from pathlib import Path
 
 import torch
 
-from ddpm_lite import Schedule, figure, lab, lab_page, load_results
-from ddpm_lite.spacing import SPACINGS
+from ddpm_lite import Schedule, figure, load_results
+from ddpm_lite.lab import exact
+from ddpm_lite.lab import page as lab_page
+from ddpm_lite.sampling.spacing import SPACINGS
 
 HERE = Path(__file__).resolve().parent
 SCHEDULES = {"linear": Schedule.linear(1000), "cosine": Schedule.cosine(1000)}
@@ -31,10 +33,10 @@ LINES = {  # samplers that add noise are dashed
 
 def measure():
     r"""{schedule: {sampler: {spacing: {"calls", "frechet", "mean", "covariance"}}}}."""
-    law, found = lab.digits_law(), {}
+    law, found = exact.digits_law(), {}
     for kind, schedule in SCHEDULES.items():
-        found[kind] = {name: {spacing: {} for spacing in SPACINGS} for name in lab.STEPS}
-        for row in lab.compare(law, schedule, CALLS):
+        found[kind] = {name: {spacing: {} for spacing in SPACINGS} for name in exact.STEPS}
+        for row in exact.compare(law, schedule, CALLS):
             columns = found[kind][row["sampler"]][row["spacing"]]
             for key in ("steps", "calls", "frechet", "mean", "covariance"):
                 columns.setdefault(key, []).append(row[key])

@@ -12,11 +12,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ddpm_lite import evaluate, experiment, figure, save_model
-from ddpm_lite.checkpoint import checkpoints, load_run, read_checkpoint
-from ddpm_lite.instruments import read_log
-from ddpm_lite.presets import RUNS
-from ddpm_lite.solvers import network_calls, steps_within
+from ddpm_lite import figure, save_model
+from ddpm_lite.evaluation import evaluate
+from ddpm_lite.formats.checkpoint import checkpoints, load_run, read_checkpoint
+from ddpm_lite.sampling.solvers import network_calls, steps_within
+from ddpm_lite.training import experiment
+from ddpm_lite.training.instruments import read_log
+from ddpm_lite.training.presets import RUNS
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = (5, 10, 20, 50, 100)

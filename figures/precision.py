@@ -15,8 +15,8 @@ from statistics import mean, stdev
 import torch
 
 from ddpm_lite import Schedule, TrainConfig, Trainer, UNet, UNetConfig, data, sample
-from ddpm_lite.device import autocast, describe, keep_memory
-from ddpm_lite.fit import held_out_loss
+from ddpm_lite.training.device import autocast, describe, keep_memory
+from ddpm_lite.training.fit import held_out_loss
 
 HERE = Path(__file__).resolve().parent
 SPANS, SEEDS = 10, (0, 1, 2)

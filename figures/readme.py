@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from ddpm_lite import bench_page, data, figure, load_pretrained, q_sample, sample_path
-from ddpm_lite.quickstart import quickstart
+from ddpm_lite import data, figure, load_pretrained, q_sample, sample_path
+from ddpm_lite.bench import page as bench_page
+from ddpm_lite.commands.quickstart import quickstart
 
 HERE = Path(__file__).resolve().parent
 

@@ -17,7 +17,9 @@ import torch
 from tqdm import tqdm
 
 import ddpm_lite
-from ddpm_lite import DataOracle, Trainer, data, metrics, presets, sample, save_model
+from ddpm_lite import DataOracle, Trainer, data, sample, save_model
+from ddpm_lite.evaluation import metrics
+from ddpm_lite.training import presets
 
 ROOT = Path(__file__).resolve().parent.parent
 N = 20_000  # ten blocks of 2,000 for the energy distance

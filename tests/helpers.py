@@ -1,8 +1,10 @@
 r"""What several test files need: schedules to try, exact tables, numbers from a seed."""
 
 import math
+from contextlib import contextmanager
 
 import mpmath
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -111,3 +113,15 @@ class Constant:
 def f64(numbers):
     r"""A float64 tensor, with all the digits that Python's floats have."""
     return torch.tensor(numbers, dtype=torch.float64)
+
+
+@contextmanager
+def full_disk(size):
+    r"""No file may grow beyond so many bytes: a real OSError, as on a full disk."""
+    resource = pytest.importorskip("resource")  # Windows has none
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

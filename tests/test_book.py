@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import ddpm_lite
-from ddpm_lite import bench_page
+from ddpm_lite.bench import page as bench_page
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -242,7 +242,7 @@ def by_hand_functions(name):
 
 def test_by_hand_functions_are_the_chapters_own():
     seen = {}
-    package = "\n".join(p.read_text("utf-8") for p in (ROOT / "ddpm_lite").glob("*.py"))
+    package = "\n".join(p.read_text("utf-8") for p in (ROOT / "ddpm_lite").rglob("*.py"))
     for name in NAMES:
         for function, body in by_hand_functions(name):
             assert function not in package, f"{function} stands in the package"

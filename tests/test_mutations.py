@@ -19,9 +19,17 @@ from mutation.mutants import MUTANTS
 import ddpm_lite
 
 PACKAGE, TESTS = Path(ddpm_lite.__file__).parent, Path(__file__).parent
-FILES = "schedule process oracle loss sampler trainer hybrid networks metrics".split()
-FILES += ["solvers", "spacing", "exchange", "lab"]
-NEAREST = dict(seeds="trainer", ema="trainer", mlp="networks", diffusers_format="exchange")
+FILES = ["test_schedule", "test_process", "test_oracle", "test_loss"]
+FILES += ["sampling/test_sampler", "training/test_trainer", "training/test_hybrid"]
+FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
+FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
+NEAREST = {
+    "seeds": "training/test_trainer",
+    "training/ema": "training/test_trainer",
+    "models/mlp": "models/test_networks",
+    "formats/diffusers": "formats/test_exchange",
+    "lab/exact": "lab/test_lab",
+}
 UNCHANGED = "unchanged"
 
 
@@ -38,7 +46,9 @@ def test_there_are_enough_slips_with_names_of_their_own():
 
 def order_of(module):
     r"""The test files, that of the module first: most mutants die within a second."""
-    first = NEAREST.get(module, module)
+    room, slash, name = module.rpartition("/")
+    first = NEAREST.get(module, f"{room}{slash}test_{name}")
+    assert first in FILES, first
     return sorted(FILES, key=lambda name: name != first)
 
 
@@ -59,7 +69,7 @@ def prepare(folder):
             source.write_text(text.replace(mutant.old, mutant.new))
         roots[mutant.name if mutant else UNCHANGED] = root
         files = order_of(mutant.file if mutant else "schedule")
-        tests = [str(folder / "tests" / f"test_{name}.py") for name in files]
+        tests = [str(folder / "tests" / f"{name}.py") for name in files]
         jobs.append({"root": str(root), "tests": tests})
     return roots, jobs
 

@@ -1,9 +1,33 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
-Read `exercise` and one chapter's checks (`ch02`), then `check`; `wire`, `worker`, `jail`,
-`lacking` and `grade` put a class's notebooks through the same checks.
+Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `worker`,
+`jail`, `lacking` and `grade` put a class's notebooks through the same checks.
 """
 
-from .check import check
+from .. import hand_on
 
-__all__ = ["check"]
+CONTENTS = {
+    "exercise": (),
+    "ch01": (),
+    "ch02": (),
+    "ch03": (),
+    "ch04": (),
+    "ch05": (),
+    "ch06": (),
+    "ch07": (),
+    "ch08": (),
+    "ch09": (),
+    "wire": (),
+    "answer": (),
+    "checking": ("check",),
+    "worker": (),
+    "jail": (),
+    "lacking": (),
+    "runner": (),
+    "submissions": (),
+    "held_back": (),
+    "grade": (),
+    "plugin": (),
+}
+
+__getattr__, __dir__ = hand_on(__name__, CONTENTS)

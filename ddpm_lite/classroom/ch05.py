@@ -13,7 +13,12 @@ from ..process import q_sample
 from ..schedule import Schedule
 from .exercise import exercise, expect, near, normal, number, several, tensor, uniform
 
-ASKED = ("schedule.Schedule.prior_gap", "trainer.Trainer", "mlp.MLP", "oracle.Oracle")
+ASKED = (
+    "schedule.Schedule.prior_gap",
+    "training.trainer.Trainer",
+    "models.mlp.MLP",
+    "oracle.Oracle",
+)
 
 
 @exercise("05.1", "left_over", kind="understanding", minutes=15, points=3, lacks=ASKED)

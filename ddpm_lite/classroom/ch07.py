@@ -10,7 +10,12 @@ import torch
 
 from .exercise import Hint, article, exercise, expect, near, normal, number, tensor, uniform
 
-ASKED = ("seeds.shuffled", "pictures.PictureSet.to_float", "ema.EMA", "trainer.Trainer")
+ASKED = (
+    "seeds.shuffled",
+    "data.pictures.PictureSet.to_float",
+    "training.ema.EMA",
+    "training.trainer.Trainer",
+)
 
 
 def _initial(n, decay, warmup):

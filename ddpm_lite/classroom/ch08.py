@@ -30,9 +30,9 @@ ASKED = (
     "process.between",
     "process.q_posterior",
     "process.reverse_variance",
-    "sampler.ancestral_step",
-    "sampler.sample_path",
-    "solvers.dpmpp_2m_sde_step",
+    "sampling.sampler.ancestral_step",
+    "sampling.sampler.sample_path",
+    "sampling.solvers.dpmpp_2m_sde_step",
     "seeds.SampleNoise",
     "oracle.Oracle.reverse_variance",
 )

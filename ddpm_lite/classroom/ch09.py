@@ -10,8 +10,8 @@ from itertools import combinations, pairwise
 import torch
 
 from ..process import q_posterior, x_0_from_noise
+from ..sampling.spacing import timestep_pairs
 from ..schedule import Schedule
-from ..spacing import timestep_pairs
 from .exercise import (
     article,
     exercise,
@@ -29,12 +29,12 @@ ASKED = (
     "process.between",
     "process.q_posterior",
     "process.reverse_variance",
-    "sampler.ancestral_step",
-    "sampler.ddim_step",
-    "sampler.sample_path",
-    "solvers.dpmpp_2m_step",
-    "solvers.dpmpp_2m_sde_step",
-    "solvers.heun_step",
+    "sampling.sampler.ancestral_step",
+    "sampling.sampler.ddim_step",
+    "sampling.sampler.sample_path",
+    "sampling.solvers.dpmpp_2m_step",
+    "sampling.solvers.dpmpp_2m_sde_step",
+    "sampling.solvers.heun_step",
 )
 
 

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..checkpoint import write_text
+from ..formats.checkpoint import write_text
 from . import jail, lacking
-from .check import points, unreadable
+from .checking import points, unreadable
 from .exercise import Exercise, Hint, Unsolved, exercises_of
 from .held_back import held_back_checks
 from .runner import RemoteAnswer, Runner, Stopped

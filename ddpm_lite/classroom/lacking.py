@@ -40,28 +40,49 @@ def write(target, lacks):
     if unknown:
         raise ValueError(f"the package has no {', '.join(unknown)}")
     bound = {module: _bound(tree, module) for module, tree in trees.items()}
-    gone = set(lacks)
+    gone, handed_on = set(lacks), _handed_on(trees)
     while True:
         before = len(gone)
+        gone |= {name for name, whole in handed_on.items() if whole in gone}
         for module, tree in trees.items():
             tree.body = [s for s in tree.body if _stays(s, module, bound[module], gone)]
         if len(gone) == before:
             break
+    _drop_from_all(trees["__init__"], {n.split(".")[-1] for n in gone if _top(n, trees)})
     for module, tree in trees.items():
         _save(target, module, tree, gone)
-    for path in PACKAGE.iterdir():
-        if path.is_dir() and path.name not in ("classroom", "__pycache__"):
-            shutil.copytree(path, Path(target, "ddpm_lite", path.name))
-    return gone
+    for path in PACKAGE.rglob("*"):  # weights and results
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            copy = Path(target, "ddpm_lite", path.relative_to(PACKAGE))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    return gone - set(handed_on)
 
 
 def _sources():
     inner = [PACKAGE / "classroom" / f"{name}.py" for name in KEPT]
-    return [*sorted(PACKAGE.glob("*.py")), *inner]
+    rest = [p for p in PACKAGE.rglob("*.py") if p.parent.name != "classroom"]
+    return [*sorted(rest), *inner]
 
 
 def _name(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def _handed_on(trees):
+    r"""What rooms hand on of their modules: {"room.name": "room.module.name"}."""
+    found = {}
+    for module, tree in trees.items():
+        room, _, last = module.rpartition(".")
+        for statement in tree.body if room and last == "__init__" else ():
+            if "CONTENTS" in _defines(statement):
+                for inner, names in ast.literal_eval(statement.value).items():
+                    found |= {f"{room}.{name}": f"{room}.{inner}.{name}" for name in names}
+    return found
+
+
+def _top(name, trees):
+    return name.rpartition(".")[0] in trees
 
 
 def _everything(trees):
@@ -156,16 +177,11 @@ def _save(target, module, tree, gone):
     r"""Write one module, with words for those who ask it for what is gone."""
     path = Path(target, "ddpm_lite", *module.split(".")).with_suffix(".py")
     path.parent.mkdir(parents=True, exist_ok=True)
-    last = {name.split(".")[-1] for name in gone if name.count(".") == 1}
-    if module == "__init__":
-        names = sorted(last)
-        _drop_from_all(tree, last)
-    else:
-        names = sorted(n.removeprefix(f"{module}.") for n in gone if n.startswith(module))
+    own = f"{module}."
+    names = sorted(n.removeprefix(own) for n in gone if n.startswith(own))
     text = ast.unparse(tree)
     if names:
-        whole = "ddpm_lite" if module == "__init__" else f"ddpm_lite.{module}"
-        text += _MISSING.format(names=names, module=whole)
+        text += _MISSING.format(names=names, module=f"ddpm_lite.{module}")
     path.write_text(text + "\n", "utf-8")
     if module.startswith("classroom."):
         (path.parent / "__init__.py").write_text(_CHECK, "utf-8")

@@ -86,7 +86,7 @@ def check(root, tests):
     except BaseException:
         return {"alive": False, "error": traceback.format_exc(limit=-2)}
     recorder = Recorder()
-    here = Path(tests[0]).parent.parent
+    here = next(p for p in Path(tests[0]).parents if p.name == "tests").parent
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
     options += ["-p", "_hypothesis_pytestplugin"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # it is preloaded

@@ -1,0 +1,7 @@
+r"""Measuring speed and memory, beside other libraries."""
+
+from .. import hand_on
+
+CONTENTS = {"contestants": (), "measuring": (), "page": ()}
+
+__getattr__, __dir__ = hand_on(__name__, CONTENTS)

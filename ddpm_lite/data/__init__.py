@@ -1,0 +1,19 @@
+r"""Whatever a user has becomes a batch: points in the plane, pictures in [-1, 1]."""
+
+from .. import hand_on
+
+CONTENTS = {
+    "points": (
+        "s_curve",
+        "s_curve_scale",
+        "s_curve_middle",
+        "two_moons",
+        "swiss_roll",
+        "gaussian_mixture",
+        "mixture_means",
+    ),
+    "pictures": ("PictureSet",),
+    "sources": ("load", "digits", "photo", "check_pictures"),
+}
+
+__getattr__, __dir__ = hand_on(__name__, CONTENTS)

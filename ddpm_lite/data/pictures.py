@@ -1,0 +1,430 @@
+r"""Pictures from a folder, an .npy file, or parquet in the hub's layout, as one tensor.
+
+Everything is decoded before it is returned, so that a broken picture is named before any
+training starts. `data.load` is the way in.
+"""
+
+import hashlib
+import io
+import math
+import os
+import re
+import tempfile
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..checks import check_integer
+from ..seeds import HELD_OUT, generator_for
+
+# HEIC and AVIF are here to be named where this Pillow cannot read them, not passed over.
+ENDINGS = (
+    ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .heic .heif .avif".split()
+)
+SPLITS = {"train", "test", "val", "valid", "validation"}
+LARGER = "pass a smaller size, or an .npy file, which stays on the disk"
+HEAVY = 16_384  # bytes a picture; below, threads take turns and double the time
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSet:
+    r"""Pictures of one size, and where they have classes, the class of each.
+
+    x_0: uint8 (N, C, H, W), grey levels 0 .. levels - 1; not to be written to, for
+    it may lie in a file. y: int64 (N,), or None. classes: their names, () if there are
+    none. name: a short one for messages. skipped: broken pictures that were left out.
+    levels: how many equally spaced grey levels span [-1, 1]; 17 for the digits.
+    Raises ValueError for tensors that are not so.
+    """
+
+    x_0: torch.Tensor = field(repr=False)
+    y: torch.Tensor | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = ()
+    name: str = "pictures"
+    skipped: tuple[str, ...] = ()
+    levels: int = 256
+
+    def __post_init__(self):
+        check_integer("levels", self.levels, 2, 256)
+        x_0, y = self.x_0, self.y
+        if x_0.dtype != torch.uint8 or x_0.dim() != 4 or 0 in x_0.shape:
+            got = f"{x_0.dtype} {tuple(x_0.shape)}"
+            raise ValueError(f"x_0 must be uint8 (N, C, H, W), N >= 1, got {got}")
+        if y is not None and (y.dtype != torch.int64 or y.shape != x_0.shape[:1]):
+            got = f"{y.dtype} {tuple(y.shape)}"
+            raise ValueError(f"y must be int64 ({len(x_0)},), got {got}")
+
+    def __len__(self):
+        return len(self.x_0)
+
+    @property
+    def shape(self):
+        r"""The shape of one picture, (C, H, W)."""
+        return tuple(self.x_0.shape[1:])
+
+    def to_float(self, index=None):
+        r"""The pictures, or those at an index, as float32 (n, C, H, W) in [-1, 1].
+
+        index: int64 (n,), a mask or a slice; None is all.
+        """
+        chosen = self.x_0 if index is None else self.x_0[index]
+        return 2 * chosen.float() / (self.levels - 1) - 1
+
+    def split(self, hold_out):
+        r"""Return (train, held_out): two sets without a common picture.
+
+        hold_out: how many to hold out, an int in 1 .. N - 1, or their share, in (0, 1).
+        Which ones is drawn, but always the same for the same N; both keep the order.
+        Both are copies in memory. Raises ValueError if either would be empty, or if
+        memory does not suffice.
+        """
+        N, number = len(self), hold_out
+        if isinstance(hold_out, float) and 0 < hold_out < 1:
+            number = round(hold_out * N)
+        if isinstance(number, bool | float) or not 1 <= number < N:
+            raise ValueError(
+                f"hold_out must leave a picture of {self.name}'s {N} on either side, as a "
+                f"number or a share in (0, 1), got {hold_out!r}"
+            )
+        _refuse_too_large(self.name, self.x_0.shape, "split it once, into two .npy files")
+        order = torch.randperm(N, generator=generator_for(HELD_OUT))
+        parts = order[number:].sort().values, order[:number].sort().values
+        y = [None, None] if self.y is None else [self.y[part] for part in parts]
+        return tuple(replace(self, x_0=self.x_0[parts[i]], y=y[i]) for i in (0, 1))
+
+    def fingerprint(self):
+        r"""16 hexadecimal digits of a hash of all pictures, labels, classes and levels."""
+        about = (tuple(self.x_0.shape), self.classes, self.levels, self.y is None)
+        read = hashlib.sha256(repr(about).encode())
+        for part in (*self.x_0.split(1024), *([] if self.y is None else [self.y])):
+            read.update(part.contiguous().numpy())
+        return read.hexdigest()[:16]
+
+
+def check_size(size):
+    r"""Return size as (H, W), or None; refuse what is not one or two integers >= 1."""
+    if size is None:
+        return None
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(f"size must be an integer or (H, W), got {size!r}")
+    return tuple(check_integer("size", side, 1) for side in pair)
+
+
+def from_folder(folder, size, channels, skip_broken):
+    r"""Read every picture under a folder; sub-folders of one level name the classes.
+
+    Arguments, errors and what is returned: see `data.load`.
+    """
+    paths = _files(folder)
+    chosen = [path for path in paths if path.suffix.lower() in ENDINGS]
+    if not paths:
+        raise FileNotFoundError(f"the folder {folder} is empty")
+    if not chosen:
+        found = Counter(path.suffix.lower() or "no ending" for path in paths)
+        raise FileNotFoundError(
+            f"the folder {folder} holds no pictures ({', '.join(ENDINGS)}), but "
+            f"{len(paths):,} other files: {_listed(found)}"
+        )
+    names = [path.relative_to(folder).as_posix() for path in chosen]
+    parents = [name.split("/")[:-1] for name in names]
+    top = {parent[0] for parent in parents if parent}
+    if "train" in top and top <= SPLITS:
+        raise ValueError(
+            f"{folder} holds the splits {', '.join(sorted(top))}, which are no classes: "
+            f"pass {Path(folder) / 'train'}"
+        )
+    nested = all(len(parent) == 1 for parent in parents) and len(top) > 1
+    classes = tuple(sorted(top)) if nested else ()
+
+    def picture(i):
+        return _opened(chosen[i].read_bytes())
+
+    name = Path(folder).resolve().name
+    total = sum(path.stat().st_size for path in chosen if path.is_file())
+    heavy = total > HEAVY * len(chosen)
+    x_0, kept, skipped = _stack(name, names, picture, heavy, size, channels, skip_broken)
+    y = torch.tensor([classes.index(parents[i][0]) for i in kept]) if nested else None
+    return PictureSet(x_0, y, classes, name, skipped)
+
+
+def from_npy(path, size, channels):
+    r"""Map the pictures of an .npy file into memory, uint8 (N, H, W), with C last or first.
+
+    The tensor can then not be written to. Pictures are read into memory where size or
+    channels ask for others than the file has.
+    Arguments, errors and what is returned: see `data.load`.
+    """
+    from PIL import Image
+
+    try:
+        array = np.load(path, mmap_mode="r")  # "c" is refused for more than memory holds
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} is no readable .npy file: {error}") from error
+    if array.dtype != np.uint8:
+        raise ValueError(
+            f"{path} must hold uint8, 0 to 255, got {array.dtype}: what is black and what "
+            "is white there cannot be told. Save (255 * a).round().astype('uint8') if it "
+            "spans 0 to 1, (127.5 * (a + 1)).round().astype('uint8') if -1 to 1"
+        )
+    last, first = (array.ndim == 4 and array.shape[axis] in (1, 3) for axis in (3, 1))
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and 0 not in array.shape:
+        array = array[:, None]
+    elif last == first or 0 in array.shape:
+        raise ValueError(
+            f"{path} must hold N >= 1 pictures, (N, H, W), (N, H, W, C) or (N, C, H, W) "
+            f"with C 1 or 3 and no doubt which, got {array.shape}"
+            + ", which could be either" * (last and first)
+            + "; one picture is (1, H, W, C)" * (array.ndim == 3)
+        )
+    elif last:
+        array = array.transpose(0, 3, 1, 2)
+    with warnings.catch_warnings(action="ignore"):  # that it cannot be written to
+        x_0 = torch.from_numpy(array)
+    N, C, H, W = x_0.shape
+    if size in (None, (H, W)) and channels in (None, C):
+        return PictureSet(x_0, name=Path(path).stem)
+
+    def picture(i):
+        return Image.fromarray(array[i, 0] if C == 1 else array[i].transpose(1, 2, 0))
+
+    names = [f"row {i}" for i in range(N)]
+    x_0, _, _ = _stack(Path(path).stem, names, picture, False, size, channels, False)
+    return PictureSet(x_0, name=Path(path).stem)
+
+
+def from_hub(where, split, size, channels, skip_broken):
+    r"""Read one split of a hub id, or of a local folder of parquet, with `datasets`.
+
+    A folder is converted in a temporary folder, which is removed; what comes from the
+    hub is kept where `datasets` keeps such things. Arguments, errors and what is
+    returned: see `data.load`.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            f"to read {where} as parquet, or from the hub, install the library datasets: "
+            "pip install 'ddpm-lite[data]'"
+        ) from error
+    name = where.resolve().name if isinstance(where, Path) else where
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+        table = _table(datasets, where, split, cache)
+        image, label = _columns(datasets, table, name)
+        rows = table.with_format("arrow")[:]  # still on the disk, mapped into memory
+        encoded = rows.flatten().column(f"{image}.bytes")
+
+        def picture(i):
+            return _opened(encoded[i].as_py())
+
+        names = [f"row {i}" for i in range(len(table))]
+        heavy = encoded.nbytes > HEAVY * len(names)
+        x_0, kept, skipped = _stack(
+            name, names, picture, heavy, size, channels, skip_broken
+        )
+        y, classes = None, ()
+        if label is not None:
+            y = torch.from_numpy(rows.column(label).fill_null(-1).to_numpy().copy())[kept]
+            classes = tuple(table.features[label].names)
+    if y is not None and (y < 0).any():  # the hub's way to say that a class is unknown
+        y, classes = None, ()
+    return PictureSet(x_0, y, classes, name, skipped)
+
+
+def _table(datasets, where, split, cache):
+    local = isinstance(where, Path)
+    quiet = local and datasets.is_progress_bar_enabled()
+    try:
+        if quiet:
+            datasets.disable_progress_bars()
+        return datasets.load_dataset(
+            str(where.resolve() if local else where),
+            split=split,
+            cache_dir=cache if local else None,
+        )
+    except Exception as error:  # of many kinds, and the reason is in the text of one
+        reason = " ".join(str(error.__cause__ or error).split())
+        if local or isinstance(error, ValueError):
+            raise ValueError(f"{where} cannot be read: {reason}") from error
+        raise ConnectionError(
+            f"The hub does not give {where}: {reason}. Without a connection, pass a folder "
+            "that holds what the hub has: data/train-00000-of-00001.parquet and README.md"
+        ) from error
+    finally:
+        if quiet:
+            datasets.enable_progress_bars()
+
+
+def _columns(datasets, table, name):
+    r"""The names of the column of pictures, and of the finest classes or None."""
+    kinds = table.features.items()
+    images = [column for column, kind in kinds if isinstance(kind, datasets.Image)]
+    named = [column for column in images if column in ("image", "img")] or images
+    if len(named) != 1:
+        raise ValueError(
+            f"{name} must have one column of pictures, or one that is named image, got "
+            f"{images} among {table.column_names}"
+        )
+    labels = [column for column, kind in kinds if isinstance(kind, datasets.ClassLabel)]
+    finest = max(labels, key=lambda c: table.features[c].num_classes, default=None)
+    return named[0], finest
+
+
+def _files(folder):
+    r"""Every file under a folder but hidden ones, in the order of their names."""
+    found, seen = [], set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        folders[:] = [f for f in folders if not f.startswith(".") and real not in seen]
+        if real not in seen:  # a link to a folder above it would never end
+            found += [Path(where, f) for f in files if not f.startswith(".")]
+        seen.add(real)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _stack(name, names, picture, heavy, size, channels, skip_broken):
+    r"""Decode picture(i), a PIL image, for each of the names.
+
+    heavy: a pool of threads pays. Returns x_0 (n, C, H, W), the n indices, broken names.
+    """
+    from PIL import Image
+
+    N, x_0, shape, C, colour = len(names), None, None, channels, False
+    broken, sizes = {}, Counter()
+
+    def decode(i):
+        try:
+            image = picture(i)
+            several = len(sizes) > 1 or (shape and sorted(image.size) != sorted(shape))
+            if several and not size:
+                return image.size[::-1]  # an error already: do not decode
+            image = _upright(image, size)
+            return np.asarray(image.convert("L") if channels == 1 else image)
+        except Exception as error:  # a decoder raises what it likes on damaged bytes
+            return _reason(error)
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata; pixels that fail do raise
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            for i, got in enumerate((pool.map if heavy else map)(decode, range(N))):
+                if isinstance(got, str):
+                    broken[i] = got
+                    continue
+                sizes[got if isinstance(got, tuple) else got.shape[:2]] += 1  # (H, W)
+                if x_0 is None:
+                    shape, C = got.shape[:2], channels or (1 if got.ndim == 2 else 3)
+                    _refuse_too_large(name, (N, C, *shape), LARGER)
+                    x_0 = np.empty((N, C, *shape), np.uint8)
+                if len(sizes) > 1:
+                    continue
+                colour = C == 1 and got.ndim == 3
+                if colour:
+                    break
+                x_0[i] = got if got.ndim == 2 else got.transpose(2, 0, 1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if colour:  # the first ones were grey, so that there was room for one channel only
+        return _stack(name, names, picture, heavy, size, 3, skip_broken)
+    _refuse_broken(name, names, broken, skip_broken)
+    _refuse_sizes(name, sizes)
+    kept = [i for i in range(N) if i not in broken]
+    for place, i in enumerate(kept):
+        if place != i:  # in place, so that memory holds the pictures once
+            x_0[place] = x_0[i]
+    return torch.from_numpy(x_0)[: len(kept)], kept, tuple(names[i] for i in broken)
+
+
+def _refuse_broken(name, names, broken, skip_broken):
+    if broken and (not skip_broken or len(broken) == len(names)):
+        listed = _listed([f"{names[i]} ({reason})" for i, reason in broken.items()], "; ")
+        raise ValueError(
+            f"{len(broken):,} of {len(names):,} pictures of {name} cannot be read: "
+            f"{listed}. Mend or remove them, or pass skip_broken=True (--skip-broken) to "
+            "go on without"
+        )
+
+
+def _refuse_sizes(name, sizes):
+    if len(sizes) > 1:
+        found = [f"{H} x {W} ({n:,})" for (H, W), n in sizes.most_common()]
+        raise ValueError(
+            f"the pictures of {name} have {len(sizes)} sizes, height x width: "
+            f"{_listed(found)}; pass size, such as size=64, to scale and cut them to one"
+        )
+
+
+def _opened(encoded):
+    from PIL import Image
+
+    if not encoded:
+        raise ValueError("0 bytes")
+    return Image.open(io.BytesIO(encoded))
+
+
+def _upright(image, size):
+    r"""Decode a PIL image to 8 bits, mode L or RGB, upright, and cut it to (H, W)."""
+    from PIL import Image, ImageOps
+
+    if size:  # JPEG can leave out detail that LANCZOS would average away
+        image.draft(None, (3 * max(size), 3 * max(size)))
+    ImageOps.exif_transpose(image, in_place=True)
+    grey = image.mode[0] in "1LI" or (
+        image.mode == "P"
+        and not np.ptp(np.reshape(image.getpalette(), (-1, 3)), axis=1).any()
+    )
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format != "TIFF"):
+        wide = np.asarray(image).astype(np.int64)  # 0 .. 65535 = 255 * 257
+        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError("32-bit numbers do not say which is white: save 8 or 16 bits")
+    elif image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    image = image.convert("L" if grey else "RGB")
+    if size:
+        image = ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS)
+    return image
+
+
+def _reason(error):
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture that Pillow reads"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    return " ".join(str(error).split())[:100] or type(error).__name__
+
+
+def _listed(things, between=", ", most=10):
+    shown = between.join(str(thing) for thing in list(things)[:most])
+    return shown + f"{between}and {len(things) - most:,} more" * (len(things) > most)
+
+
+def _refuse_too_large(name, shape, advice):
+    need, free = math.prod(shape), _free_memory()
+    if need > free:
+        raise ValueError(
+            f"{name}, {tuple(shape)} bytes, needs {need / 1e9:.1f} GB of memory and "
+            f"{free / 1e9:.1f} GB are free: {advice}"
+        )
+
+
+def _free_memory():
+    r"""Bytes that may still be used; infinity where that cannot be told."""
+    about, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+    free = math.inf
+    if about.is_file():
+        free = 1024 * int(re.search(r"MemAvailable:\s+(\d+)", about.read_text())[1])
+    elif "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if limit.is_file() and limit.read_text().strip() != "max":  # of a container
+        free = min(free, int(limit.read_text()))
+    return free

@@ -1,0 +1,154 @@
+r"""Where pictures come from: the embedded digits, a name, a path or a hub id.
+
+`load` takes whatever a user has and finds the reader in `pictures` for it.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..checks import check_integer
+from .pictures import PictureSet, check_size, from_folder, from_hub, from_npy
+
+HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
+
+
+def digits(split="train"):
+    r"""Real handwritten digits, 8 by 8, embedded in scikit-learn: no download.
+
+    split: "held_out" gives every fifth picture (i mod 5 = 4, 359 of 1,797), on which
+    nothing in this project trains; "train" the other 1,438.
+    Returns pictures float32 (n, 1, 8, 8) in [-1, 1], 17 grey levels, and their labels
+    int64 (n,). Raises ValueError for another split. sklearn.datasets.load_digits.
+    """
+    from sklearn.datasets import load_digits
+
+    if split not in ("train", "held_out"):
+        raise ValueError(f'split must be "train" or "held_out", got {split!r}')
+    bunch = load_digits()
+    held_out = np.arange(len(bunch.images)) % 5 == 4
+    chosen = held_out if split == "held_out" else ~held_out
+    pictures = torch.from_numpy(bunch.images[chosen]).float().unsqueeze(1)  # 0..16
+    return check_pictures(pictures / 8 - 1), torch.from_numpy(bunch.target[chosen])
+
+
+def load(name, *, size=None, channels=None, split="train", skip_broken=False):
+    r"""Load pictures, all of them and at once, as a `PictureSet`.
+
+    name: one of
+    - "digits": those of `digits`, as 17 grey levels, split "train" or "held_out";
+    - a hub id such as "ylecun/mnist", or a local folder with the same parquet files, read
+      with the library `datasets`: the column of pictures and the finest classes are found
+      by their type, and a class of -1 says that there are none. split: as it is named
+      there, "train[:1000]" too;
+    - a folder of pictures (png, jpg, webp, bmp, gif, tif, ppm), with all folders below it
+      but hidden ones, in the order of their names. If all pictures lie in two or more
+      sub-folders, one level down, the names of these are the classes;
+    - an .npy file of uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, which is
+      mapped into memory: it may be larger than that.
+
+    size: (H, W), or one number for both. Each picture is scaled to cover it (LANCZOS),
+    and its middle is cut out. None: as they are, if all have one size.
+    channels: 1 or 3; None is 1 if every picture is stored in grey, else 3.
+    skip_broken: leave out what cannot be read and say so in `.skipped`.
+    Pictures are turned as EXIF says, transparent ones lie on white, 16 bits become 8,
+    CMYK becomes RGB, a film gives its first picture; colour profiles are not applied.
+    Raises FileNotFoundError for a name that is not there or a folder without pictures,
+    ImportError without `datasets`, ConnectionError if the hub does not answer, and
+    ValueError for broken pictures (it names them), several sizes, other arrays, and more
+    pictures than memory holds.
+    """
+    size = check_size(size)
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
+    if name == "digits":
+        return _digits_set(size, channels, split)
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(f"name must name a data set or a path, got {name!r}")
+    path = Path(name).expanduser()
+    if path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")]):
+        return from_hub(path, split, size, channels, skip_broken)
+    if not path.exists():
+        if re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+            try:
+                return from_hub(str(name), split, size, channels, skip_broken)
+            except ConnectionError as error:
+                raise ConnectionError(f"{_not_there(path)}. {error}") from error
+        raise FileNotFoundError(_not_there(path))
+    if split != "train":
+        raise ValueError(f"{path} has no splits: leave split out, or load another path")
+    if path.is_dir():
+        return from_folder(path, size, channels, skip_broken)
+    if path.suffix.lower() == ".npy":
+        return from_npy(path, size, channels)
+    raise ValueError(f"{path} must be an .npy file or a folder; put pictures in a folder")
+
+
+def _digits_set(size, channels, split):
+    if size not in (None, (8, 8)) or channels not in (None, 1):
+        raise ValueError(
+            f"the digits are (1, 8, 8), got size {size} and channels {channels}: leave "
+            "both out"
+        )
+    x_0, y = digits(split)
+    grey = ((x_0 + 1) * 8).to(torch.uint8)  # 0..16, exact
+    return PictureSet(grey, y, tuple("0123456789"), "digits", levels=17)
+
+
+def _not_there(path):
+    missing = path
+    while not missing.parent.exists() and missing.parent != missing:
+        missing = missing.parent
+    names = {known.split("/")[-1]: known for known in ("digits", *HUB)}
+    if missing.parent.is_dir():
+        names |= {f.lower(): str(missing.parent / f) for f in os.listdir(missing.parent)}
+    wanted = (missing.name.lower(), path.name.lower())
+    near = [names[n] for w in wanted for n in difflib.get_close_matches(w, names, n=1)]
+    hint = f", did you mean {near[0]}?" if near and near[0] != str(path) else "."
+    return (
+        f"there is no file or folder {path}{hint} Known names are digits, "
+        f"{', '.join(HUB)}; else pass a folder of pictures or parquet, an .npy file, or a "
+        "hub id"
+    )
+
+
+def photo(size=96):
+    r"""One real colour photograph, a flower, that comes with scikit-learn.
+
+    size: height and width in pixels, 8..427; the middle square is scaled down to it.
+    Returns float32 (1, 3, size, size) in [-1, 1]. Raises ValueError for another size.
+    sklearn.datasets.load_sample_image; CC BY 2.0, credited in the README beside it.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    check_integer("size", size, 8, 427)
+    whole = load_sample_image("flower.jpg")  # (427, 640, 3), 0..255
+    square = Image.fromarray(whole[:, 106:533]).resize(
+        (size, size), Image.Resampling.LANCZOS
+    )
+    picture = torch.from_numpy(np.array(square)).float().permute(2, 0, 1)  # (3, H, W)
+    return check_pictures(picture[None] / 127.5 - 1)
+
+
+def check_pictures(x_0):
+    r"""Return pictures as they are, after refusing those outside [-1, 1].
+
+    x_0: (N, C, H, W), floating point. Raises ValueError that names the range found.
+    """
+    if x_0.dim() != 4 or not x_0.is_floating_point():
+        raise ValueError(
+            f"pictures must be floating point (N, C, H, W), got {x_0.dtype} "
+            f"{tuple(x_0.shape)}"
+        )
+    low, high = float(x_0.min()), float(x_0.max())
+    if not -1 <= low <= high <= 1:
+        raise ValueError(
+            f"pictures must lie in [-1, 1], got values from {low:.4g} to {high:.4g}; "
+            "divide by half the largest grey level and subtract 1"
+        )
+    return x_0

@@ -1,0 +1,316 @@
+r"""A training run with everything around the loop: a folder, checkpoints, instruments.
+
+The numbers of a run do not depend on where it was stopped. Ctrl-C ends it after the
+update in hand, with a checkpoint; a process that is killed loses what came after its
+last checkpoint, and `resume=True` goes on from there.
+"""
+
+import json
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import distributed
+from tqdm import tqdm
+
+from ..formats.checkpoint import (
+    checkpoint_of,
+    checkpoints,
+    locked,
+    read_checkpoint,
+    write_checkpoint,
+    write_text,
+)
+from ..seeds import HELD_OUT, generator_for
+from .instruments import BANDS, Instruments, Log
+from .trainer import Network, NotFinite, to_float
+
+
+def fit(
+    trainer,
+    run,
+    *,
+    about=None,
+    held_out=None,
+    pictures=None,
+    resume=False,
+    max_minutes=None,
+    tensorboard=False,
+    progress=True,
+):
+    r"""Run a trainer to its last step, or until it is stopped, and keep a run folder.
+
+    trainer: a Trainer at step 0. run: the folder; new, or with `resume` one that holds
+    checkpoints of this training. about: JSON values for config.json. held_out: (x_0, y)
+    that the trainer does not see, y None without labels; their loss is measured with
+    every checkpoint. pictures: a function (model, step) called with the EMA every
+    `sample_every` steps, on all processes. max_minutes: stop after so long. tensorboard:
+    write what TensorBoard reads into the folder too. progress: show a bar.
+    Returns {"step", "finished", "seconds", "examples_per_second"}. Raises FileExistsError
+    where the folder holds a run and `resume` is not set, RuntimeError where another
+    process writes it, OSError where it cannot be written, NotFinite where the loss is not
+    finite: the last checkpoint stays, and the batch is saved beside it.
+    """
+    run, first = Path(run), trainer.rank == 0
+    with locked(run) if first else nullcontext(), Stop() as stop:
+        _barrier(trainer)
+        found = checkpoints(run)
+        if found and not resume:
+            raise FileExistsError(
+                f"{run} already holds a run, up to {found[-1].name}: go on with it "
+                "(ddpm-lite resume), or name another folder"
+            )
+        instruments = Instruments(
+            trainer.schedule.T, trainer.device, trainer.config.grad_clip
+        )
+        length = _restore(trainer, instruments, run) if found else 0
+        about = (about or {}) | {"train": trainer.config.as_dict()}
+        if first:
+            write_text(run / "config.json", json.dumps(about, indent=1) + "\n")
+        session = Session(trainer, run, about, instruments, length, tensorboard)
+        if not found:
+            session.save()
+        try:
+            return session.go(stop, held_out, pictures, max_minutes, progress)
+        except NotFinite as error:
+            raise session.keep_batch(error) from None
+        finally:
+            session.close()
+
+
+class Session:
+    r"""One process' stretch of a run: its open files, and what is done between updates.
+
+    Arguments are the pieces that `fit` has made; length: bytes of metrics.jsonl to keep.
+    """
+
+    def __init__(self, trainer, run, about, instruments, length, tensorboard):
+        self.trainer, self.run, self.about = trainer, run, about
+        self.instruments, self.first = instruments, trainer.rank == 0
+        self.board = _board(run, trainer.step) if tensorboard and self.first else None
+        self.metrics = Log(run / "metrics.jsonl", length) if self.first else None
+        self.timing = Log(run / "timing.jsonl") if self.first else None
+
+    def go(self, stop, held_out, pictures, max_minutes, progress):
+        r"""Make the updates that are left. Returns what `fit` returns."""
+        trainer, config = self.trainer, self.trainer.config
+        started = lap = time.perf_counter()
+        begin = lap_step = trainer.step
+        busy = 0.0  # seconds of updates alone
+        bar = tqdm(
+            total=config.steps,
+            initial=begin,
+            unit="step",
+            desc="training",
+            disable=not (progress and self.first),
+        )
+        for record in trainer.run():
+            self.instruments.add(record)
+            bar.update()
+            last = record.step == config.steps
+            minutes = (time.perf_counter() - started) / 60
+            wish = stop.asked or (max_minutes is not None and minutes >= max_minutes)
+            stopping = self._agree(wish)
+            due = {
+                "log": record.step % config.log_every == 0,
+                "save": record.step % config.save_every == 0,
+                "sample": config.sample_every and record.step % config.sample_every == 0,
+            }
+            if not (any(due.values()) or last or stopping):
+                continue
+            trainer.check_finite()
+            now = time.perf_counter()
+            busy += now - lap
+            speed = (record.step - lap_step) * config.batch_size / (now - lap)
+            if due["log"]:
+                line = self.log(record, speed)
+                bar.set_postfix_str(f"loss {line['loss']:.4f}, {speed:.0f} examples/s")
+            if due["save"]:
+                self.measure(held_out)
+            if pictures is not None and (due["sample"] or last):
+                pictures(trainer.ema.model, record.step)
+            if due["save"] or last or stopping:
+                self.save()
+            if stopping:
+                break
+            lap, lap_step = time.perf_counter(), record.step
+        bar.close()
+        done = trainer.step - begin
+        speed = done * config.batch_size / max(busy, 1e-9)
+        return {
+            "step": trainer.step,
+            "finished": trainer.step >= config.steps,
+            "seconds": round(time.perf_counter() - started, 2),
+            "examples_per_second": float(f"{speed:.5g}"),
+        }
+
+    def log(self, record, speed):
+        r"""Write one line of metrics, and one of timing; returns the first."""
+        trainer = self.trainer
+        line = {"step": record.step, **self.instruments.read()}
+        line["lr"] = trainer.optimizer.param_groups[0]["lr"]
+        line["ema_initial_share"] = trainer.ema.initial_share
+        self._write(line)
+        if self.first:
+            timing = {"step": record.step, "examples_per_second": round(speed, 1)}
+            self.timing.write(timing | {"threads": torch.get_num_threads()})
+        return line
+
+    def measure(self, held_out):
+        r"""Write the EMA's loss on held-out examples."""
+        if held_out is not None:
+            loss, bands = held_out_loss(self.trainer, *held_out)
+            line = {"step": self.trainer.step, "held_out_loss": loss}
+            self._write(line | {"held_out_bands": bands})
+
+    def save(self):
+        r"""Write a checkpoint from which another process goes on exactly."""
+        trainer = self.trainer
+        tensors, numbers = trainer.state()
+        tensors |= self.instruments.state()
+        if self.first:
+            numbers["metrics_bytes"] = self.metrics.to_disk()
+            write_checkpoint(
+                self.run,
+                trainer.ema.model,
+                trainer.schedule,
+                self.about,
+                tensors,
+                numbers,
+                trainer.config.keep,
+            )
+        _barrier(trainer)
+
+    def keep_batch(self, error):
+        r"""Save the batch on which the loss was not finite; returns the error to raise."""
+        names = ("x_0", "t", "noise", "y")
+        values = (*self.trainer.draw(error.step), self.trainer.labels(error.step))
+        batch = {n: v for n, v in zip(names, values, strict=True) if v is not None}
+        path = self.run / f"bad_batch_step_{error.step:09d}.safetensors"
+        if self.first:
+            save_file({name: v.contiguous() for name, v in batch.items()}, path)
+        error.args = (
+            f"{error.args[0]}. The batch is in {path}; the run is whole up to "
+            f"{checkpoint_of(self.run).name}",
+        )
+        return error
+
+    def close(self):
+        r"""Close the files."""
+        for file in (self.metrics, self.timing, self.board):
+            if file is not None:
+                file.close()
+
+    def _write(self, line):
+        if self.first:
+            self.metrics.write(line)
+        for name, value in line.items() if self.board else ():
+            if name.endswith("bands"):
+                for band, v in enumerate(value):
+                    if v is not None:
+                        self.board.add_scalar(f"{name}/{band}", v, line["step"])
+            elif name != "step":
+                self.board.add_scalar(name, value, line["step"])
+
+    def _agree(self, wish):
+        if self.trainer.world == 1:
+            return wish
+        vote = torch.tensor(float(wish), device=self.trainer.device)
+        distributed.all_reduce(vote)  # one process was asked: all stop, at one step
+        return bool(vote)
+
+
+class Stop:
+    r"""Remember a first Ctrl-C or SIGTERM instead of ending at once; a second one ends."""
+
+    def __init__(self):
+        self.asked, self.before = False, {}
+
+    def __enter__(self):
+        try:
+            for kind in (signal.SIGINT, signal.SIGTERM):
+                self.before[kind] = signal.signal(kind, self._note)
+        except ValueError:
+            pass  # not the main thread: signals are somebody else's there
+        return self
+
+    def __exit__(self, *_):
+        for kind, handler in self.before.items():
+            signal.signal(kind, handler)
+
+    def _note(self, kind, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        told = "\nstopping after this update, with a checkpoint (again: now)"
+        print(told, file=sys.stderr, flush=True)
+
+
+def held_out_loss(trainer, x_0, y=None, most=1024):
+    r"""The EMA's loss on examples that it was not trained on, the same way every time.
+
+    x_0: (N, *event), uint8 pictures or floats. y: int64 (N,) or None. At most `most`
+    evenly spaced examples; t runs evenly through 1..T, the noise is a function of the
+    seed. Returns the mean, and means over ten bands of t, None where none fell.
+    """
+    chosen = slice(None, None, -(-len(x_0) // most))
+    x_0, y = x_0[chosen], None if y is None else y[chosen]
+    n, T = len(x_0), trainer.schedule.T
+    t = (torch.arange(n) * T + T // 2) // n % T + 1
+    generator = generator_for(HELD_OUT, trainer.config.seed)
+    noise = torch.randn((n, *x_0.shape[1:]), generator=generator)
+    average = trainer.ema.model
+    network = Network(average, average, trainer.device, trainer.precision)
+    losses = []
+    with torch.no_grad():
+        for part in torch.arange(n).split(256):
+            clean = to_float(x_0[part].to(trainer.device), trainer.levels).float()
+            label = None if y is None else y[part].to(trainer.device)
+            fresh = noise[part].to(trainer.device)
+            losses.append(trainer.losses(clean, t[part], fresh, label, network))
+    losses = torch.cat(losses).double().cpu()
+    band = (t - 1) * BANDS // T
+    here = [losses[band == b] for b in range(BANDS)]
+    return float(losses.mean()), [float(v.mean()) if len(v) else None for v in here]
+
+
+def _restore(trainer, instruments, run):
+    folder = checkpoint_of(run)
+    try:
+        pretrained, tensors, numbers = read_checkpoint(folder)
+    except (ValueError, FileNotFoundError) as error:
+        older = [f.name for f in checkpoints(run) if f != folder]
+        advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
+        raise type(error)(f"{error}{advice}") from error
+    if not torch.equal(pretrained.schedule.beta, trainer.schedule.beta):
+        raise ValueError(f"{folder} was trained with another schedule than the one given")
+    try:
+        trainer.restore(pretrained.model.state_dict(), tensors, numbers)
+        if trainer.rank == 0:
+            instruments.restore(tensors)
+        return numbers["metrics_bytes"]
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder} was not written by ddpm_lite.training.fit: {error}"
+        ) from error
+
+
+def _barrier(trainer):
+    if trainer.world > 1:
+        distributed.barrier()
+
+
+def _board(run, step):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "tensorboard is not installed: pip install tensorboard"
+        ) from error
+    return SummaryWriter(run / "tensorboard", purge_step=step + 1)

@@ -1,0 +1,157 @@
+r"""Named settings of the experiments that chapters, figures and commands share.
+
+The functions return (model, schedule, data, config), all that `Trainer` needs, for
+points in the plane. `RUNS` holds the settings of runs on pictures, which the command
+`ddpm-lite train NAME` starts from. Initial weights are a function of `seed`.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+
+from .. import data
+from ..checks import check_integer, check_name, check_number
+from ..models.mlp import MLP
+from ..models.unet import UNet, UNetConfig
+from ..schedule import Schedule
+from ..seeds import WEIGHTS, seeded
+from .trainer import TrainConfig
+
+SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    r"""All settings of a run on pictures: what `ddpm-lite train` reads and writes.
+
+    The fields say what they are. Raises ValueError for values out of range.
+    """
+
+    data: str = ""  # folder of pictures, .npy, folder of parquet, hub id, or digits
+    split: str = "train"  # of a data set that has several
+    held_out_split: str = ""  # the split whose pictures are set aside; else see hold_out
+    hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
+    labels: bool = True  # learn the classes too, where there are any
+    skip_broken: bool = False  # leave out pictures that cannot be read, and list them
+    schedule: str = "linear"  # or cosine
+    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
+    sample_steps: int = 25  # steps of DDIM for the grids on the way
+    init: str = ""  # run, weight file, shipped model or diffusers folder to start from
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        check_name("schedule", self.schedule, *SCHEDULES)
+        check_number("hold_out", self.hold_out, 0)
+        check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
+
+    def as_dict(self):
+        r"""The settings as plain values, for config.json."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values):
+        r"""The settings that `as_dict` gave, from a file. Raises ValueError, TypeError."""
+        unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
+        return RunConfig(**values | {"unet": unet, "train": train})
+
+
+_SMALL = TrainConfig(
+    batch_size=64,
+    lr=1e-3,
+    warmup_steps=200,
+    decay_lr=True,
+    ema_decay=0.999,
+    antithetic=True,
+    drop_label=0.1,
+    save_every=500,
+    sample_every=500,
+)
+_PAPER = TrainConfig(flip=True)
+
+RUNS = {
+    "digits": RunConfig(
+        data="digits",
+        held_out_split="held_out",
+        schedule="cosine",
+        unet=UNetConfig.preset("digits"),
+        train=replace(_SMALL, steps=2000, lr=4e-3),
+    ),
+    "fashion": RunConfig(
+        held_out_split="test",
+        unet=UNetConfig.preset("small-28"),
+        train=replace(_SMALL, steps=8500, batch_size=32),
+    ),
+    "small-32": RunConfig(
+        unet=UNetConfig.preset("small-32"),
+        train=replace(_SMALL, steps=50_000, flip=True, save_every=1000, ema_decay=0.9995),
+    ),
+    "ddpm-cifar10": RunConfig(labels=False, train=_PAPER),
+    "ddpm-256": RunConfig(
+        labels=False,
+        unet=UNetConfig.preset("ddpm-256"),
+        train=replace(_PAPER, steps=500_000, batch_size=64, lr=2e-5),
+    ),
+    "iddpm-cifar10": RunConfig(
+        labels=False,
+        schedule="cosine",
+        unet=UNetConfig.preset("iddpm-cifar10"),
+        train=TrainConfig(steps=500_000, lr=1e-4, warmup_steps=0, grad_clip=None),
+    ),
+}
+
+
+def s_curve_lecture(epochs=4000, seed=0):
+    r"""The lecture's S-curve experiment, with its own settings (chapter 05).
+
+    10,000 points divided by 10 and not standardised, a sigmoid schedule of 100 steps
+    that stops far from noise, ReLU with tables of embeddings, batch 128, antithetic t,
+    Adam at 1e-3, clipping at 1. An epoch is 10,000 examples. The lecture defines an EMA
+    with decay 0.99 and does not use it: `trainer.ema` is there to be compared.
+    """
+    points = data.s_curve(10_000, seed=seed, standardised=False) / 10
+    config = TrainConfig(
+        steps=epochs * len(points) // 128,
+        batch_size=128,
+        lr=1e-3,
+        warmup_steps=0,
+        ema_decay=0.99,
+        antithetic=True,
+        seed=seed,
+    )
+    return _seeded(MLP, seed), Schedule.sigmoid(100, 1e-5, 0.5e-2), points, config
+
+
+def s_curve(seed=0):
+    r"""The corrected S-curve experiment (chapter 05): 47,042 weights, 3,000 updates.
+
+    Standardised points, a cosine schedule of 100 steps that ends in noise, waves of t
+    instead of tables, large batches, a learning rate that falls to 0, and the EMA used.
+    """
+    config = TrainConfig(
+        steps=3000,
+        batch_size=1024,
+        lr=3e-3,
+        warmup_steps=100,
+        decay_lr=True,
+        ema_decay=0.995,
+        seed=seed,
+    )
+    model = _seeded(MLP, seed, T=100, width=96, embedding="sinusoid", activation="silu")
+    return model, Schedule.cosine(100), data.s_curve(10_000, seed=seed), config
+
+
+def build(config):
+    r"""The network, with initial weights from the seed, and the schedule of a RunConfig.
+
+    Returns (UNet, Schedule).
+    """
+    with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
+        model = UNet(config.unet)
+    return model, SCHEDULES[config.schedule](config.unet.T)
+
+
+def _seeded(network, seed, **settings):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network(**settings)

@@ -1,0 +1,394 @@
+r"""The training loop, to be read line by line.
+
+Everything random in step n (which examples, which t, which noise, which units drop out)
+is a function of (seed, n), so a run can be repeated and resumed, and two runs differ
+only where they are told to. Several processes share one batch: each draws the whole
+batch's numbers and takes its part of them, so that their number changes nothing.
+"""
+
+import inspect
+import math
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from ..checks import check_data, check_integer, check_name, check_number, check_training
+from ..formats.checkpoint import fingerprint
+from ..loss import simple_loss
+from ..process import prediction_of
+from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, seeded, shuffled
+from .device import PRECISIONS, autocast, choose_precision
+from .ema import EMA
+from .hybrid import hybrid_loss
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    r"""The settings of one training run; the defaults are the paper's for CIFAR-10.
+
+    The fields say what they are. Raises ValueError for values out of range.
+    Ho et al. 2020, appendix B; warm-up and clipping are in the authors' code only.
+    """
+
+    steps: int = 800_000  # updates in all
+    batch_size: int = 128  # examples of one update, over all processes
+    accumulate: int = 1  # parts in which a process computes its share of the batch
+    lr: float = 2e-4  # Adam's learning rate
+    warmup_steps: int = 5000  # over which lr rises to that, on a straight line
+    decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
+    grad_clip: float | None = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
+    antithetic: bool = False  # give T + 1 - t to the other half of the batch
+    flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
+    drop_label: float = 0.0  # share of labels replaced by "no class"
+    precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
+    fast: bool = True  # fused Adam, EMA, channels last: the same on a CPU but for rounding
+    compile: bool = False  # torch.compile the network
+    seed: int = 0  # all that is random is a function of it
+    log_every: int = 100  # steps between two lines of metrics
+    save_every: int = 5000  # steps between two checkpoints
+    sample_every: int = 5000  # steps between two grids of samples, 0 for none
+    keep: int = 2  # how many checkpoints stay, the newest ones
+
+    def __post_init__(self):
+        least = dict(steps=1, batch_size=1, accumulate=1, warmup_steps=0, seed=0, keep=1)
+        least |= dict(log_every=1, save_every=1, sample_every=0)
+        for name, low in least.items():
+            check_integer(name, getattr(self, name), low)
+        check_number("lr", self.lr, 1e-12)
+        check_number("ema_decay", self.ema_decay, 0, 1 - 1e-12)
+        check_number("drop_label", self.drop_label, 0, 1)
+        check_name("precision", self.precision, "auto", *PRECISIONS)
+        if self.grad_clip is not None:
+            check_number("grad_clip", self.grad_clip, 1e-12)
+
+    def as_dict(self):
+        r"""The settings as plain values, for a results file."""
+        return asdict(self)
+
+
+class NotFinite(FloatingPointError):
+    r"""A loss or gradient was NaN or infinite; `step` is the first update where it was."""
+
+    def __init__(self, step, lr):
+        super().__init__(
+            f"the loss or its gradient is not finite at step {step}: lower lr (now {lr}) "
+            f"or look at the data of trainer.draw({step})"
+        )
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Record:
+    r"""What one finished update reports, of this process' part of the batch.
+
+    step: 1, 2, ... t: int64 (B,), on the CPU. losses: (B,), one for each example. loss:
+    their mean. grad_norm: before clipping. The tensors stay on the device: read them when
+    needed, and keep numbers, float(record.loss), rather than Records of a long run.
+    """
+
+    step: int
+    t: torch.Tensor
+    losses: torch.Tensor
+    loss: torch.Tensor
+    grad_norm: torch.Tensor
+
+
+class Trainer:
+    r"""Train a denoiser with the simple loss, Adam, clipping and EMA.
+
+    model: called as model(x_t, t), or model(x_t, t, y) where there are labels; one with
+    learned variance gets the hybrid loss. data: (N, *event), finite, already in the range
+    that the model is to learn; or uint8 pictures (N, C, H, W) with grey levels 0 ..
+    levels - 1, which are scaled to [-1, 1] as they are used. y: int64 (N,), classes of
+    the data, or None. A last batch is filled up from the next shuffle, so N may be
+    smaller than the batch. The trainer runs on the model's device.
+    Warns where the schedule does not reach N(0, I) for this data. Raises TypeError or
+    ValueError for data, labels or settings that do not fit.
+    Ho et al. 2020, Algorithm 1.
+    """
+
+    def __init__(self, model, schedule, data, config, *, y=None, levels=256):
+        check_data(data, pictures=True)
+        check_training(data, y, getattr(model, "classes", 0), config)
+        prediction_of(model)
+        self.model, self.schedule, self.config = model, schedule, config
+        self.levels, self.step, self.first_bad = levels, 0, None
+        self.grey = None if data.is_floating_point() else levels  # for the bound at t = 1
+        schedule.prior_gap(second_moment(data, levels))
+        self.device = next(model.parameters()).device
+        self.precision = choose_precision(self.device, config.precision, model)
+        self.rank, self.world = processes()
+        if config.batch_size % (self.world * config.accumulate):
+            raise ValueError(
+                f"batch_size {config.batch_size} must be a multiple of {self.world} "
+                f"processes x accumulate {config.accumulate}"
+            )
+        self.fingerprint = fingerprint(data, y)
+        self.data = data.to(self.device) if _fits(data, self.device) else data
+        self.y = None if y is None else y.to(self.data.device)
+        if config.fast and data.dim() == 4:
+            model.to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=config.lr,
+            fused=config.fast,
+            foreach=None if config.fast else False,
+        )
+        half = self.precision == "float16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.ema = EMA(model, config.ema_decay, fast=config.fast)
+        network = model
+        if self.world > 1:
+            network = DistributedDataParallel(model, **{_buffers_option(): False})
+        if config.compile:
+            network = torch.compile(network)
+        self.network = Network(network, model, self.device, self.precision)
+
+    def draw(self, step):
+        r"""Draw what update `step` (1, 2, ...) trains on: x_0, t and noise.
+
+        Returns x_0 (B, *event), t int64 (B,) uniform in 1..T, on the CPU, and noise like
+        x_0; all three are functions of (seed, step) alone.
+        """
+        return self._take(self._numbers(step))[:3]
+
+    def labels(self, step):
+        r"""The labels of that batch, int64 (B,), some replaced by "no class"; or None."""
+        return self._take(self._numbers(step))[3]
+
+    def update(self):
+        r"""Make one update of the weights and return its Record.
+
+        Raises NotFinite, a FloatingPointError, where a loss or the gradient is not finite,
+        in all processes at once: on the CPU before the weights are touched, elsewhere
+        when `check_finite` next looks.
+        """
+        self.step += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * self.lr_factor(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        numbers, losses = self._numbers(self.step), []  # draw
+        with seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank):
+            for number, part in enumerate(self._parts(), start=1):
+                x_0, t, noise, y = self._take(numbers, part)
+                with self._alone(until=number == self.config.accumulate):
+                    loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
+                    self._backward(loss)  # differentiate
+                losses.append(loss.detach())
+        losses = torch.cat(losses)
+        self.scaler.unscale_(self.optimizer)
+        limit = self.config.grad_clip or math.inf
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._watch(losses, grad_norm)
+        self.scaler.step(self.optimizer)  # update
+        self.scaler.update()
+        self.ema.update(self.model)  # average
+        own = torch.cat([numbers[1][part] for part in self._parts()])
+        return Record(self.step, own, losses, losses.mean(), grad_norm)
+
+    def losses(self, x_0, t, noise, y=None, network=None):
+        r"""The loss of each example, (B,); all but the network computes in float32.
+
+        x_0, noise: (B, *event). t: int64 (B,) in 1..T. y: int64 (B,) or None. network:
+        the one that learns if None, or another Network, such as one of the EMA.
+        """
+        network = network or self.network
+        given = (network, self.schedule, x_0, t, noise)
+        if network.learned_variance:
+            return hybrid_loss(*given, y=y, levels=self.grey)
+        return simple_loss(*given, y=y)
+
+    def run(self, steps=None):
+        r"""Make the updates that are left, or `steps` of them, and yield each Record.
+
+        A Record comes after its update is complete, so stopping early loses nothing.
+        """
+        last = self.config.steps if steps is None else self.step + steps
+        self.model.train()
+        while self.step < last:
+            yield self.update()
+
+    def lr_factor(self, step):
+        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
+        warmup = min(1.0, step / max(1, self.config.warmup_steps))
+        if not self.config.decay_lr:
+            return warmup
+        done = min(1.0, (step - 1) / self.config.steps)
+        return warmup * 0.5 * (1 + math.cos(math.pi * done))
+
+    def check_finite(self):
+        r"""Raise NotFinite if an update was not finite; on a GPU this waits for it."""
+        if self.first_bad is not None and int(self.first_bad):
+            raise NotFinite(int(self.first_bad), self.config.lr)
+
+    def state(self):
+        r"""All that another process needs to go on, but for the EMA's own weights.
+
+        Returns {name: tensor}, the weights and Adam's averages, and {name: number}.
+        """
+        tensors = {f"model.{name}": v for name, v in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for kind, value in self.optimizer.state[parameter].items():
+                tensors[f"adam.{kind}.{name}"] = value
+        numbers = {
+            "step": self.step,
+            "ema_updates": self.ema.updates,
+            "ema_initial_share": self.ema.initial_share,
+            "scaler": self.scaler.state_dict(),
+            "data": self.fingerprint,
+        }
+        return tensors, numbers
+
+    def restore(self, average, tensors, numbers):
+        r"""Go on where `state` was taken. average: the EMA's weights, {name: tensor}.
+
+        Raises ValueError where it was taken on other data, or from another network,
+        KeyError where something is missing.
+        """
+        if numbers["data"] != self.fingerprint:
+            raise ValueError(
+                "this run was trained on other data (fingerprint "
+                f"{numbers['data']}, now {self.fingerprint}): give it the same pictures in "
+                "the same order, or start a new run from its weights"
+            )
+        weights = _under("model.", tensors)
+        try:
+            self.model.load_state_dict(weights)
+            self.ema.model.load_state_dict(average)
+        except RuntimeError as error:
+            why = " ".join(str(error).split())
+            raise ValueError(f"the checkpoint is of another network: {why}") from error
+        self.step, self.ema.updates = numbers["step"], numbers["ema_updates"]
+        self.ema.initial_share = numbers["ema_initial_share"]
+        if numbers["scaler"]:  # it is empty where there was no scaler
+            self.scaler.load_state_dict(numbers["scaler"])
+        self.optimizer.state.clear()
+        for name, parameter in self.model.named_parameters():
+            if f"adam.step.{name}" in tensors:  # not before the first update
+                mine = self.optimizer.state[parameter]
+                step = tensors[f"adam.step.{name}"]
+                mine["step"] = step.to(self.device) if self.config.fast else step.clone()
+                for kind in ("exp_avg", "exp_avg_sq"):
+                    value = tensors[f"adam.{kind}.{name}"]
+                    mine[kind] = torch.empty_like(parameter).detach().copy_(value)
+
+    def _numbers(self, step):
+        B, seed = self.config.batch_size, self.config.seed
+        index = shuffled(len(self.data), (step - 1) * B, B, seed)
+        generator = generator_for(TRAIN, seed, step)
+        t = torch.randint(1, self.schedule.T + 1, (B,), generator=generator)
+        if self.config.antithetic:
+            t[B // 2 :] = self.schedule.T + 1 - t[: B - B // 2]
+        dtype = torch.promote_types(self.data.dtype, torch.float32)
+        shape = (B, *self.data.shape[1:])
+        noise = torch.randn(shape, generator=generator, dtype=dtype)
+        mirror = torch.rand(B, generator=generator_for(FLIP, seed, step)) < 0.5
+        silent = torch.rand(B, generator=generator_for(LABEL, seed, step))
+        return index, t, noise, mirror, silent < self.config.drop_label
+
+    def _take(self, numbers, part=slice(None)):
+        index, t, noise, mirror, silent = (number[part] for number in numbers)
+        index = index.to(self.data.device)
+        x_0 = to_float(self.data[index].to(self.device), self.levels).to(noise.dtype)
+        if self.config.flip:
+            mirror = mirror.to(self.device)[:, None, None, None]
+            x_0 = torch.where(mirror, x_0.flip(3), x_0)
+        y = None if self.y is None else self.y[index]
+        if self.config.drop_label:
+            y = torch.where(silent.to(y.device), self.model.classes, y)
+        y = y if y is None else y.to(self.device)
+        return x_0, t, noise.to(self.device, non_blocking=True), y
+
+    def _parts(self):
+        own = self.config.batch_size // self.world
+        size = own // self.config.accumulate
+        start = self.rank * own
+        return [slice(i, i + size) for i in range(start, start + own, size)]
+
+    def _alone(self, until):
+        # forward and backward of a part; processes exchange gradients in the last one
+        return nullcontext() if until or self.world == 1 else self.network.module.no_sync()
+
+    def _backward(self, losses):
+        # the mean over this process' examples; DDP takes the mean over processes
+        loss = losses.sum() * (self.world / self.config.batch_size)
+        self.scaler.scale(loss).backward()
+
+    def _watch(self, losses, grad_norm):
+        bad = ~torch.isfinite(losses.sum())
+        if not self.scaler.is_enabled():  # which leaves out infinite gradients by itself
+            bad = bad | ~torch.isfinite(grad_norm)
+        step = bad * self.step
+        if self.world > 1:
+            distributed.all_reduce(step, distributed.ReduceOp.MAX)  # one stops: all stop
+        before = torch.zeros_like(step) if self.first_bad is None else self.first_bad
+        self.first_bad = torch.where(before > 0, before, step)
+        if self.device.type == "cpu" or self.step % 50 == 0:
+            self.check_finite()
+
+
+class Network:
+    r"""A model run in its precision. It says of itself what the model says.
+
+    Called as the model is; the answer is the model's, in whatever dtype that has.
+    """
+
+    def __init__(self, module, model, device, precision):
+        self.module, self.prediction = module, model.prediction
+        self.learned_variance = getattr(model, "learned_variance", False)
+        self.device, self.precision = device, precision
+
+    def __call__(self, *arguments):
+        with autocast(self.device, self.precision):
+            return self.module(*arguments)
+
+
+def to_float(x_0, levels):
+    r"""Scale uint8 pictures with grey levels 0 .. levels - 1 to [-1, 1], in float32.
+
+    x_0: (B, C, H, W); floating point data is returned as it is.
+    """
+    return x_0 if x_0.is_floating_point() else 2 * x_0.float() / (levels - 1) - 1
+
+
+def second_moment(data, levels):
+    r"""Mean of x_0 squared over all examples and dimensions, as the network sees them.
+
+    data: (N, *event) floating point, or uint8 with grey levels 0 .. levels - 1; raises
+    ValueError where there are others.
+    """
+    if data.is_floating_point():
+        return float(data.double().square().mean())
+    counts = sum(torch.bincount(part.flatten(), minlength=256) for part in data.split(4096))
+    if counts[levels:].any():
+        largest = int(counts.nonzero().max())
+        raise ValueError(f"data must hold grey levels 0..{levels - 1}, got up to {largest}")
+    grey = to_float(torch.arange(256, dtype=torch.uint8), levels).double()
+    return float((counts * grey.square()).sum() / counts.sum())
+
+
+def processes():
+    r"""Number of this process, and how many there are: (0, 1) but under torchrun."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _buffers_option():
+    # what keeps DDP from sending buffers at every step has a new name since torch 2.13
+    known = inspect.signature(DistributedDataParallel).parameters
+    return next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
+
+
+def _under(prefix, tensors):
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _fits(data, device):
+    if device.type != "cuda":
+        return True
+    return data.nbytes < 0.25 * torch.cuda.mem_get_info(device)[1]

@@ -1,0 +1,146 @@
+r"""Proof that the checks check: references pass, blanks and wrong answers do not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddpm_lite import Schedule, q_sample
+from ddpm_lite.classroom.checking import check, verdict
+from ddpm_lite.classroom.exercise import CHAPTERS, KINDS, exercises_of
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "exercises"))
+
+import assignments  # noqa: E402
+from wrong import wrong_answers  # noqa: E402
+
+ALL = [one for chapter in CHAPTERS for one in exercises_of(chapter).values()]
+WRONG = [one for chapter in CHAPTERS for one in wrong_answers(chapter)]
+
+
+def functions(cells):
+    r"""What the code cells define, without their checks."""
+    names = {}
+    for cell in cells:
+        if cell.cell_type == "code" and not cell.source.startswith("check("):
+            exec(cell.source, names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def references():
+    return {c: functions(assignments.source(c)) for c in CHAPTERS}
+
+
+@pytest.fixture(scope="module")
+def blanks():
+    return {c: functions(map(assignments.cleared, assignments.source(c))) for c in CHAPTERS}
+
+
+def test_there_are_at_least_36_and_three_to_six_in_a_chapter():
+    assert len(ALL) >= 36
+    for chapter in CHAPTERS:
+        found = exercises_of(chapter)
+        assert 3 <= len(found) <= 6
+        assert list(found) == [f"{chapter}.{k + 1}" for k in range(len(found))]
+        assert {"code", "project"} <= {one.kind for one in found.values()}
+    assert {one.kind for one in ALL} == set(KINDS)
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_reference_passes(one, seed, references):
+    passed, said = verdict(one, references[one.chapter][one.name], seed)
+    assert passed, said
+    assert said == f"passed ({one.points} point{'s' * (one.points > 1)})"
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
+def test_the_blank_is_not_solved(one, blanks):
+    assert verdict(one, blanks[one.chapter][one.name]) == (False, "not solved yet")
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
+def test_nonsense_gets_a_hint(one):
+    for value in (None, "text", 7.5, [], {}, float("nan")):
+        passed, said = verdict(one, lambda *args, value=value, **options: value)
+        assert not passed and said.startswith("not yet: ") and "could not use" not in said
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda w: f"{w.answers}-{w.__name__}")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_wrong_answer_fails_with_the_intended_hint(answer, seed):
+    (one,) = [one for one in ALL if one.number == answer.answers]
+    passed, said = verdict(one, answer, seed)
+    assert not passed
+    assert answer.words in said, said
+    assert "could not use" not in said
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
+def test_four_wrong_answers_and_three_hints(one):
+    mine = [w for w in WRONG if w.answers == one.number]
+    assert len(mine) >= 4
+    assert len({verdict(one, w)[1].split(":")[1][:40] for w in mine}) >= 2
+
+
+def test_the_pages_quote_what_is_there(capsys):
+    (wrong,) = [w for w in WRONG if w.__name__ == "forgets_to_shrink"]
+    check("02.3", wrong)
+    quoted = "> " + capsys.readouterr().out
+    assert quoted in (ROOT / "exercises" / "README.md").read_text("utf-8")
+    assert f"{len(ALL)} exercises" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_page_for_teachers_lists_them_all():
+    page = (ROOT / "exercises" / "README.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| 0")]
+    said = [(r[0].strip("| "), r[1].strip("`"), *r[2:5]) for r in rows]
+    told = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
+    assert said == told
+    assert all(len(row[5]) > 10 for row in rows)
+
+
+def test_check_in_a_notebook(capsys, monkeypatch):
+    check("02.2", lambda a, b: ((1 - a) ** 0.5 * (1 - b) ** 0.5, (1 - b) * a + b))
+    assert capsys.readouterr().out == "02.2 passed (3 points)\n"
+
+    def stub(a, b):
+        raise NotImplementedError
+
+    check("02.2", stub)
+    assert capsys.readouterr().out == "02.2 not solved yet\n"
+
+    def breaks(a, b):
+        return a / 0
+
+    check("02.2", breaks)
+    told = "02.2 not yet: your function raised ZeroDivisionError: float division by zero"
+    assert capsys.readouterr().out.startswith(told)
+    check("02.3", q_sample)
+    assert "ddpm_lite.process has this one; write your own" in capsys.readouterr().out
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(AssertionError, match=r"02\.2 not solved yet"):
+        check("02.2", stub)
+    for number, words in (("02.9", "there are 02.1, 02.2"), ("10.1", "01 to 09, got '10'")):
+        with pytest.raises(ValueError, match=words):
+            check(number, stub)
+    with pytest.raises(TypeError, match=r'such as "02\.3", got 2\.3'):
+        check(2.3, stub)
+    with pytest.raises(TypeError, match="takes a function, got a float"):
+        check("02.3", 0.5)
+
+
+def test_a_check_gives_copies_and_takes_copies():
+    seen = []
+
+    def spoils(alpha_bar):
+        seen.append(alpha_bar.clone())
+        alpha_bar.zero_()
+        return 1
+
+    one = exercises_of("02")["02.1"]
+    assert verdict(one, spoils) == verdict(one, lambda alpha_bar: 1)
+    assert torch.equal(seen[0], Schedule.linear().alpha_bar)

@@ -1,0 +1,616 @@
+r"""A class's notebooks: right grades for all, whatever one of them tries."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, sleep
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from ddpm_lite import Schedule
+from ddpm_lite.classroom import jail, lacking, wire
+from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of
+from ddpm_lite.classroom.grade import Rules, feedback, grade, grade_one, table
+from ddpm_lite.classroom.held_back import held_back_checks
+from ddpm_lite.classroom.runner import RemoteAnswer, Runner, Stopped
+from ddpm_lite.classroom.submissions import Submission, read_all
+from ddpm_lite.commands.main import main
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "exercises"))
+
+import assignments  # noqa: E402
+from wrong import wrong_answers  # noqa: E402
+
+
+def code(cells):
+    return tuple(c.source for c in cells if c.cell_type == "code")
+
+
+RIGHT = code(assignments.source("02"))
+BLANK = code(map(assignments.cleared, assignments.source("02")))
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    target = tmp_path_factory.mktemp("package")
+    lacking.write(target, {n for e in exercises_of("02").values() for n in e.lacks})
+    worker = target / "ddpm_lite" / "classroom" / "worker.py"
+    worker.write_text(worker.read_text().replace("CELL_SECONDS = 20", "CELL_SECONDS = 1"))
+    return target
+
+
+@pytest.fixture(scope="module")
+def kind():
+    return jail.isolation()
+
+
+def graded(cells, package, kind, **options):
+    rules = Rules(isolation=kind, packages={"02": package}, **options)
+    return grade_one(Submission("someone", Path("x.ipynb"), "02", tuple(cells)), rules)
+
+
+def said(made):
+    return {o.exercise.number: o.said for o in made.outcomes}
+
+
+# The format of messages.
+
+
+def test_what_can_be_said_comes_back_as_it_was():
+    value = {
+        "a": [1, 2.5, None, True, "text", (1, (2,))],
+        3: torch.arange(6).reshape(2, 3).t(),
+        "f": {"n": np.float32(0.5), "x": np.eye(2)},
+        "s": Schedule.linear(T=4),
+    }
+    back = wire.unpack(wire.pack(value))
+    assert back["a"] == value["a"] and back["f"]["n"] == 0.5
+    assert torch.equal(back[3], value[3]) and torch.equal(
+        back["f"]["x"], torch.eye(2).double()
+    )
+    assert torch.equal(back["s"].alpha_bar, value["s"].alpha_bar)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.nn.Linear(1, 1), "a Linear"),
+        (torch.Generator(), "a Generator"),
+        ({(1, 2): 3}, "a dict whose keys"),
+        ([print], "a builtin_function_or_method"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(value, words):
+    with pytest.raises(TypeError, match=words):
+        wire.pack(value)
+
+
+def test_functions_travel_as_numbers():
+    given = []
+    back = wire.unpack(wire.pack([abs, {"f": max}], given), lambda i: ("function", i))
+    assert given == [abs, max] and back == [("function", 0), {"f": ("function", 1)}]
+
+
+def test_no_bytes_but_its_own_are_read():
+    good = wire.pack({"x": torch.zeros(2)})
+    for bad in (b"", b"x" * 40, good[:-1], good + b"x", b"\xff" * 16 + good[16:]):
+        with pytest.raises(ValueError, match="not a message"):
+            wire.unpack(bad)
+    deep = b"[" * 100_000
+    with pytest.raises(ValueError, match="not a message"):
+        wire.unpack(len(deep).to_bytes(8, "little") + bytes(8) + deep)
+
+
+def test_a_long_message_is_refused_before_it_is_read():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall((2**40).to_bytes(8, "little"))
+        with pytest.raises(ValueError, match=r"1,099,511,627,776 bytes, at most"):
+            wire.receive(ours)
+
+
+# The package without the names.
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.slow
+def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, kind):
+    lacking.write(tmp_path, {n for e in exercises_of(chapter).values() for n in e.lacks})
+    cells = code(assignments.source(chapter))
+    made = grade_one(
+        Submission("reference", Path("x"), chapter, cells),
+        Rules(isolation=kind, seed=3, packages={chapter: tmp_path}),
+    )
+    assert made.points == made.of > 0, said(made)
+    assert made.remarks == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, kind):
+    exercises = exercises_of(chapter)
+    lacking.write(tmp_path, {n for e in exercises.values() for n in e.lacks})
+    text = (ROOT / "exercises" / "wrong" / f"ch{chapter}.py").read_text("utf-8")
+    plain = text.replace("from wrong import wrong", "wrong = lambda *_: lambda f: f")
+    with Runner([plain], tmp_path, kind, seconds=200.0) as one:
+        for answer in wrong_answers(chapter):
+            one.start()
+            assert one.errors == []
+            exercise = replace(exercises[answer.answers], name=answer.__name__)
+            with pytest.raises(Hint) as hint:
+                exercise.check(RemoteAnswer(one, exercise), 1)
+            assert answer.words in str(hint.value)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.slow
+def test_what_is_asked_is_gone_and_nothing_hangs_loose(chapter, tmp_path):
+    lacks = {n for e in exercises_of(chapter).values() for n in e.lacks}
+    gone = lacking.write(tmp_path, lacks)
+    assert lacks <= gone
+    program = f"""
+import importlib, os, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import ddpm_lite
+assert ddpm_lite.__file__.startswith({str(tmp_path)!r})
+for name in ddpm_lite.__all__:
+    getattr(ddpm_lite, name)
+for name in {sorted(gone)!r}:
+    module, *rest = name.split(".")
+    if os.path.isdir(os.path.join(ddpm_lite.__path__[0], module)):
+        module = f"{{module}}.{{rest.pop(0)}}"
+    if module.startswith("commands") or module in ("bench.contestants", "formats.verify"):
+        continue
+    value = importlib.import_module("ddpm_lite." + module)
+    try:
+        for part in rest:
+            value = getattr(value, part)
+    except (AttributeError, ImportError):
+        continue
+    raise SystemExit("still there: " + name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("ddpm_lite/classroom/ch*.py"))
+
+
+def test_what_uses_a_name_goes_with_it(tmp_path):
+    gone = lacking.write(tmp_path, {"process.q_sample"})
+    assert {
+        "loss.simple_loss",
+        "training.hybrid.hybrid_loss",
+        "training.trainer.Trainer.losses",
+    } <= gone
+    assert "process.q_step" not in gone and "schedule.Schedule" not in gone
+    assert "def q_sample" not in (tmp_path / "ddpm_lite" / "process.py").read_text()
+    with pytest.raises(ValueError, match=r"has no process\.nothing"):
+        lacking.write(tmp_path, {"process.nothing"})
+
+
+# One submission, and what it may try.
+
+
+@pytest.mark.slow
+def test_the_blank_and_the_reference(package, kind):
+    blank, right = graded(BLANK, package, kind), graded(RIGHT, package, kind)
+    assert blank.points == 0 and set(said(blank).values()) == {"not solved yet"}
+    assert right.points == right.of == sum(e.points for e in exercises_of("02").values())
+    assert blank.remarks == right.remarks == ()
+
+
+FIRST = "def crossing(alpha_bar):\n    "
+TRIES = {
+    # What the first exercise's function does, words of what is said, and words of remarks.
+    "loops": (FIRST + "while True: pass", "took longer than 2 s", ""),
+    "exits": (FIRST + "raise SystemExit(0)", "raised SystemExit", ""),
+    "ends": (FIRST + "import os; os._exit(0)", "ended before it answered", ""),
+    "recurses": (FIRST + "return crossing(alpha_bar)", "RecursionError", ""),
+    "takes memory": (FIRST + "return bytearray(2**40)", "raised MemoryError", ""),
+    "says much": (
+        FIRST + "import torch; return torch.zeros(2**17)",
+        "sent what cannot be read",
+        "",
+    ),
+    "writes nonsense": (
+        FIRST
+        + "import os\n    for fd in range(3, 20):\n        try: os.write(fd, b'x' * 99)\n"
+        "        except OSError: pass\n    return 1",
+        "sent what cannot be read",
+        "",
+    ),
+    "imports the answer": (
+        "from ddpm_lite import q_sample\n" + FIRST + "return q_sample",
+        "passed",  # the rest of the notebook is right; the cell's error is a remark
+        "has no q_sample",
+    ),
+    "gives a module": (
+        FIRST + "import torch; return torch.nn.Linear(1, 1)",
+        "a Linear",
+        "",
+    ),
+    "gives an infinity": (FIRST + "return float('inf')", "should be finite", ""),
+    "patches": (
+        "import torch, ddpm_lite.classroom as c\nc.check = lambda *a: True\n"
+        "torch.allclose = lambda *a, **k: True\n" + FIRST + "return 7",
+        "is still",
+        "",
+    ),
+    "loops in a cell": ("while True: pass", "passed", "ran longer than 1 s"),
+    "exits in a cell": ("raise SystemExit", "passed", "SystemExit"),
+    "is no Python": ("def (:", "passed", "SyntaxError"),
+    "uses magics": ("%matplotlib inline\n!ls\n%pip install x", "passed", ""),
+    "forgets an import": ("nothing.here", "passed", "NameError"),
+}
+
+
+@pytest.mark.parametrize("name", TRIES)
+@pytest.mark.slow
+def test_one_exercise_that_goes_wrong_leaves_the_others(name, package, kind, monkeypatch):
+    cell, words, remark = TRIES[name]
+    monkeypatch.setattr("ddpm_lite.classroom.wire.LONGEST", 2**18)
+    short = {n: replace(e, seconds=2.0) for n, e in exercises_of("02").items()}
+    monkeypatch.setattr("ddpm_lite.classroom.grade.exercises_of", lambda chapter: short)
+    cells = [*RIGHT, cell] if "crossing" in cell else [cell, *RIGHT]
+    made = graded(cells, package, kind)
+    assert words in said(made)["02.1"]
+    assert all(said(made)[n].startswith("passed") for n in said(made) if n != "02.1")
+    assert remark in " ".join(made.remarks) and bool(remark) == bool(made.remarks)
+
+
+@pytest.mark.slow
+def test_what_a_cell_breaks_for_good_is_said(package, kind):
+    ends = graded(["import os; os._exit(3)", *RIGHT], package, kind)
+    assert ends.points == 0 and ends.of == 21
+    assert ends.remarks == ("the notebook ended before it answered while its cells ran",)
+    stubborn = """
+while True:
+    try:
+        while True: sum(range(99))
+    except BaseException: pass
+"""
+    loops = graded([stubborn, *RIGHT], package, kind, seconds=12.0)
+    assert loops.points == 0 and "took longer than 6 s" in loops.remarks[0]
+    assert "not graded" in said(loops)["02.1"]
+
+
+@pytest.mark.slow
+def test_the_time_of_a_submission_is_one_sum(package, kind):
+    slow = "import time\ndef {}(*args): time.sleep(99)"
+    names = [e.name for e in exercises_of("02").values()]
+    cells = [*RIGHT, *(slow.format(name) for name in names[:3])]
+    made = graded(cells, package, kind, seconds=12.0)
+    assert made.points == 0
+    assert "took longer than" in said(made)["02.1"]
+    assert said(made)["02.6"].startswith("not graded")
+
+
+@pytest.mark.slow
+def test_asking_the_check_without_end_runs_out_of_time(package, kind):
+    check = replace(exercises_of("02")["02.1"], check=lambda answer, seed: answer(abs))
+    with Runner(
+        [FIRST.replace("alpha_bar", "f") + "while True: f(-1)"], package, kind
+    ) as one:
+        one.start()
+        with pytest.raises(Stopped, match="took longer than 2 s"):
+            check.check(RemoteAnswer(one, replace(check, seconds=2.0)), 0)
+
+
+@pytest.mark.slow
+def test_functions_of_the_check_are_called_and_may_refuse(package, kind):
+    def half(x):
+        if x.dim() != 1:
+            raise ValueError("give me one dimension")
+        return x / 2
+
+    cell = """
+def crossing(f, x):
+    try:
+        f(x[None])
+    except ValueError as error:
+        return f(x), str(error)
+"""
+    with Runner([cell], package, kind) as one:
+        one.start()
+        (value, words), took = one.ask("crossing", (half, torch.ones(2)), {}, 9.0)
+        assert torch.equal(value, torch.full((2,), 0.5)) and "one dimension" in words
+        assert 0 < took < 9
+        with pytest.raises(Hint, match="no function merge; the notebook defines crossing"):
+            one.ask("merge", (), {}, 9.0)
+
+
+@pytest.mark.slow
+def test_a_submission_sees_nothing_and_changes_nothing(package, kind, tmp_path):
+    if kind == "none":
+        pytest.skip("neither bubblewrap nor user namespaces work here")
+    (tmp_path / "secret.txt").write_text("the grades")
+    server = socket.create_server(("127.0.0.1", 0))
+    cell = f"""
+import glob, os, socket
+def crossing():
+    seen = {{"files": [], "write": [], "home": os.listdir("/tmp")}}
+    for path in {[str(tmp_path), str(ROOT / "exercises"), str(ROOT / "ddpm_lite")]!r}:
+        seen["files"] += glob.glob(path + "/*")
+    for path in {[str(tmp_path / "x"), str(package / "x"), "/usr/x", "/etc/x", "/x"]!r}:
+        try:
+            open(path, "w").close()
+            seen["write"].append(path)
+        except OSError:
+            pass
+    try:
+        socket.create_connection(("127.0.0.1", {server.getsockname()[1]}), 2)
+        seen["net"] = True
+    except OSError as error:
+        seen["net"] = False
+    seen["parents"] = len([p for p in os.listdir("/proc") if p.isdigit()])
+    open("/tmp/own", "w").write("allowed")
+    return seen
+"""
+    with server, Runner([cell], package, kind) as one:
+        one.start()
+        seen, _ = one.ask("crossing", (), {}, 9.0)
+    assert seen["files"] == seen["write"] == []
+    way = {
+        part for path in (package, sys.prefix, sys.base_prefix) for part in Path(path).parts
+    }
+    assert set(seen["home"]) <= way  # what is shown may lie below /tmp, with nothing beside
+    assert seen["net"] is False and seen["parents"] < 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["secret.txt"]
+
+
+@pytest.mark.parametrize("which", jail.KINDS)
+@pytest.mark.slow
+def test_what_was_started_ends_with_the_process(package, which, tmp_path):
+    try:
+        command = jail.apart([sys.executable, "-I", "-c", ""], which)
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip(f"{which} does not work here")
+    mark = f"marked-{os.getpid()}-{which}"
+    cell = f"""
+import subprocess, sys
+def crossing():
+    program = "import time; time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", program, {mark!r}])
+    return 1
+"""
+    with Runner([cell], package, which) as one:
+        one.start()
+        assert one.ask("crossing", (), {}, 9.0)[0] == 1
+        assert _soon(lambda: _running(mark))
+    assert _soon(lambda: not _running(mark))
+
+
+def _soon(true):
+    until = monotonic() + 5
+    while not true() and monotonic() < until:
+        sleep(0.05)
+    return true()
+
+
+def _running(mark):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(mark.encode() in path.read_bytes())
+        except OSError:
+            pass
+    return any(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", jail.KINDS[:-1])
+def test_what_is_hidden_looks_empty_and_what_is_shown_cannot_change(which, tmp_path):
+    (tmp_path / "shown" / "inner").mkdir(parents=True)
+    (tmp_path / "shown" / "inner" / "secret").touch()
+    (tmp_path / "shown" / "open").write_text("seen")
+    program = f"""
+import os
+os.chdir({str(tmp_path)!r})
+print(os.listdir("."), os.listdir("shown/inner"), open("shown/open").read())
+for path in ("shown/new", "shown/inner/new", "/new"):
+    try:
+        open(path, "w")
+    except OSError:
+        print("refused")
+"""
+    command = jail.apart(
+        [sys.executable, "-I", "-c", program],
+        which,
+        shown=[tmp_path / "shown"],
+        hidden=[tmp_path / "shown" / "inner", tmp_path],
+    )
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        pytest.skip(f"{which} is not installed here")
+    if done.returncode:
+        pytest.skip(f"{which} does not work here: {done.stderr[-200:]}")
+    assert done.stdout == "['shown'] [] seen\n" + 3 * "refused\n"
+
+
+def test_isolation_is_one_of_three():
+    assert jail.isolation() in jail.KINDS
+    with pytest.raises(ValueError, match="bubblewrap, namespaces, none"):
+        jail.apart(["true"], "chroot")
+
+
+# A class.
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "submitted"
+    for name, cells in {
+        "ann": RIGHT,
+        "bob": BLANK,
+        "=cmd": [*RIGHT, FIRST + "return 1"],
+        "mallory": ["import os; os._exit(1)"],
+    }.items():
+        path = folder / name / "02" / "02_exercises.ipynb"
+        path.parent.mkdir(parents=True)
+        write(path, cells)
+    return folder
+
+
+def write(path, cells, **metadata):
+    made = nbformat.v4.new_notebook(metadata=metadata)
+    made.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(made, path)
+
+
+@pytest.mark.slow
+def test_a_class_from_the_command_line(folder, tmp_path, capsys):
+    target, texts = tmp_path / "grades.csv", tmp_path / "texts"
+    command = ["grade", str(folder), "--csv", str(target), "--feedback", str(texts)]
+    assert main(command) == 0
+    assert "4 notebooks, 40 of 84 points" in capsys.readouterr().out
+    with target.open() as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert rows["ann"]["points"] == "21" and rows["bob"]["points"] == "0"
+    assert rows["'=cmd"]["points"] == "19" and rows["'=cmd"]["02.1"] == "0"
+    assert rows["mallory"]["points"] == "0" and "ended" in rows["mallory"]["remarks"]
+    assert (texts / "ann_02.md").read_text().startswith("# ann, chapter 02: 21 of 21\n")
+    assert "not solved yet" in (texts / "bob_02.md").read_text()
+    before = target.read_bytes()
+    assert main(command) == 1 and "exists already" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_held_back_checks_are_told_apart(folder, tmp_path, capsys):
+    for name in ("bob", "=cmd", "mallory"):
+        (folder / name / "02" / "02_exercises.ipynb").unlink()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "second.py").write_text(
+        "from ddpm_lite.classroom.exercise import expect, near\n"
+        "from ddpm_lite.classroom.held_back import held_back\n"
+        '@held_back("02.2")\n'
+        "def no_noise(answer, seed):\n"
+        '    expect(near(answer(0.0, 0.0)[0], 1), "without noise nothing shrinks")\n'
+        '@held_back("02.5")\n'
+        "def impossible(answer, seed):\n"
+        '    expect(answer(1.0, 0, [1.0]) == 2, "a check that nobody passes")\n'
+    )
+    made = grade(folder, held_back=own)[0]
+    assert said(made)["02.2"].startswith("passed")
+    words = "public check passed, held-back check: not yet: a check that nobody passes"
+    assert said(made)["02.5"] == words and made.points == 18
+    assert f"- **02.5** `standard_size`: {words}\n" in feedback(made)
+    (own / "second.py").write_text("1 / 0")
+    with pytest.raises(ValueError, match=r"second\.py cannot be run: division by zero"):
+        held_back_checks(own)
+    (own / "second.py").write_text("")
+    with pytest.raises(ValueError, match="no file with a held-back check"):
+        held_back_checks(own)
+
+
+@pytest.mark.slow
+def test_another_seed_gives_other_inputs(folder, package, kind):
+    told = 'import json\nINPUTS = []\ndef merge(a, b): raise ValueError(f"{a:.6f} {b:.6f}")'
+    seen = [said(graded([told], package, kind, seed=s))["02.2"] for s in (0, 0, 1)]
+    assert seen[0] == seen[1]
+
+
+# Reading a folder.
+
+
+def test_whose_and_which_chapter(tmp_path):
+    write(tmp_path / "ann.ipynb", ['check("03.1", f)'])
+    write(tmp_path / "bob_04_exercises.ipynb", ["1"])
+    write(tmp_path / "cleo.ipynb", ["1"], ddpm_lite={"chapter": "05"})
+    write(tmp_path / "eve_01_02.ipynb", ["1"])
+    (tmp_path / "dan").mkdir()
+    write(tmp_path / "dan" / "02_exercises.ipynb", ["1"])
+    write(tmp_path / "dan" / "06_exercises.ipynb", ["1"])
+    hidden = tmp_path / "dan" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    write(hidden / "02_exercises-checkpoint.ipynb", ["1"])
+    found = [(s.student, s.chapter, s.problem) for s in read_all(tmp_path)]
+    assert found == [
+        ("ann", "03", None),
+        ("bob_04_exercises", "04", None),
+        ("cleo", "05", None),
+        ("dan", "02", None),
+        ("dan", "06", None),
+        ("eve_01_02", None, "does not say its chapter, by a check(...) or in its name"),
+    ]
+    assert [s.student for s in read_all(tmp_path, "05")] == ["cleo", "eve_01_02"]
+    (tmp_path / "eve_01_02.ipynb").unlink()
+    with pytest.raises(ValueError, match=r"no notebook .* for chapter 09"):
+        read_all(tmp_path, "09")
+
+
+def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("ddpm_lite.classroom.submissions.LARGEST", 3000)
+    (tmp_path / "broken.ipynb").write_text("{")
+    (tmp_path / "deep.ipynb").write_text("[" * 2900)
+    (tmp_path / "empty.ipynb").write_text("")
+    (tmp_path / "list.ipynb").write_text("[]")
+    (tmp_path / "large.ipynb").write_text("x" * 3001)
+    write(tmp_path / "nothing.ipynb", ["1"])
+    write(tmp_path / "right.ipynb", ['check("02.1", f)'])
+    (tmp_path / "link.ipynb").symlink_to(tmp_path / "right.ipynb")
+    (tmp_path / "twice").mkdir()
+    write(tmp_path / "twice" / "a.ipynb", ['check("02.1", f)'])
+    write(tmp_path / "twice" / "b.ipynb", ['check("02.1", f)'])
+    problems = {s.path.name: s.problem for s in read_all(tmp_path)}
+    assert problems == {
+        "broken.ipynb": "is not a notebook (nbformat 4)",
+        "deep.ipynb": "is not a notebook (nbformat 4)",
+        "empty.ipynb": "is not a notebook (nbformat 4)",
+        "list.ipynb": "is not a notebook (nbformat 4)",
+        "large.ipynb": "is larger than 0 MB: clear its outputs",
+        "nothing.ipynb": "does not say its chapter, by a check(...) or in its name",
+        "right.ipynb": None,
+        "link.ipynb": "is a link, which is not followed",
+        "a.ipynb": "is one of several: a.ipynb, b.ipynb; leave one",
+        "b.ipynb": "is one of several: a.ipynb, b.ipynb; leave one",
+    }
+    made = grade_one(read_all(tmp_path)[0], Rules())
+    assert made.points == made.of == 0 and "not a notebook" in feedback(made)
+    assert table([made])[1][0] == "broken"
+
+
+def test_bad_settings_are_refused_before_anything_runs(tmp_path):
+    for words, options in (
+        ("not a folder of submissions", {"folder": tmp_path / "none"}),
+        ("no notebook", {}),
+        ("isolation must be", {"isolation": "docker"}),
+        ("memory_gb must be at least 2", {"memory_gb": 0.5}),
+        ("jobs at least 1", {"jobs": 0}),
+        ("chapters with exercises are 01 to 09, got '2'", {"chapter": "2"}),
+    ):
+        with pytest.raises(ValueError, match=words):
+            grade(**{"folder": tmp_path} | options)
+
+
+def test_another_system_than_linux_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ValueError, match="this is win32: use WSL"):
+        grade(tmp_path)
+
+
+def test_where_the_table_goes_is_looked_at_first(tmp_path, capsys):
+    assert main(["grade", str(tmp_path), "--csv", str(tmp_path / "no" / "g.csv")]) == 1
+    assert "make it first" in capsys.readouterr().err
+
+
+def test_grades_as_json(folder, tmp_path, capsys):
+    for name in ("bob", "=cmd", "mallory"):
+        (folder / name / "02" / "02_exercises.ipynb").unlink()
+    assert main(["grade", str(folder), "--csv", str(tmp_path / "g.csv"), "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)
+    assert made["student"] == "ann" and made["points"] == made["of"] == 21
+    assert made["exercises"]["02.6"] == {"points": 5, "said": "passed (5 points)"}

@@ -1,0 +1,89 @@
+r"""Layers with a way of their own on a CPU: what they compute is what torch's compute."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ddpm_lite.models import layers
+
+BF16 = torch.bfloat16
+
+
+def answer_and_gradients(kind, state, given, dtype, groups):
+    r"""Of a normalisation in channels last, as float64; `state` keeps its own dtype."""
+    layer = kind(groups, given.shape[1], 1e-6)
+    layer.load_state_dict(state)
+    if dtype != BF16:
+        layer.to(dtype)
+    h = given.to(dtype, memory_format=torch.channels_last).requires_grad_()
+    answer = layer(h)
+    assert answer.dtype == dtype
+    assert answer.is_contiguous(memory_format=torch.channels_last)
+    wish = torch.linspace(-1, 2, answer.numel(), dtype=dtype).view(answer.shape)
+    gradients = torch.autograd.grad(answer, [h, *layer.parameters()], wish)
+    return [value.detach().double() for value in (answer, *gradients)]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 26), (8, 8), (3, 5)])
+@pytest.mark.parametrize("channels", [2, 4, 12])
+def test_group_norm_in_bfloat16_is_as_exact_as_torchs(size, channels):
+    torch.manual_seed(0)
+    C = 3 * channels
+    state = {"weight": 1 + 0.3 * torch.randn(C), "bias": torch.randn(C)}
+    h = (0.7 * torch.randn(4, C, *size) + torch.randn(4, C, 1, 1)).to(BF16)
+    exact = answer_and_gradients(nn.GroupNorm, state, h, torch.float64, 3)
+    theirs = answer_and_gradients(nn.GroupNorm, state, h, BF16, 3)
+    ours = answer_and_gradients(layers.GroupNorm, state, h, BF16, 3)
+    for true, their, our in zip(exact, theirs, ours, strict=True):
+        error, usual = (float((v - true).norm() / true.norm()) for v in (our, their))
+        assert error < max(2.5 * usual, 0.005), (error, usual)
+
+
+def test_group_norm_with_weights_in_bfloat16():
+    h = torch.randn(2, 8, 32, 32, dtype=BF16).to(memory_format=torch.channels_last)
+    for pictures in (h, h[:, :, :8, :8].contiguous(memory_format=torch.channels_last)):
+        layer = layers.GroupNorm(2, 8).to(BF16)
+        expected = F.group_norm(pictures.double(), 2).to(BF16)
+        torch.testing.assert_close(layer(pictures), expected)
+
+
+@pytest.mark.parametrize(
+    ("own", "shape", "dtype", "layout"),
+    [
+        (True, (1, 8, 32, 32), BF16, torch.channels_last),
+        (False, (1, 8, 32, 32), BF16, torch.contiguous_format),
+        (False, (1, 8, 32, 32), torch.float32, torch.channels_last),
+        (False, (1, 8, 31, 32), BF16, torch.channels_last),  # small pictures
+        (False, (1, 32, 32, 32), BF16, torch.channels_last),  # 16 channels a group
+    ],
+)
+def test_group_norm_leaves_to_torch_what_torch_does_well(
+    monkeypatch, own, shape, dtype, layout
+):
+    calls = []
+    monkeypatch.setattr(layers._Normalise, "apply", lambda h, *_: calls.append(1) or h)
+    h = torch.randn(shape).to(dtype, memory_format=layout)
+    answer = layers.GroupNorm(2, shape[1])(h)
+    assert bool(calls) is own
+    if dtype == torch.float32:
+        assert torch.equal(answer, nn.GroupNorm(2, shape[1])(h))
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_attention_in_bfloat16_is_as_exact_as_torchs(heads):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, heads, 64, 8, dtype=BF16)
+    weights = (q.double() @ k.double().mT / 8**0.5).softmax(3)
+    exact = weights @ v.double()
+    ours, theirs = layers.attend(q, k, v), F.scaled_dot_product_attention(q, k, v)
+    assert ours.dtype == BF16 and not torch.equal(ours, theirs)
+    error, usual = (float((x - exact).norm() / exact.norm()) for x in (ours, theirs))
+    assert error < 2.5 * usual < 0.03
+    q, k, v = q.float(), k.float(), v.float()
+    assert torch.equal(layers.attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
+
+
+def test_attention_makes_no_table_of_a_million_weights():
+    h = torch.randn(1, 1, 1025, 4, dtype=BF16)
+    assert torch.equal(layers.attend(h, h, h), F.scaled_dot_product_attention(h, h, h))

@@ -1,0 +1,333 @@
+r"""Two processes train as one does: the same losses, and no number drawn twice.
+
+This file is also a program: python test_distributed.py FOLDER trains in one process and,
+after a fork, in two that speak through gloo; the tests read what it has left.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import close
+from safetensors.torch import load_file, save_file
+from torch import distributed
+
+from ddpm_lite import Schedule, TrainConfig, Trainer
+from ddpm_lite.formats.checkpoint import checkpoint_of, load_run
+from ddpm_lite.models.unet import UNet, UNetConfig
+from ddpm_lite.training.experiment import draw, join
+from ddpm_lite.training.fit import fit
+from ddpm_lite.training.instruments import read_log
+from ddpm_lite.training.presets import RunConfig
+from ddpm_lite.training.trainer import NotFinite, processes
+
+TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
+TINY |= dict(attention=(), classes=3, T=10, zero_init=False)
+SCHEDULE = Schedule.cosine(10)
+TESTS = Path(__file__).parents[1]  # where helpers is
+
+
+def make(dropout=0.0, **settings):
+    r"""A trainer whose batch of 8 is that of one process or of two."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    x_0 = torch.randint(256, (11, 1, 4, 4), generator=generator).to(torch.uint8)
+    more = dict(steps=8, batch_size=8, lr=1e-2, warmup_steps=3, flip=True, drop_label=0.2)
+    more |= dict(log_every=2, save_every=3, sample_every=0, antithetic=True)
+    config = TrainConfig(**more | settings)
+    y = torch.arange(11) % 3
+    return Trainer(UNet(**TINY, dropout=dropout), SCHEDULE, x_0, config, y=y)
+
+
+def train(folder, **settings):
+    held_out = (
+        torch.linspace(-1, 1, 5 * 16).reshape(5, 1, 4, 4),
+        torch.tensor([0, 1, 2, 3, 0]),
+    )
+    trainer = make(**settings)
+    return fit(trainer, folder, resume=True, held_out=held_out, progress=False)
+
+
+def watch(trainer, steps=3):
+    r"""What each process sees: t, x_t and labels, losses, masks, gradients exchanged."""
+    seen, exchanges = {"x_t": [], "y": [], "mask": []}, []
+    trainer.model.register_forward_pre_hook(
+        lambda module, inputs: (
+            [
+                seen[name].append(value)
+                for name, value in zip(("x_t", "y"), inputs[::2], strict=True)
+            ]
+            and None
+        )
+    )
+    for module in trainer.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.register_forward_hook(
+                lambda module, inputs, output: seen["mask"].append((output == 0).flatten())
+            )
+    if trainer.world > 1:
+
+        def exchange(state, bucket):
+            exchanges.append(bucket.buffer().numel())
+            summed = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
+            return summed.then(lambda future: future.value()[0] / trainer.world)
+
+        trainer.network.module.register_comm_hook(None, exchange)
+    records = list(trainer.run(steps))
+    found = {name: torch.cat(values) for name, values in seen.items()}
+    found["t"] = torch.cat([record.t for record in records])
+    found["losses"] = torch.cat([record.losses for record in records])
+    found["grad_norm"] = torch.stack([record.grad_norm for record in records])
+    found["exchanges"] = torch.tensor(exchanges)
+    return {name: value.contiguous() for name, value in found.items()}
+
+
+def pictures(run, num):
+    r"""Seven pictures of a run, drawn by all processes together."""
+    config = RunConfig(unet=UNetConfig(**TINY), sample_steps=5)
+    model = load_run(run).model
+    options = dict(seed=3, y=torch.arange(num) % 3, sampler="ddim", steps=5, progress=False)
+    return draw(model, SCHEDULE, config, num, batch=4, **options)
+
+
+def as_one(folder):
+    r"""What one process does."""
+    train(folder / "one")
+    train(folder / "one_then_two", steps=4)
+    save_file(watch(make(dropout=0.5)), folder / "seen_one")
+    save_file({str(n): pictures(folder / "one", n) for n in (1, 7)}, folder / "drawn_one")
+
+
+def as_two(folder, rank, port):
+    r"""What each of two processes does."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)} | where
+    assert join() == "cpu" and processes() == (rank, 2)
+    train(folder / "two")
+    train(folder / "two_in_parts", accumulate=2)
+    train(folder / "one_then_two")
+    train(folder / "two_then_one", steps=4)
+    save_file(watch(make(dropout=0.5)), folder / f"seen_{rank}")
+    save_file(watch(make(accumulate=4)), folder / f"parts_{rank}")
+    drawn = {str(n): pictures(folder / "one", n) for n in (1, 7)}
+    save_file(drawn, folder / f"drawn_{rank}")
+    told = {}
+    trainer = make()
+    update = trainer.update
+
+    def spoil():
+        with torch.no_grad():
+            if rank == 1 and trainer.step == 4:
+                trainer.model.conv_out.bias.fill_(float("nan"))
+        return update()
+
+    trainer.update = spoil
+    try:
+        fit(trainer, folder / "bad", progress=False)
+    except NotFinite as error:
+        told["bad"] = str(error)
+    trainer, stopped = make(), []
+
+    def slow():  # one process is asked to stop, both do
+        stopped.append(trainer.step)
+        return Trainer.update(trainer)
+
+    trainer.update = slow
+    minutes = 0 if rank == 1 else None
+    told["stopped"] = fit(trainer, folder / "stopped", max_minutes=minutes, progress=False)
+    try:
+        make(batch_size=9)
+    except ValueError as error:
+        told["batch"] = str(error)
+    try:
+        fit(make(), folder / "two", progress=False)
+    except FileExistsError as error:
+        told["exists"] = str(error)
+    (folder / f"told_{rank}").write_text(json.dumps(told))
+    distributed.destroy_process_group()
+
+
+def main(folder):
+    r"""Train in one process, in two, and in one again."""
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    as_one(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    children = []
+    for rank in (0, 1):
+        children.append(os.fork())
+        if children[-1] == 0:
+            status = 1
+            try:
+                as_two(folder, rank, port)
+                status = 0
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    shutil.copytree(folder / "two_then_one", folder / "two_then_one_at_4")
+    train(folder / "two_then_one")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    r"""The folder that the program has filled."""
+    if not (hasattr(os, "fork") and distributed.is_available()):
+        pytest.skip("this system has no fork or no gloo")
+    folder = tmp_path_factory.mktemp("distributed")
+    done = subprocess.run(
+        [sys.executable, __file__, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def numbers(line):
+    r"""All numbers of a line in a row; -1 for a band that is empty."""
+    row = []
+    for value in line.values():
+        row += [
+            -1 if v is None else v for v in (value if isinstance(value, list) else [value])
+        ]
+    return row
+
+
+RUNS = ["two", "two_in_parts", "one_then_two", "two_then_one"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_and_weights_are_those_of_one_process(folder, name):
+    expected, found = (read_log(folder / run / "metrics.jsonl") for run in ("one", name))
+    assert [line["step"] for line in found] == [2, 3, 4, 6, 6, 8]
+    for line, other in zip(expected, found, strict=True):
+        assert line.keys() == other.keys()
+        assert numbers(other) == pytest.approx(numbers(line), rel=1e-5, abs=1e-7)
+    one, other = (checkpoint_of(folder / run) for run in ("one", name))
+    assert one.name == other.name == "step_000000008"
+    # Adam makes much of the rounding of a gradient that is 0, so that single weights which
+    # do nothing differ: all are compared as one, and what the network says
+    for file in ("model.safetensors", "state.safetensors"):
+        weights, others = load_file(one / file), load_file(other / file)
+        assert weights.keys() == others.keys()
+        keys = [key for key in weights if not key.startswith("adam.step")]
+        a, b = (torch.cat([w[k].flatten() for k in keys]) for w in (weights, others))
+        assert (a - b).norm() < 1e-3 * a.norm(), file
+    x_t = torch.linspace(-2, 2, 10 * 16).reshape(10, 1, 4, 4)
+    with torch.no_grad():
+        a, b = (load_run(folder / r).model(x_t, torch.arange(1, 11)) for r in ("one", name))
+    close(a, b, rtol=1e-4, atol=1e-5)
+    counters = [json.loads((run / "state.json").read_text()) for run in (one, other)]
+    assert [c.pop("metrics_bytes") > 0 for c in counters] == [True, True]
+    assert counters[0] == counters[1]
+
+
+def test_a_resumed_run_went_on_and_did_not_begin_again(folder):
+    lines = read_log(folder / "two_then_one_at_4" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 3, 4]
+    now = (folder / "two_then_one" / "metrics.jsonl").read_bytes()
+    assert now.startswith((folder / "two_then_one_at_4" / "metrics.jsonl").read_bytes())
+    timing = read_log(folder / "one_then_two" / "timing.jsonl")
+    assert [line["step"] for line in timing] == [2, 4, 6, 8]
+
+
+def test_each_process_takes_its_part_of_one_batch(folder):
+    one, *both = (load_file(folder / f"seen_{who}") for who in ("one", 0, 1))
+    for name in ("x_t", "y", "t"):
+        steps = zip(*(part[name].split(4) for part in both), strict=True)
+        together = torch.cat([torch.cat(pair) for pair in steps])
+        assert torch.equal(together, one[name]), name  # of the same numbers, bit for bit
+    for a, b in zip(both[0]["x_t"], both[1]["x_t"], strict=True):
+        assert (a != b).all()
+    assert torch.equal(both[0]["grad_norm"], both[1]["grad_norm"])
+
+
+def test_each_process_drops_units_of_its_own(folder):
+    masks = [load_file(folder / f"seen_{rank}")["mask"] for rank in (0, 1)]
+    assert masks[0].shape == masks[1].shape and masks[0].dtype == torch.bool
+    share = (masks[0] != masks[1]).double().mean()
+    assert 0.4 < share < 0.6  # half of the units, for masks that have nothing in common
+
+
+def test_parts_of_a_batch_exchange_gradients_once(folder):
+    parts, whole = (load_file(folder / f"{name}_0") for name in ("parts", "seen"))
+    assert torch.equal(parts["t"], whole["t"])
+    assert len(parts["exchanges"]) == len(whole["exchanges"]) == 3  # steps, of 4 parts each
+
+
+def test_sampling_is_shared(folder):
+    one, *both = (load_file(folder / f"drawn_{who}") for who in ("one", 0, 1))
+    for num in ("1", "7"):
+        assert one[num].shape == (int(num), 1, 4, 4) and (one[num] != 0).all()
+        for other in both:
+            close(other[num], one[num], rtol=0, atol=1e-4)
+
+
+def test_one_bad_loss_stops_both_at_the_same_step(folder):
+    told = [json.loads((folder / f"told_{rank}").read_text())["bad"] for rank in (0, 1)]
+    assert told[0] == told[1] and "not finite at step 5" in told[0]
+    assert "up to step_000000003" in told[0]
+    assert load_file(folder / "bad" / "bad_batch_step_000000005.safetensors")[
+        "t"
+    ].shape == (8,)
+    assert checkpoint_of(folder / "bad").name == "step_000000003"
+
+
+def test_one_process_that_is_asked_stops_both(folder):
+    told = [json.loads((folder / f"told_{rank}").read_text()) for rank in (0, 1)]
+    assert [t["stopped"]["step"] for t in told] == [1, 1]
+    assert checkpoint_of(folder / "stopped").name == "step_000000001"
+    for t in told:
+        assert "batch_size 9 must be a multiple of 2 processes x accumulate 1" in t["batch"]
+        assert "already holds a run, up to step_000000008" in t["exists"]
+
+
+@pytest.mark.slow
+def test_torchrun_and_the_command_line(tmp_path):
+    options = "--batch-size 8 --log-every 2 --save-every 3 --sample-every 0 "
+    options += "--sample-steps 2 --width 8 --groups 4 --no-decay-lr"
+    module = ["-m", "ddpm_lite"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+    def run(*command):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    train = [*module, "train", "digits", *options.split()]
+    run(*train, "--steps", "6", "--out", tmp_path / "one")
+    told = run(*torchrun, *train, "--steps", "4", "--out", tmp_path / "two")
+    assert "2 processes" in told and told.count("step 4 after") == 1  # one of them speaks
+    run(*torchrun, *module, "resume", tmp_path / "two", "--steps", "6")
+    one, two = (read_log(tmp_path / run / "metrics.jsonl") for run in ("one", "two"))
+    assert [line["step"] for line in two] == [2, 3, 4, 6, 6]
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert numbers(b) == pytest.approx(numbers(a), rel=1e-5, abs=1e-7)
+    assert (tmp_path / "two" / "samples" / "nearest.png").stat().st_size > 1000
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
