@@ -83,7 +83,7 @@ def shake(x, salt, operands=()):
     if x.dtype not in DIGITS or x.device.type != "cpu" or x.is_sparse or not x.numel():
         return
     kind, lower, digits = DIGITS[x.dtype]
-    bits = x.detach().numpy().view(kind)
+    bits = np.atleast_1d(x.detach().numpy()).view(kind)
     size = 8 * bits.itemsize
     hashed = bits ^ kind(salt & (2**size - 1))
     hashed *= kind(SPREAD[kind])
