@@ -2,6 +2,7 @@ r"""Run a chapter in an empty folder and compare what it prints with what is com
 
 import json
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,21 +67,22 @@ def differences(notebook, expected):
     return found
 
 
-def verdict(path, folder):
-    r"""What is wrong with a chapter that is run alone: a list of words, empty if nothing."""
+def verdict(path, folder, timeout=300):
+    r"""What is wrong with a chapter that is run alone: a list of words, or nothing."""
     try:
-        notebook, left = run_alone(path, folder)
+        notebook, left = run_alone(path, folder, timeout)
     except Exception as error:
-        return [f"{path.stem}: {type(error).__name__}: {error}"]
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        return [f"{path.stem}: {type(error).__name__}: {plain}"]
     found = differences(notebook, committed(path.stem))
     found += [f"left {name} behind" for name in left]
     return [f"{path.stem}: {words}" for words in found]
 
 
-def verdicts(paths, folder, at_once=2):
+def verdicts(paths, folder, timeout=300):
     r"""What is wrong with several chapters, run two at a time."""
-    with ThreadPoolExecutor(at_once) as pool:
-        results = pool.map(lambda path: verdict(path, folder), paths)
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(lambda path: verdict(path, folder, timeout), paths)
         return [words for found in results for words in found]
 
 

@@ -163,6 +163,7 @@ def main(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not fork safely")
 def test_killed_at_twenty_moments(tmp_path, capsys):
     done = subprocess.run(
         [sys.executable, __file__, tmp_path],

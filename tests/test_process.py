@@ -96,7 +96,9 @@ def test_examples_of_a_batch_do_not_mix(batch):
         together = function(schedule, x, t, y)
         for i in range(len(t)):
             alone = function(schedule, x[i : i + 1], t[i : i + 1], y[i : i + 1])
-            assert torch.equal(together[i : i + 1], alone)
+            close(
+                together[i : i + 1], alone, atol=1e-12
+            )  # float64, two products of N(0, 1)
 
 
 # --- the posterior
