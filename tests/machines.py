@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,22 @@ def environment(name):
     r"""The variables of a process on a machine: this process' own, but for those above."""
     kept = {key: value for key, value in os.environ.items() if key not in OURS}
     return kept | {"OMP_NUM_THREADS": "1"} | MACHINES[name]
+
+
+def cannot(name):
+    r"""Why this CPU cannot be that machine, "" if it can: kernels that it lacks end it."""
+    import torch
+
+    wish = MACHINES[name].get("ATEN_CPU_CAPABILITY", "")
+    if wish and platform.machine().lower() not in ("x86_64", "amd64"):
+        return f"these variables do nothing on {platform.machine()}"
+    levels = ["default", "avx2", "avx512"]
+    mine = torch.backends.cpu.get_cpu_capability().lower()
+    if wish in levels[1:] and (
+        mine not in levels or levels.index(wish) > levels.index(mine)
+    ):
+        return f"this CPU has no {wish}"
+    return ""
 
 
 def operations():
@@ -127,20 +144,22 @@ def fingerprint_of(name):
 
 
 def changed():
-    r"""For each machine the operations whose bits differ from "this": {name: [...]}."""
+    r"""Yield for each machine its name and, in words, whose bits are unlike "this"."""
     here = fingerprint_of("this")
-    table = {}
     for name in MACHINES:
+        if cannot(name):
+            yield name, f"cannot be simulated: {cannot(name)}"
+            continue
         there = fingerprint_of(name)
-        table[name] = [key for key in here if here[key] != there[key]]
-    return table
+        keys = [key for key in here if here[key] != there[key]]
+        yield name, f"changes {', '.join(keys) or 'nothing here'}"
 
 
-def show(table):
-    r"""Print the table of `changed`."""
-    for name, operations in table.items():
+def show():
+    r"""Print what `changed` finds."""
+    for name, words in changed():
         print(f"{name:12} {' '.join(f'{k}={v}' for k, v in MACHINES[name].items())}")
-        print(f"{'':12} changes {', '.join(operations) or 'nothing here'}", flush=True)
+        print(f"{'':12} {words}", flush=True)
 
 
 def run(name, command):
@@ -177,11 +196,14 @@ def main():
         print(json.dumps(fingerprint()))
         return
     if options.table:
-        show(changed())
+        show()
         return
     work = PART if options.part else dict.fromkeys(options.names or MACHINES, ("", []))
     report, good = [], True
     for name, (tests, chapters) in work.items():
+        if why := cannot(name):
+            report.append(f"{name:12} left out: {why}")
+            continue
         with tempfile.TemporaryDirectory() as folder:
             for command in commands(tests, chapters, folder):
                 line, fine = run(name, command)
