@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import shaker
 import torch
 from helpers import close
 from safetensors.torch import load_file, save_file
@@ -167,7 +168,8 @@ def as_two(folder, rank, port):
 def main(folder):
     r"""Train in one process, in two, and in one again."""
     warnings.simplefilter("error")
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # OpenMP's threads do not come through a fork
+    shaker.from_environment()
     as_one(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

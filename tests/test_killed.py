@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+import shaker
 import torch
 
 from ddpm_lite import Schedule, TrainConfig, Trainer, checkpoint, load_model
@@ -129,7 +130,8 @@ def whole(run):
 
 def main(folder):
     r"""Kill runs and compare. Prints how many are as if nothing had happened."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # OpenMP's threads do not come through a fork
+    shaker.from_environment()
     train(folder / "first")  # imports half of torch, which the forks then share
     chance = random.Random(0)
     _, seconds, operations = forked(folder / "straight")
