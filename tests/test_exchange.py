@@ -766,7 +766,8 @@ def test_what_goes_out_is_loaded_by_diffusers_and_comes_back(tmp_path, name):
     )
     again = from_diffusers(folder)
     same_tensors(again.model, ours.model)
-    assert torch.equal(again.schedule.beta, schedule.beta)
+    # those that go by name are computed anew from their two ends
+    torch.testing.assert_close(again.schedule.beta, schedule.beta, rtol=1e-12, atol=0)
     assert replace(again.model.unet_config, zero_init=True) == ours.model.unet_config
     assert again.config["clip"] is ours.config["clip"]
     assert again.config.get("variance", "large") == facts.get("variance", "large")
