@@ -79,9 +79,9 @@ def verdict(path, folder, timeout=300):
     return [f"{path.stem}: {words}" for words in found]
 
 
-def verdicts(paths, folder, timeout=300):
+def verdicts(paths, folder, timeout=300, at_once=2):
     r"""What is wrong with several chapters, run two at a time."""
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         results = pool.map(lambda path: verdict(path, folder, timeout), paths)
         return [words for found in results for words in found]
 
@@ -93,7 +93,9 @@ def main():
     """
     folder, numbers = Path(sys.argv[1]), sys.argv[2:]
     kernel(folder, [sys.executable, Path(__file__).with_name("kernel.py")], {})
-    wrong = verdicts([p for p in CHAPTERS if not numbers or p.name[:2] in numbers], folder)
+    paths = [path for path in CHAPTERS if not numbers or path.name[:2] in numbers]
+    at_once = 1 if os.environ.get("OMP_NUM_THREADS", "1") != "1" else 2
+    wrong = verdicts(paths, folder, at_once=at_once)
     sys.exit("\n".join(wrong))
 
 
