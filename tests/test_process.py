@@ -210,8 +210,8 @@ def test_conversions_solve_two_linear_equations(to, own, t):
         x_0 = (right[0] * d - s * right[1]) / determinant
         noise = (a * right[1] - c * right[0]) / determinant
         exact = rows[to][0] * x_0 + rows[to][1] * noise
-        # differences of numbers near 1, rounded some times by 1e-16, are divided by s^2, 1e-4
-        # at t = 1, where the score is asked for
+        # differences of numbers near 1, rounded some times by 1e-16, are divided by s^2
+        # where the score is asked for: by 1e-4 at t = 1
         close(result[0, i], float(exact), atol=max(1e-12, 1e-15 / float(s) ** 2))
 
 
