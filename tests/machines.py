@@ -13,7 +13,11 @@ OMP_NUM_THREADS       how many parts a sum has
 DDPM_LITE_SHAKE       `shaker.py`, for what no variable reaches, and for ARM
 
 What they really change depends on the CPU: the table is measured, by a fixed set of
-operations in a process of its own for each machine, against one without variables.
+operations in a process of its own for each machine, against one without variables. On an
+AMD CPU with AVX-512, for example, "default" changes most of what it is named for above;
+"avx2" softmax and attention; any ISA below AVX-512 convolutions of float32; COMPATIBLE all
+matrix products, every other value of MKL_CBWR only those with a vector and eigenvalues; a
+second thread sums of float64, silu and eigenvalues; nothing at all sin, cos, exp and log.
 """
 
 import argparse
@@ -56,10 +60,10 @@ MACHINES |= {  # the same with two threads
 }
 OURS = {"OMP_NUM_THREADS"}.union(*MACHINES.values())
 # What costs little and sees much: exact tables, the chain, the networks, and the chapter
-# that once held on the machine it was written on alone.
+# that once held on the machine it was written on alone, where there is no SSE either.
 PART = {
     "sse": ("schedule process loss oracle spacing solvers hybrid distributed", ["08"]),
-    "shaken-1": ("schedule process oracle networks", ["02"]),
+    "shaken-1": ("schedule process oracle networks", ["02", "08"]),
 }
 
 
