@@ -225,6 +225,17 @@ def test_first_cell_and_badge_come_from_the_one_place(name):
     assert f"/blob/main/notebooks/{name}.ipynb)" in text
 
 
+def test_the_table_of_symbols_is_true(monkeypatch):
+    # chapter 01 checks its own table where its text lies beside it, so not when run alone
+    monkeypatch.chdir(NOTEBOOKS)
+    sources = [cell.source for cell in code_cells(committed("01_notation"))]
+    (table,) = [source for source in sources if "def rows_of_the_table" in source]
+    space = {}
+    for source in (sources[1], table):  # what it imports, and the check
+        exec(source, space)
+    assert len(space["rows"]) == 23
+
+
 def test_every_chapter_has_both_files_and_the_numbers_run_on():
     executed = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     assert executed == NAMES
