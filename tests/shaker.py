@@ -39,17 +39,18 @@ POINTWISE = EXACT_AT_TIMES | set(
 )
 # Here the order of a sum, and with it the rounding, depends on shapes and strides too.
 SUMMED = set(
-    "_softmax _log_softmax logsumexp sum nansum mean var std var_mean std_mean norm "
+    "_softmax _safe_softmax _log_softmax _softmax_backward_data "
+    "_log_softmax_backward_data logsumexp sum nansum mean var std var_mean std_mean norm "
     "linalg_vector_norm cumsum cumprod prod logcumsumexp trace mm bmm mv dot vdot addmm "
     "addmv addbmm baddbmm addr convolution _convolution mkldnn_convolution "
     "native_group_norm native_layer_norm native_batch_norm _native_batch_norm_legit "
     "_native_batch_norm_legit_no_training cudnn_batch_norm "
     "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math "
     "mse_loss smooth_l1_loss _cdist_forward _euclidean_dist _pdist_forward avg_pool2d "
-    "_adaptive_avg_pool2d upsample_bilinear2d upsample_bicubic2d "
-    "_upsample_bilinear2d_aa _upsample_bicubic2d_aa linalg_eigh _linalg_eigh _linalg_svd "
-    "linalg_cholesky_ex linalg_lu_factor_ex _linalg_solve_ex linalg_solve_triangular "
-    "linalg_inv_ex _linalg_det _linalg_slogdet cholesky_solve cholesky_inverse "
+    "_adaptive_avg_pool2d upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa "
+    "_upsample_bicubic2d_aa linalg_eigh _linalg_eigh _linalg_svd linalg_cholesky_ex "
+    "linalg_lu_factor_ex _linalg_solve_ex linalg_solve_triangular linalg_inv_ex "
+    "linalg_lstsq linalg_qr _linalg_det _linalg_slogdet cholesky_solve cholesky_inverse "
     "index_add scatter_add embedding_dense_backward".split()
 )
 # The derivative of a copy is a copy; these are derivatives that only move numbers.
