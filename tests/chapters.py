@@ -96,7 +96,7 @@ def main():
     paths = [path for path in CHAPTERS if not numbers or path.name[:2] in numbers]
     at_once = 1 if os.environ.get("OMP_NUM_THREADS", "1") != "1" else 2
     wrong = verdicts(paths, folder, at_once=at_once)
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":
