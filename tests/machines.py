@@ -178,8 +178,8 @@ def run(name, command):
 
 def commands(tests, chapters, folder):
     r"""The commands for unit tests, all or those of some files, and for chapters."""
-    files = [str(HERE / f"test_{name}.py") for name in tests.split()] or [str(HERE)]
-    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *files]
+    files = [str(p) for name in tests.split() for p in HERE.rglob(f"test_{name}.py")]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *(files or [HERE])]
     yield [*pytest, "-p", "no:cacheprovider"]
     yield [sys.executable, str(HERE / "chapters.py"), folder, *chapters]
 

@@ -3,7 +3,6 @@ r"""Another machine is simulated as it should be: rounding moves, what is exact 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import machines
 import pytest
@@ -177,7 +176,7 @@ def test_the_table_has_four_cpus_one_and_two_threads_and_two_seeds():
     assert set(PART) <= set(MACHINES)
     for tests, chapters in PART.values():
         for name in tests.split():
-            assert Path(__file__).with_name(f"test_{name}.py").exists()
+            assert len(list(machines.HERE.rglob(f"test_{name}.py"))) == 1
         assert len(chapters) > 0
 
 
@@ -190,6 +189,15 @@ def test_a_machine_has_its_own_variables_and_no_others(monkeypatch):
     assert machines.environment("sse")["MKL_CBWR"] == "COMPATIBLE"
 
 
+def test_a_command_that_fails_is_red():
+    for code, word in ((0, "green"), (1, "RED")):
+        program = (
+            f"import sys, os; sys.exit({code} or os.environ['OMP_NUM_THREADS'] != '2')"
+        )
+        line, good = machines.run("this-two", [sys.executable, "-c", program])
+        assert word in line and good is (code == 0)
+
+
 def test_threads_and_shaking_reach_the_tests():
     program = (
         "import conftest, torch; third = float(torch.ones(1).double() / 3);"
@@ -199,7 +207,7 @@ def test_threads_and_shaking_reach_the_tests():
     for name in ("this", "shaken-1-two"):
         done = subprocess.run(
             [sys.executable, "-c", program],
-            env=machines.environment(name) | {"PYTHONPATH": str(Path(__file__).parent)},
+            env=machines.environment(name) | {"PYTHONPATH": str(machines.HERE)},
             capture_output=True,
             text=True,
         )
