@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone test-classroom assignments lab book figures bench lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
-	@echo "make test     unit tests, mutations, every notebook, every notebook alone"
+	@echo "make test     unit tests, mutations, every notebook alone, a part on other machines"
+	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)
 	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.commands.quickstart
 
-test: test-unit test-runs test-mutation test-classroom test-notebooks test-alone
+test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
@@ -46,10 +46,14 @@ test-classroom: $(READY)
 	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_assignments.py -m slow -n 2
 
 test-notebooks: $(READY)
-	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks
-
-test-alone: $(READY)
 	$(BIN)/python -m pytest tests/test_alone.py -m slow
+
+test-part: $(READY)
+	$(BIN)/python tests/machines.py --part
+
+test-machines: $(READY)
+	$(BIN)/python tests/machines.py --table
+	$(BIN)/python tests/machines.py
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

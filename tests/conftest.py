@@ -1,9 +1,18 @@
-r"""Settings for every test: one thread, and the same hypothesis examples every time."""
+r"""Settings for every test: threads, another machine, the same hypothesis examples.
 
+One thread, or as many as OMP_NUM_THREADS says; DDPM_LITE_SHAKE=SEED moves the results of
+arithmetic by one unit in the last place, see `shaker.py`.
+"""
+
+import os
+
+import shaker
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
-torch.set_num_threads(1)
+torch.backends.mps.is_available = lambda: False  # "auto" is the CPU: MPS has no float64
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+shaker.from_environment()
 
 settings.register_profile(
     "ddpm_lite",

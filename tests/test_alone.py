@@ -1,19 +1,20 @@
 r"""Every chapter by itself: in an empty folder, in an environment that is made here.
 
 The first chapter finds no package and installs it, as on Colab, from a wheel built from
-this tree; what a chapter reads must therefore be in the wheel. Slow: its own stage.
+this tree; what a chapter reads must therefore be in the wheel. No cell may fail, no file
+may be left behind, and tagged cells must print what the committed notebook holds. Slow:
+its own stage.
 """
 
-import json
+import copy
 import os
 import subprocess
 import sys
 import venv
-from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from chapters import differences, kernel, run_alone, verdict, verdicts
 from test_book import CHAPTERS, NOTEBOOKS, ROOT, build, committed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -40,45 +41,61 @@ def fresh(tmp_path_factory):
         "import importlib.util as u; print(u.find_spec('ddpm_lite'), u.find_spec('torch'))"
     )
     assert command(python, "-c", probe, cwd=folder).split() == ["None", "None"]
-    kernel = folder / "share" / "kernels" / "fresh"
-    kernel.mkdir(parents=True)
-    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     variables = {
         "DDPM_LITE": str(wheel),
         "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": "",
     }
-    spec = {"argv": argv, "display_name": "fresh", "language": "python", "env": variables}
-    (kernel / "kernel.json").write_text(json.dumps(spec))
-    os.environ["JUPYTER_PATH"] = str(folder / "share")
+    kernel(folder, [python, "-m", "ipykernel_launcher"], variables)
     return folder, python
 
 
-def run_alone(path, folder):
-    here = folder / path.stem
-    here.mkdir()
-    NotebookClient(
-        build.read(path),
-        timeout=900,
-        kernel_name="fresh",
-        resources={"metadata": {"path": str(here)}},
-    ).execute()
-    return sorted(p.name for p in here.iterdir())
-
-
-def test_each_notebook_runs_alone_in_a_fresh_environment(fresh):
+def test_each_notebook_runs_alone_and_prints_what_is_committed(fresh):
     folder, python = fresh
-    left = {
-        CHAPTERS[0].stem: run_alone(CHAPTERS[0], folder)
-    }  # this one installs the package
+    wrong = verdicts(CHAPTERS[:1], folder, timeout=900)  # this one installs the package
     where = command(python, "-c", "import ddpm_lite; print(ddpm_lite.__file__)", cwd=folder)
     assert str(folder) in where, "the chapter must run on the wheel, not on this tree"
-    with ThreadPoolExecutor(2) as pool:
-        names = [path.stem for path in CHAPTERS[1:]]
-        results = pool.map(lambda path: run_alone(path, folder), CHAPTERS[1:])
-        left.update(zip(names, results, strict=True))
-    assert left == {path.stem: [] for path in CHAPTERS}, "a chapter left files behind"
+    assert wrong + verdicts(CHAPTERS[1:], folder) == []
+
+
+def here(folder):
+    r"""A kernel of this environment, in its own process."""
+    kernel(folder, [sys.executable, "-m", "ipykernel_launcher"], {"OMP_NUM_THREADS": "1"})
+
+
+def test_an_edited_number_in_a_committed_notebook_is_found(tmp_path):
+    here(tmp_path)
+    notebook, left = run_alone(CHAPTERS[0], tmp_path)
+    assert left == []
+    expected = committed(CHAPTERS[0].stem)
+    assert differences(notebook, expected) == []
+    outputs = [o for c in expected.cells if c.cell_type == "code" for o in c.outputs]
+    (wanted,) = [o for o in outputs if "beta = 0.0200" in o.get("text", "")]
+    wanted["text"] = wanted["text"].replace("0.0200", "0.0201")
+    (found,) = differences(notebook, expected)
+    assert "0.0200" in found and "0.0201" in found
+    silent = copy.deepcopy(notebook)
+    for cell in silent.cells:
+        cell.outputs = []
+    assert len(differences(silent, committed(CHAPTERS[0].stem))) > 3
+
+
+def test_a_cell_that_fails_and_a_file_that_is_left_are_found(tmp_path, monkeypatch):
+    here(tmp_path)
+    path = tmp_path / "00_start_here.md"
+    for name, code, words in (
+        ("fails", "assert 1 == 2, 'so it is not'", "AssertionError: so it is not"),
+        ("leaves", "open('x.txt', 'w').close()", "left x.txt behind"),
+    ):
+        cells = [nbformat.v4.new_code_cell(code)]
+        given = nbformat.v4.new_notebook(cells=cells)
+        monkeypatch.setattr(build, "read", lambda path, given=given: given)
+        monkeypatch.setattr("chapters.committed", lambda name, given=given: given)
+        folder = tmp_path / name
+        folder.mkdir()
+        (found,) = verdict(path, folder)
+        assert words in found
 
 
 def test_executing_twice_gives_identical_files():
@@ -87,7 +104,7 @@ def test_executing_twice_gives_identical_files():
     assert first == second
 
 
-def test_an_edited_number_in_a_committed_notebook_turns_nbval_red(tmp_path):
+def test_nbval_runs_a_committed_notebook_and_finds_an_edited_number(tmp_path):
     notebook = committed("00_start_here")
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     (wanted,) = [o for o in outputs if "beta = 0.0200" in o.get("text", "")]

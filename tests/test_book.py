@@ -17,6 +17,7 @@ import nbformat
 import pytest
 import yaml
 from jupytext.compare import compare_notebooks
+from machines import MACHINES
 from oldest import oldest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -224,6 +225,17 @@ def test_first_cell_and_badge_come_from_the_one_place(name):
     assert f"/blob/main/notebooks/{name}.ipynb)" in text
 
 
+def test_the_table_of_symbols_is_true(monkeypatch):
+    # chapter 01 checks its own table where its text lies beside it, so not when run alone
+    monkeypatch.chdir(NOTEBOOKS)
+    sources = [cell.source for cell in code_cells(committed("01_notation"))]
+    (table,) = [source for source in sources if "def rows_of_the_table" in source]
+    space = {}
+    for source in (sources[1], table):  # what it imports, and the check
+        exec(source, space)
+    assert len(space["rows"]) == 23
+
+
 def test_every_chapter_has_both_files_and_the_numbers_run_on():
     executed = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     assert executed == NAMES
@@ -380,6 +392,24 @@ def test_ci_runs_what_readme_says():
     )
     steps = [step.get("run") for step in workflow["jobs"]["test"]["steps"]]
     assert "make test" in steps
+
+
+def test_the_weekly_run_is_on_every_system_and_on_two_kinds_of_cpu():
+    file = ROOT / ".github" / "workflows" / "weekly.yml"
+    job = yaml.safe_load(file.read_text("utf-8"))["jobs"]["machines"]
+    rows = job["strategy"]["matrix"]["include"]
+    systems = [row["os"] for row in rows]
+    assert {name.split("-")[0] for name in systems} == {"ubuntu", "macos", "windows"}
+    assert any(name.endswith("-arm") for name in systems) and "ubuntu-latest" in systems
+    assert job["runs-on"] == "${{ matrix.os }}" and not job["strategy"]["fail-fast"]
+    steps = "\n".join(step.get("run", "") for step in job["steps"])
+    assert "make" not in steps  # Windows has none
+    assert "tests/machines.py --table" in steps
+    assert "tests/machines.py ${{ matrix.names }}" in steps
+    for row in rows:  # no names are all of them
+        names = row["names"].split()
+        assert set(names) <= set(MACHINES) and (names == [] or "shaken-1" in names)
+    assert [row["os"] for row in rows if not row["names"]] == ["ubuntu-latest"]
 
 
 def test_the_oldest_versions_are_read_off_the_ranges():

@@ -96,7 +96,9 @@ def test_examples_of_a_batch_do_not_mix(batch):
         together = function(schedule, x, t, y)
         for i in range(len(t)):
             alone = function(schedule, x[i : i + 1], t[i : i + 1], y[i : i + 1])
-            assert torch.equal(together[i : i + 1], alone)
+            close(
+                together[i : i + 1], alone, atol=1e-12
+            )  # float64, two products of N(0, 1)
 
 
 # --- the posterior
@@ -208,7 +210,9 @@ def test_conversions_solve_two_linear_equations(to, own, t):
         x_0 = (right[0] * d - s * right[1]) / determinant
         noise = (a * right[1] - c * right[0]) / determinant
         exact = rows[to][0] * x_0 + rows[to][1] * noise
-        close(result[0, i], float(exact), rtol=1e-12, atol=1e-12)
+        # differences of numbers near 1, rounded some times by 1e-16, are divided by s^2
+        # where the score is asked for: by 1e-4 at t = 1
+        close(result[0, i], float(exact), atol=max(1e-12, 1e-15 / float(s) ** 2))
 
 
 @pytest.mark.parametrize(("to", "own"), CONVERSIONS)

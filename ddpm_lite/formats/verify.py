@@ -12,7 +12,9 @@ from ..sampling.sampler import sample
 from ..seeds import SampleNoise
 from .diffusers import folder_of, has_safetensors, parts_of, scheduler_fields
 
-NETWORK, SAMPLING = 1e-5, 1e-4  # the largest differences that pass
+# The largest differences that pass. diffusers has its tables in float32, in which 1 -
+# alpha_bar is right to 6e-8 / beta_1 of itself: to 6e-3 for the smallest beta_1, 1e-5.
+NETWORK, SAMPLING = 1e-5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def verify(path_or_hub_id, pretrained):
     with the noise derived again after clipping (use_clipped_model_output). A bare unet/
     gets the scheduler that `to_diffusers` would write. Returns a Verified. Raises
     ImportError where diffusers is not installed, ValueError where it cannot load the
-    folder and where the differences are above 1e-5 and 1e-4.
+    folder and where the differences are above 1e-5 and 1e-3.
     """
     unet, scheduler = _load(path_or_hub_id, pretrained)
     ours, c = pretrained.model, pretrained.model.unet_config

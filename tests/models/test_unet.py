@@ -206,7 +206,8 @@ def same_output(ours, theirs, B=5):
         expected = theirs(x_t, t - c.t_shift, class_labels=y).sample
         actual = ours(x_t, t, y)
     assert expected.abs().mean() > 0.05
-    close(actual, expected, rtol=0, atol=1e-5)
+    # diffusers rounds angles of up to 1000 to float32, half a unit of which is 3e-5
+    close(actual, expected, rtol=0, atol=3e-5)
 
 
 @pytest.mark.parametrize("name", PRESETS)

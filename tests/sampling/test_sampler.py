@@ -299,8 +299,9 @@ def test_clip_cuts_the_predicted_x_0():
     model = Constant(3.0, "x_0")
     for state in sample_path(model, SHORT, (2, 2), clip=(-1, 1)):
         assert state.x_0_pred is None or (state.x_0_pred == 1).all()
-    assert (quiet(model, SHORT, (2, 2), clip=(-1, 1)) == 1).all()
-    assert (quiet(model, SHORT, (2, 2)) == 3).all()
+    # in the last step x_0 weighs 1, a product and quotient of tables in float64
+    close(quiet(model, SHORT, (2, 2), clip=(-1, 1)), torch.ones(2, 2).double())
+    close(quiet(model, SHORT, (2, 2)), torch.full((2, 2), 3.0).double())
 
 
 def test_a_sampler_of_one_s_own():
@@ -523,9 +524,8 @@ def test_a_picture_does_not_change_with_its_batch():
             alone = quiet(oracle, SHORT, (1, 1, 4, 4), seed=[seed], **options)
             close(together[i], alone[0], rtol=0, atol=1e-4)
     model = Constant(0.1)
-    assert torch.equal(
-        quiet(model, SHORT, (5, 2), seed=3)[:2], quiet(model, SHORT, (2, 2), seed=3)
-    )
+    five, two = (quiet(model, SHORT, (B, 2), seed=3) for B in (5, 2))
+    close(five[:2], two, atol=1e-12)  # ten steps in float64
     assert not torch.equal(quiet(model, SHORT, (2, 2)), quiet(model, SHORT, (2, 2), seed=1))
 
 

@@ -105,7 +105,7 @@ def test_a_batch_may_hold_last_steps_among_others():
         rows = slice(1, 2)
         extra = more.get(step, dict(before=(before[rows], x_0_before[rows])))
         alone = step(schedule, x_t[rows], x_0[rows], t[rows], s[rows], noise[rows], **extra)
-        assert torch.equal(together[rows], alone)
+        close(together[rows], alone, atol=1e-12)  # a few products in float64
 
 
 @given(batches(), st.data())

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import shaker
 import torch
 from helpers import close
 from safetensors.torch import load_file, save_file
@@ -34,25 +35,36 @@ SCHEDULE = Schedule.cosine(10)
 TESTS = Path(__file__).parents[1]  # where helpers is
 
 
-def make(dropout=0.0, **settings):
-    r"""A trainer whose batch of 8 is that of one process or of two."""
+LR, STEPS = 1e-2, 8
+
+
+def make(dropout=0.0, double=False, **settings):
+    r"""A trainer whose batch of 8 is that of one process or of two.
+
+    double: data, noise and network in float64, where no rounding can pass for a fault.
+    """
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     x_0 = torch.randint(256, (11, 1, 4, 4), generator=generator).to(torch.uint8)
-    more = dict(steps=8, batch_size=8, lr=1e-2, warmup_steps=3, flip=True, drop_label=0.2)
+    more = dict(batch_size=8, warmup_steps=3, flip=True, drop_label=0.2)
+    more |= dict(steps=STEPS, lr=LR)
     more |= dict(log_every=2, save_every=3, sample_every=0, antithetic=True)
     config = TrainConfig(**more | settings)
-    y = torch.arange(11) % 3
-    return Trainer(UNet(**TINY, dropout=dropout), SCHEDULE, x_0, config, y=y)
+    y, model = torch.arange(11) % 3, UNet(**TINY, dropout=dropout)
+    if double:
+        x_0, model = x_0.double() / 127.5 - 1, model.double()
+    return Trainer(model, SCHEDULE, x_0, config, y=y)
 
 
 def train(folder, **settings):
+    r"""Train in float32, with pictures set aside, and in float64, in a folder beside."""
     held_out = (
         torch.linspace(-1, 1, 5 * 16).reshape(5, 1, 4, 4),
         torch.tensor([0, 1, 2, 3, 0]),
     )
-    trainer = make(**settings)
-    return fit(trainer, folder, resume=True, held_out=held_out, progress=False)
+    fit(make(**settings), folder, resume=True, held_out=held_out, progress=False)
+    twin = folder.with_name(f"{folder.name}_double")
+    fit(make(double=True, **settings), twin, resume=True, progress=False)
 
 
 def watch(trainer, steps=3):
@@ -150,14 +162,15 @@ def as_two(folder, rank, port):
         fit(make(), folder / "two", progress=False)
     except FileExistsError as error:
         told["exists"] = str(error)
-    (folder / f"told_{rank}").write_text(json.dumps(told))
+    (folder / f"told_{rank}").write_text(json.dumps(told), "utf-8")
     distributed.destroy_process_group()
 
 
 def main(folder):
     r"""Train in one process, in two, and in one again."""
     warnings.simplefilter("error")
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # OpenMP's threads do not come through a fork
+    shaker.from_environment()
     as_one(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -187,6 +200,8 @@ def folder(tmp_path_factory):
     r"""The folder that the program has filled."""
     if not (hasattr(os, "fork") and distributed.is_available()):
         pytest.skip("this system has no fork or no gloo")
+    if sys.platform == "darwin":
+        pytest.skip("macOS may end a process that forks after loading its libraries")
     folder = tmp_path_factory.mktemp("distributed")
     done = subprocess.run(
         [sys.executable, __file__, folder],
@@ -212,28 +227,53 @@ def numbers(line):
 RUNS = ["two", "two_in_parts", "one_then_two", "two_then_one"]
 
 
+def row(tensors, names):
+    r"""Weights of {name: tensor} in one row of float64."""
+    return torch.cat([tensors[name].detach().flatten().double() for name in sorted(names)])
+
+
+def weights_of(run, file):
+    r"""All weights in a file of a run's newest checkpoint, in one row of float64."""
+    tensors = load_file(checkpoint_of(run) / file)
+    return row(tensors, [k for k in tensors if not k.startswith(("adam.step", "beta"))])
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_losses_and_weights_are_those_of_one_process(folder, name):
+    one, other = folder / "one_double", folder / f"{name}_double"
+    expected, found = (read_log(run / "metrics.jsonl") for run in (one, other))
+    for line, theirs in zip(expected, found, strict=True):
+        assert line.keys() == theirs.keys()
+        # what is logged was summed in float32: about ten terms, each right to 6e-8
+        assert numbers(theirs) == pytest.approx(numbers(line), rel=1e-6, abs=1e-7)
+    # A gradient sums about a hundred terms of at most 1e-2, as the loss is a mean over 128
+    # numbers: right to 1e-17. Adam divides by no less than its eps, 1e-8: a weight whose
+    # gradient is 0 but for that moves by lr * 1e-17 / 1e-8 = 1e-11 in each of 8 steps.
+    # The average has gone through a file in float32 where a run was resumed.
+    for file in ("state.safetensors", "model.safetensors"):
+        atol = 1e-7 if file == "model.safetensors" and "then" in name else 1e-9
+        close(weights_of(other, file), weights_of(one, file), rtol=1e-9, atol=atol)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_in_float32_they_differ_by_rounding(folder, name):
     expected, found = (read_log(folder / run / "metrics.jsonl") for run in ("one", name))
     assert [line["step"] for line in found] == [2, 3, 4, 6, 6, 8]
+    # Gradients that are 0 round at 1e-9, not far below Adam's eps of 1e-8: their weights,
+    # which do nothing or little, go their own ways, as far as lr in each step. With all
+    # others they are asked for less than a tenth of the way that training went, and
+    # losses for three digits.
     for line, other in zip(expected, found, strict=True):
         assert line.keys() == other.keys()
-        assert numbers(other) == pytest.approx(numbers(line), rel=1e-5, abs=1e-7)
+        assert numbers(other) == pytest.approx(numbers(line), rel=1e-3, abs=1e-5)
+    weights = dict(make().model.named_parameters())
+    begun = row(weights, weights)
+    a, b = (weights_of(folder / run, "model.safetensors") for run in ("one", name))
+    assert (a - b).abs().max() <= 2 * LR * STEPS
+    assert (a - b).norm() < 0.1 * (a - begun).norm()
     one, other = (checkpoint_of(folder / run) for run in ("one", name))
-    assert one.name == other.name == "step_000000008"
-    # Adam makes much of the rounding of a gradient that is 0, so that single weights which
-    # do nothing differ: all are compared as one, and what the network says
-    for file in ("model.safetensors", "state.safetensors"):
-        weights, others = load_file(one / file), load_file(other / file)
-        assert weights.keys() == others.keys()
-        keys = [key for key in weights if not key.startswith("adam.step")]
-        a, b = (torch.cat([w[k].flatten() for k in keys]) for w in (weights, others))
-        assert (a - b).norm() < 1e-3 * a.norm(), file
-    x_t = torch.linspace(-2, 2, 10 * 16).reshape(10, 1, 4, 4)
-    with torch.no_grad():
-        a, b = (load_run(folder / r).model(x_t, torch.arange(1, 11)) for r in ("one", name))
-    close(a, b, rtol=1e-4, atol=1e-5)
-    counters = [json.loads((run / "state.json").read_text()) for run in (one, other)]
+    assert one.name == other.name == f"step_{STEPS:09}"
+    counters = [json.loads((run / "state.json").read_text("utf-8")) for run in (one, other)]
     assert [c.pop("metrics_bytes") > 0 for c in counters] == [True, True]
     assert counters[0] == counters[1]
 
@@ -252,10 +292,12 @@ def test_each_process_takes_its_part_of_one_batch(folder):
     for name in ("x_t", "y", "t"):
         steps = zip(*(part[name].split(4) for part in both), strict=True)
         together = torch.cat([torch.cat(pair) for pair in steps])
-        assert torch.equal(together, one[name]), name  # of the same numbers, bit for bit
+        # t and y are whole numbers; x_t, below 8, is a sum of two products, rounded by at
+        # most 2.4e-7 three times
+        close(together, one[name], rtol=0, atol=1e-6 if name == "x_t" else 0)
     for a, b in zip(both[0]["x_t"], both[1]["x_t"], strict=True):
         assert (a != b).all()
-    assert torch.equal(both[0]["grad_norm"], both[1]["grad_norm"])
+    close(both[0]["grad_norm"], both[1]["grad_norm"], rtol=1e-5)  # sums of 1e3 squares
 
 
 def test_each_process_drops_units_of_its_own(folder):
@@ -280,7 +322,9 @@ def test_sampling_is_shared(folder):
 
 
 def test_one_bad_loss_stops_both_at_the_same_step(folder):
-    told = [json.loads((folder / f"told_{rank}").read_text())["bad"] for rank in (0, 1)]
+    told = [
+        json.loads((folder / f"told_{rank}").read_text("utf-8"))["bad"] for rank in (0, 1)
+    ]
     assert told[0] == told[1] and "not finite at step 5" in told[0]
     assert "up to step_000000003" in told[0]
     assert load_file(folder / "bad" / "bad_batch_step_000000005.safetensors")[
@@ -290,7 +334,7 @@ def test_one_bad_loss_stops_both_at_the_same_step(folder):
 
 
 def test_one_process_that_is_asked_stops_both(folder):
-    told = [json.loads((folder / f"told_{rank}").read_text()) for rank in (0, 1)]
+    told = [json.loads((folder / f"told_{rank}").read_text("utf-8")) for rank in (0, 1)]
     assert [t["stopped"]["step"] for t in told] == [1, 1]
     assert checkpoint_of(folder / "stopped").name == "step_000000001"
     for t in told:
@@ -325,7 +369,7 @@ def test_torchrun_and_the_command_line(tmp_path):
     assert [line["step"] for line in two] == [2, 3, 4, 6, 6]
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
-        assert numbers(b) == pytest.approx(numbers(a), rel=1e-5, abs=1e-7)
+        assert numbers(b) == pytest.approx(numbers(a), rel=1e-3, abs=1e-5)  # as above
     assert (tmp_path / "two" / "samples" / "nearest.png").stat().st_size > 1000
 
 

@@ -1,11 +1,12 @@
 r"""A run with its folder: exact resume, and everything that can go wrong on the way."""
 
 import json
-import os
+import re
 import shutil
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,7 +113,7 @@ def stop_after(trainer, step):
 
     def interrupted():
         if trainer.step == step - 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return update()
 
     trainer.update = interrupted
@@ -203,7 +204,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, kind):
     before = signal.getsignal(kind)
 
     def press(model, step):
-        os.kill(os.getpid(), kind)
+        signal.raise_signal(kind)
 
     run = tmp_path / "run"
     done = go(points(sample_every=4), run, pictures=press)
@@ -219,8 +220,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, kind):
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     def press(model, step):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -302,8 +303,11 @@ def test_a_full_disk_while_a_line_is_written(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    for run in (tmp_path / "file", "/proc/run"):
-        with pytest.raises(OSError, match=f"cannot write the folder {run}"):
+    runs = [tmp_path / "file"]
+    if Path("/proc").is_dir():  # of Linux: nobody makes a folder there
+        runs.append(Path("/proc/run"))
+    for run in runs:
+        with pytest.raises(OSError, match=re.escape(f"cannot write the folder {run}")):
             go(points(), run)
 
 
@@ -368,13 +372,12 @@ def test_foreign_checkpoints(tmp_path):
     folder = checkpoint_of(run)
     for numbers in ({}, [], {"step": 3}):
         (folder / "state.json").write_text(json.dumps(numbers))
-        with pytest.raises(
-            ValueError, match=f"{folder} was not written by ddpm_lite.training.fit"
-        ):
+        with pytest.raises(ValueError, match=re.escape(f"{folder} was not written by")):
             go(points(), run, resume=True)
     (folder / "state.json").write_bytes(before["state.json"])
     checkpoint.save_file({"w": torch.zeros(1)}, folder / "state.safetensors")
-    with pytest.raises(ValueError, match=f"{folder}: .* is of another network"):
+    words = re.escape(str(folder)) + ": .* is of another network"
+    with pytest.raises(ValueError, match=words):
         go(points(), run, resume=True)
 
 

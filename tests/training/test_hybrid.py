@@ -183,7 +183,9 @@ def test_the_bound_teaches_the_variance_alone(name, levels):
     given = (schedule, *batch(schedule))
     simple, nats = parts(model, *given, levels=levels)
     (gradient,) = torch.autograd.grad(nats.sum(), model.weight, retain_graph=True)
-    assert (gradient[:2] == 0).all() and torch.isfinite(gradient).all()
+    assert torch.isfinite(gradient).all()
+    # two sums of some 1e3 terms near 1 are subtracted, each right to 1e-13
+    close(gradient[:2], torch.zeros(2).double(), rtol=0, atol=1e-11)
     assert schedule.T == 1 or (gradient[2:] != 0).all()
     (gradient,) = torch.autograd.grad(simple.sum(), model.weight)
     assert (gradient[2:] == 0).all() and (gradient[:2] != 0).all()

@@ -150,8 +150,9 @@ def test_an_update_is_adam_on_the_simple_loss():
         losses.mean().backward()
         adam.step()
         record = trainer.update()
-        close(record.losses, losses.detach(), rtol=1e-6)
-        close(record.loss, losses.detach().mean(), rtol=1e-6)
+        # squares of differences of numbers near 1, which float32 keeps to a few times 6e-8
+        close(record.losses, losses.detach(), rtol=1e-5, atol=1e-6)
+        close(record.loss, losses.detach().mean(), rtol=1e-5, atol=1e-6)
         norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
         close(record.grad_norm, norm, rtol=1e-5)
         assert record.step == step and torch.equal(record.t, trainer.draw(step)[1])
@@ -296,10 +297,12 @@ def test_uint8_pictures_are_scaled_by_their_levels():
     floats, greys = make(x_0, **given), make(grey, levels=17, **given)
     for step in (1, 2):
         for a, b in zip(floats.draw(step), greys.draw(step), strict=True):
+            # k / 8 - 1 is exact in float32, and 2 k / 16 - 1 too
             assert torch.equal(a, b) and a.dtype == b.dtype
     assert second_moment(grey, 17) == pytest.approx(second_moment(x_0, 256), rel=1e-12)
     every = torch.arange(256, dtype=torch.uint8)
-    close(to_float(every, 256), every.double() / 127.5 - 1, rtol=1e-6, atol=1e-7)
+    # a quotient and a difference below 2, each right to 1.2e-7
+    close(to_float(every, 256), every.double() / 127.5 - 1, rtol=0, atol=3e-7)
     assert to_float(every, 256)[[0, 255]].tolist() == [-1, 1]
     assert second_moment(bytes_of(5000, 1, 2, 2), 256) == pytest.approx(
         to_float(bytes_of(5000, 1, 2, 2), 256).double().square().mean()
