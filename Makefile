@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone test-classroom assignments lab book figures bench lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-alone test-classroom assignments lab book figures bench gpu lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
@@ -17,6 +17,7 @@ help:
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
 	@echo "make bench    measure speed and memory here, beside diffusers (half an hour)"
+	@echo "make gpu      try everything on one GPU in nine minutes (at toy size without one)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
@@ -70,6 +71,10 @@ assignments: $(READY)
 bench: $(READY)
 	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
 	$(BIN)/python figures/readme.py table
+
+# Without set-up: a machine with a GPU has a torch of its own, and often no way to others.
+gpu:
+	@env -u OMP_NUM_THREADS $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m ddpm_lite.bench_gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .

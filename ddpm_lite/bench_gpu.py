@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -101,8 +103,11 @@ def _wrong(part):
 # --- a part in a process of its own
 
 
-def launcher(out, toy):
-    r"""A function as `run` wants it: each part in a new process, which ends in time."""
+def launcher(out, toy, cache):
+    r"""A function as `run` wants it: each part in a new process, which ends in time.
+
+    out: folder for pictures. cache: folder for what torch.compile has made.
+    """
 
     def launch(name, seconds):
         with tempfile.TemporaryDirectory() as here:
@@ -111,11 +116,12 @@ def launcher(out, toy):
             command = [sys.executable, "-m", module, "--part", name, "--rows", str(rows)]
             command += ["--seconds", f"{seconds:.1f}", "--out", str(out)]
             # cuBLAS reads its variable at the first call, so it cannot be set in the part
-            fixed = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONUNBUFFERED": "1"}
+            fixed = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+            fixed["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
             with log.open("w") as output:
                 process = subprocess.Popen(
                     command + ["--toy"] * toy,
-                    env=fixed | os.environ,
+                    env=os.environ | fixed,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
@@ -142,10 +148,8 @@ def launcher(out, toy):
 def _kill(process):
     # with the workers of torch.compile, which are in its session
     if hasattr(os, "killpg"):
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     process.kill()
     process.wait()
 
@@ -249,10 +253,8 @@ def main(arguments=None):
         write_text(out / "gpu.txt", "\n".join(page(results)) + "\n")
 
     with tempfile.TemporaryDirectory() as cache:  # compiled from nothing, then shared
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
-        launch = launcher(out, toy)
-        tell = lambda line: print(line, flush=True)  # noqa: E731
-        more = dict(toy=toy, tell=tell, keep=keep)
+        launch = launcher(out, toy, cache)
+        more = dict(toy=toy, tell=partial(print, flush=True), keep=keep)
         results = run(options.only, 60 * options.minutes, launch, **more)
     print(f"written: {out / 'gpu.json'}, {out / 'gpu.txt'}")
     return int(bool(failed(results)))

@@ -289,6 +289,10 @@ def _stopped(s, n):
 
 
 def trainer_of(s, **changes):
+    r"""A new Trainer on random pictures, always from the same weights.
+
+    changes: fields of TrainConfig, and `dropout` of the network.
+    """
     dropout = {"dropout": changes.pop("dropout")} if "dropout" in changes else {}
     task = make_task(replace(s.config, **dropout), s.batch, s.device)
     settings = dict(steps=1000, batch_size=s.batch, warmup_steps=5, flip=True)
