@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH := 0
+# Several of these run at a time, on one thread each unless you say otherwise; the commands
+# of the package, and so run, bench and gpu, see for themselves how many cores are free.
+ONE := test test-unit test-runs test-mutation test-notebooks test-classroom test-part
+ONE += test-machines lab book figures assignments
+$(ONE): export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench gpu lint clean
 
 help:
 	@echo "make run      train on handwritten digits for two minutes and draw new ones"
@@ -17,6 +21,7 @@ help:
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
 	@echo "make bench    measure speed and memory here, beside diffusers (half an hour)"
+	@echo "make gpu      try everything on one GPU in nine minutes (at toy size without one)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
 setup: $(READY)
@@ -28,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.commands.quickstart
+	@$(BIN)/python -m ddpm_lite.commands.quickstart
 
 test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
 	@echo "all stages of make test passed"
@@ -72,8 +77,12 @@ assignments: $(READY)
 	$(BIN)/python exercises/assignments.py
 
 bench: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
+	$(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
 	$(BIN)/python figures/readme.py table
+
+# Without set-up: a machine with a GPU has a torch of its own, and often no way to others.
+gpu:
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m ddpm_lite.bench.gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .

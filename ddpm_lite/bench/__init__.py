@@ -2,6 +2,13 @@ r"""Measuring speed and memory, beside other libraries."""
 
 from .. import hand_on
 
-CONTENTS = {"contestants": (), "measuring": (), "page": ()}
+CONTENTS = {
+    "contestants": (),
+    "measuring": (),
+    "page": (),
+    "gpu_checks": (),
+    "gpu_speed": (),
+    "gpu": (),
+}
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)
