@@ -10,7 +10,8 @@ import torch
 
 from ..sampling.sampler import sample
 from ..seeds import SampleNoise
-from .diffusers import folder_of, has_safetensors, parts_of, scheduler_fields
+from .diffusers_files import folder_of, has_safetensors, parts_of
+from .diffusers_scheduler import scheduler_fields
 
 NETWORK, SAMPLING = 1e-5, 1e-4  # the largest differences that pass
 
