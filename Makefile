@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: $(READY)
-	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite.commands.quickstart
+	@env -u OMP_NUM_THREADS $(BIN)/python -m ddpm_lite quickstart
 
 test: test-unit test-runs test-mutation test-classroom test-notebooks test-alone
 	@echo "all stages of make test passed"
