@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: $(READY)
-	@$(BIN)/python -m ddpm_lite.commands.quickstart
+	@$(BIN)/python -m ddpm_lite quickstart
 
 test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
 	@echo "all stages of make test passed"

@@ -16,7 +16,7 @@ import torch
 
 from ddpm_lite import data, figure, load_pretrained, q_sample, sample_path
 from ddpm_lite.bench import page as bench_page
-from ddpm_lite.commands.quickstart import quickstart
+from ddpm_lite.commands import main as command_line
 
 HERE = Path(__file__).resolve().parent
 
@@ -69,7 +69,9 @@ def main():
     print("wrote", figure.save(two_ways(), HERE / "two_ways.gif").name)
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(quickstart(folder), HERE / "first_digits.png")
+        if command_line.main(["quickstart", "--out", folder]):
+            raise SystemExit("quickstart failed")
+        shutil.copy(Path(folder) / "digits.png", HERE / "first_digits.png")
         shutil.copy(Path(folder) / "quality.json", HERE / "runs" / "first_digits.json")
     print("wrote first_digits.png and runs/first_digits.json")
 

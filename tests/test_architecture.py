@@ -43,13 +43,7 @@ ALLOWED = {
     "commands": set(ROOMS[: ROOMS.index("commands")]),
 }
 # Still to be split; the list is to be empty.
-LONG = {
-    "bench.contestants",
-    "bench.measuring",
-    "commands.main",
-    "formats.diffusers",
-    "lab.doctor",
-}
+LONG = {"bench.contestants", "bench.measuring", "lab.doctor"}
 
 
 def name_of(path):
@@ -176,7 +170,7 @@ def test_only_the_named_dependencies_are_used(name):
     named |= {"tyro", "filelock", "datasets", "psutil"}
     _, outside = imports_of(SOURCES[name], name)
     named |= {"pytest"} if name == "classroom.plugin" else set()
-    named |= {"huggingface_hub"} if name == "formats.diffusers" else set()  # for a hub id
+    named |= {"huggingface_hub"} if name == "formats.diffusers_files" else set()
     named |= (
         {"diffusers"} if name in ("formats.verify", "bench.contestants") else set()
     )  # a peer
@@ -195,7 +189,7 @@ def test_nothing_is_pickled(name):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             # a user's own file of Inception weights or an old .bin: tensors only are read
             safe = {k.arg: ast.unparse(k.value) for k in node.keywords}
-            assert name in ("evaluation.inception", "formats.diffusers")
+            assert name in ("evaluation.inception", "formats.diffusers_files")
             assert safe["weights_only"] == "True"
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
 

@@ -28,6 +28,8 @@ NEAREST = {
     "training/ema": "training/test_trainer",
     "models/mlp": "models/test_networks",
     "formats/diffusers": "formats/test_exchange",
+    "formats/diffusers_files": "formats/test_exchange",
+    "formats/diffusers_unet": "formats/test_exchange",
     "lab/exact": "lab/test_lab",
 }
 UNCHANGED = "unchanged"

@@ -1,69 +1,62 @@
-r"""Train on handwritten digits and draw new ones; `make run` calls it.
+r"""The command `quickstart`: train on handwritten digits and draw new ones.
 
-About two minutes on two cores. Real digits (8 by 8, embedded in scikit-learn), a small
-U-Net that is told which digit it sees, and the trainer, run folder, sampler and measures
-that a larger experiment has: `ddpm-lite train digits` and `ddpm-lite evaluate` in one.
+About two minutes on two cores; `make run` calls it. Real digits (8 by 8, embedded in
+scikit-learn), a small U-Net that gets the class of each digit, and the trainer, run
+folder, sampler and measures that a larger experiment has: `ddpm-lite train digits` and
+`ddpm-lite evaluate` in one.
 """
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from .. import figure
-from ..evaluation import evaluate
+from ..evaluation.evaluate import measures, table
 from ..training import experiment
 from ..training.presets import RUNS
-from ..training.threads import Threads
+from .shared import new_folder
+
+SAMPLES = 1000  # digits that are drawn to be judged, 40 to 1438
+CHAIN = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0)
 
 
-def quickstart(folder=None, steps=None, n=1000):
-    r"""Train, draw n new digits, and write picture, measures and run into a folder.
+@dataclass(frozen=True)
+class Options:
+    r"""Train on handwritten digits for two minutes, draw new ones and measure them."""
 
-    folder: new; the first free one of runs/first_digits, runs/first_digits_2, ... if
-    None. steps: updates of the weights, those of the preset if None. n: how many digits
-    are drawn to be judged, 40 to 1438. Returns the path of the picture, None where the
-    training was stopped.
-    """
-    started, threads = time.perf_counter(), Threads().begin()
-    folder = _free(Path("runs/first_digits")) if folder is None else Path(folder)
+    out: str = ""  # the new folder; runs/first_digits, or the first free _2, if not given
+    steps: int | None = None  # updates of the weights; those of the preset if not given
+    threads: int | None = None  # a fixed number; else as many as cores are free
+
+
+def run(options, threads):
+    r"""Write picture, measures and run into a folder. threads: a Threads, not begun."""
+    started = time.perf_counter()
+    threads.begin(options.threads)
+    folder = new_folder(options.out or _free(Path("runs/first_digits")))
     config = RUNS["digits"]
-    if steps is not None:
-        config = replace(config, train=replace(config.train, steps=steps))
+    if options.steps is not None:
+        config = replace(config, train=replace(config.train, steps=options.steps))
     prepared = experiment.prepare(config, device="cpu")
     print(experiment.summary(prepared, threads), flush=True)
     done = experiment.train(prepared, folder, threads=threads)
     if not done["finished"]:
         print(f"go on with: ddpm-lite resume {folder}")
-        return None
+        return
     config, trainer = prepared.config, prepared.trainer
-    y = experiment.labels_for(config, n)
-    options = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0, progress=True)
-    options |= dict(threads=threads)
-    new = experiment.draw(trainer.ema.model, trainer.schedule, config, n, y=y, **options)
-    pictures, levels = prepared.pictures, prepared.pictures.levels
-    train, held_out = pictures.to_float(), prepared.held_out.to_float()
-    columns = config.unet.classes
-    real = torch.stack([train[pictures.y == c][:2] for c in range(columns)], 1)
-    pair = torch.cat(
-        [real.flatten(0, 1), torch.ones(columns, *config.unet.event), new[: 4 * columns]]
-    )
-    title = "first two rows: real digits; below: new ones"
-    path = figure.save(figure.image_grid(pair, columns, title), folder / "digits.png")
-    numbers = {
-        "steps": trainer.step,
-        "training_seconds": done["seconds"],
-        "samples": n,
-        "sampler": "dpmpp_2m, log_snr, 10 steps",
-        "measures": evaluate.measures(new, train, held_out, levels=levels),
-    }
+    chain = CHAIN | dict(y=experiment.labels_for(config, SAMPLES), threads=threads)
+    model, schedule = trainer.ema.model, trainer.schedule
+    new = experiment.draw(model, schedule, config, SAMPLES, progress=True, **chain)
+    path = _picture(prepared, new, folder / "digits.png")
+    numbers = _judged(prepared, new, done["seconds"])
     (folder / "quality.json").write_text(json.dumps(numbers, indent=1) + "\n")
-    print(f"\n{evaluate.table(numbers['measures'], len(held_out))}")
+    print(f"\n{table(numbers['measures'], len(prepared.held_out))}")
     print(f"\nThe picture:  {path}\nThe run:      {folder}")
-    print(f"It took {time.perf_counter() - started:.0f} s. To read how it works: make lab")
-    return path
+    print(f"It took {time.perf_counter() - started:.0f} s.")
+    print("To read how it works, in a copy of the repository: make lab")
 
 
 def _free(folder):
@@ -71,5 +64,24 @@ def _free(folder):
     return next(name for name in names if not name.exists())
 
 
-if __name__ == "__main__":
-    quickstart()
+def _picture(prepared, new, path):
+    r"""Write two rows of real digits and four of new ones, a class in each column."""
+    pictures, unet = prepared.pictures, prepared.config.unet
+    x_0, columns = pictures.to_float(), unet.classes
+    real = torch.stack([x_0[pictures.y == c][:2] for c in range(columns)], 1)
+    gap = torch.ones(columns, *unet.event)
+    rows = torch.cat([real.flatten(0, 1), gap, new[: 4 * columns]])
+    title = "first two rows: real digits; below: new ones"
+    return figure.save(figure.image_grid(rows, columns, title), path)
+
+
+def _judged(prepared, new, seconds):
+    pictures = prepared.pictures
+    train, held_out = pictures.to_float(), prepared.held_out.to_float()
+    return {
+        "steps": prepared.trainer.step,
+        "training_seconds": seconds,
+        "samples": len(new),
+        "sampler": "{sampler}, {spacing}, {steps} steps".format(**CHAIN),
+        "measures": measures(new, train, held_out, levels=pictures.levels),
+    }

@@ -10,6 +10,10 @@ CONTENTS = {
         "load_run",
         "save_model",
     ),
+    "diffusers_fields": (),
+    "diffusers_files": (),
+    "diffusers_unet": (),
+    "diffusers_scheduler": (),
     "diffusers": ("from_diffusers",),
     "verify": (),
 }

@@ -10,7 +10,8 @@ import torch
 
 from ..sampling.sampler import sample
 from ..seeds import SampleNoise
-from .diffusers import folder_of, has_safetensors, parts_of, scheduler_fields
+from .diffusers_files import folder_of, has_safetensors, parts_of
+from .diffusers_scheduler import scheduler_fields
 
 # The largest differences that pass. diffusers has its tables in float32, in which 1 -
 # alpha_bar is right to 6e-8 / beta_1 of itself: to 6e-3 for the smallest beta_1, 1e-5.

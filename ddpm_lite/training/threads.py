@@ -21,8 +21,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..checks import check_integer
-
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # a user's own, which torch reads
 EVERY = 2.0  # seconds that the load is averaged over
 TAKEN = 0.35  # of a core that others use, from which on it counts as theirs
@@ -115,6 +113,8 @@ class Threads:
         Raises ValueError for a wish below 1.
         """
         import torch
+
+        from ..checks import check_integer
 
         name = next((name for name in VARIABLES if os.environ.get(name)), None)
         if wish is not None:

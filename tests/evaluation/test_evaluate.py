@@ -1,14 +1,11 @@
 r"""The measures of pictures in one table, the judges judged, and FID from a file."""
 
-import json
-
 import pytest
 import torch
 from helpers import close, normal
 
 from ddpm_lite import data
 from ddpm_lite.evaluation import evaluate, inception, metrics
-from ddpm_lite.training import device, experiment
 
 
 @pytest.fixture(scope="module")
@@ -206,76 +203,3 @@ def test_fid_without_weights(tmp_path):
     x = normal(2, 1, 2, 2).tanh()
     with pytest.raises(FileNotFoundError, match=r"no Inception weights at .*none.pth"):
         evaluate.fid(x, x, tmp_path / "none.pth")
-
-
-def test_the_command_line_takes_every_sampler_and_spacing(tmp_path, capsys):
-    from ddpm_lite.commands import main as cli
-
-    common = ["sample", "digits", "--num", "2", "--device", "cpu", "--json"]
-    for sampler, spacing, calls in (
-        ("heun", "quadratic", 5),
-        ("dpmpp_2m", "log_snr", 3),
-        ("dpmpp_2m_sde", "linspace", 3),
-    ):
-        more = [
-            "--sampler",
-            sampler,
-            "--spacing",
-            spacing,
-            "--out",
-            f"{tmp_path}/{sampler}",
-        ]
-        assert cli.main([*common, *more, "--steps", "3"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (told["steps"], told["calls"]) == (3, calls)
-        assert (tmp_path / sampler / "grid.png").exists()
-    more = ["--sampler", "dpmpp_2m", "--out", f"{tmp_path}/25"]
-    assert cli.main([*common, *more]) == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 25
-    bad = ("--sampler", "euler"), ("--spacing", "even"), ("--precision", "half")
-    for option, value in bad:
-        assert cli.main([*common, option, value, "--out", f"{tmp_path}/no"]) == 1
-        assert f"{option[2:]} must be one of" in capsys.readouterr().err
-
-
-def test_the_precision_of_the_network_when_sampling(tmp_path, capsys, monkeypatch):
-    from ddpm_lite.commands import main as cli
-
-    ask = ["sample", "digits", "--num", "2", "--steps", "3", "--device", "cpu", "--json"]
-    grids, told = {}, {}
-    for precision in ("auto", "float32", "bfloat16"):
-        out = tmp_path / precision
-        assert cli.main([*ask, "--precision", precision, "--out", str(out)]) == 0
-        told[precision] = json.loads(capsys.readouterr().out)["device"]
-        grids[precision] = (out / "00000.png").read_bytes()
-    assert grids["auto"] == grids["float32"] != grids["bfloat16"]  # it is narrow
-    assert "in float32," in told["auto"] and "in bfloat16," in told["bfloat16"]
-    monkeypatch.setattr(device, "WIDE", 24)
-    monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: True)
-    assert cli.main([*ask, "--out", str(tmp_path / "wide")]) == 0
-    assert (tmp_path / "wide" / "00000.png").read_bytes() == grids["bfloat16"]
-    model, schedule, config, _ = cli._load("digits", None, "cpu")
-    draw = dict(sampler="ddim", steps=25, progress=False)
-    exact, half = (
-        experiment.draw(model, schedule, config, 4, precision=precision, **draw)
-        for precision in ("float32", "bfloat16")
-    )
-    assert 0 < (exact - half).abs().mean() < 0.02  # 2.5 grey levels of 255
-
-
-def test_a_run_that_goes_on_in_another_precision_says_so(tmp_path, monkeypatch, capsys):
-    from ddpm_lite.commands import main as cli
-
-    monkeypatch.setattr(device, "WIDE", 24)
-    ask = ["train", "digits", "--out", f"{tmp_path}/run", "--batch-size", "4", "--json"]
-    ask += ["--sample-every", "0", "--device", "cpu", "--steps", "1"]
-    monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: True)
-    assert cli.main(ask) == 0
-    about = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (about["precision"], about["train"]["precision"]) == ("bfloat16", "auto")
-    monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: False)
-    with pytest.warns(UserWarning, match="ran in bfloat16 so far, .* runs in float32"):
-        assert cli.main(["resume", f"{tmp_path}/run", "--steps", "2", "--json"]) == 0
-    about = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert about["precision"] == "float32"
-    capsys.readouterr()

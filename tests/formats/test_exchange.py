@@ -21,7 +21,8 @@ from ddpm_lite import Schedule, UNet, UNetConfig, from_diffusers, load_model, sa
 from ddpm_lite.commands import main as cli
 from ddpm_lite.formats import verify as verify_module
 from ddpm_lite.formats.checkpoint import Pretrained
-from ddpm_lite.formats.diffusers import is_diffusers, open_model, to_diffusers
+from ddpm_lite.formats.diffusers import open_model, to_diffusers
+from ddpm_lite.formats.diffusers_files import is_diffusers
 from ddpm_lite.formats.verify import verify
 from ddpm_lite.training.experiment import start_from
 

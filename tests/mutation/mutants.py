@@ -473,19 +473,19 @@ MUTANTS = [
     # --- exchange with diffusers
     Mutant(
         "padding of another network on import",
-        "formats/diffusers",
+        "formats/diffusers_unet",
         'down_padding="both" if padding else "right"',
         'down_padding="right" if padding else "both"',
     ),
     Mutant(
         "cosine first taken for sine first on import",
-        "formats/diffusers",
+        "formats/diffusers_unet",
         "sine_first=not cosine_first",
         "sine_first=cosine_first",
     ),
     Mutant(
         "the older names of key and value swapped",
-        "formats/diffusers",
+        "formats/diffusers_files",
         r"""key\.", r"\1.to_k."),
     (r"(attentions\.\d+)\.value\.", r"\1.to_v.")""",
         r"""key\.", r"\1.to_v."),
@@ -499,7 +499,7 @@ MUTANTS = [
     ),
     Mutant(
         "the waves in the other order on export",
-        "formats/diffusers",
+        "formats/diffusers_unet",
         '"flip_sin_to_cos": not c.sine_first',
         '"flip_sin_to_cos": c.sine_first',
     ),

@@ -1,0 +1,49 @@
+r"""The command `bench`: how fast this machine is."""
+
+import json
+import sys
+from dataclasses import dataclass, field, replace
+
+from ..bench import measuring, page
+from .shared import Machine
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""Measure speed and memory here, beside diffusers where that is installed."""
+
+    machine: Machine = field(default_factory=Machine)
+    presets: tuple[str, ...] = ("digits", "small-32", "ddpm-cifar10")  # networks
+    batches: tuple[int, ...] = (8, 32)  # of the training step
+    rounds: int = 5  # in which the contestants take turns, and which are counted
+    steps: int = 50  # of DDIM
+    limit: float = 60.0  # seconds that one number may take; else less of it, or none
+    precision: str = "float32"  # of all networks: auto, float32, bfloat16 or float16
+    compile: bool = False  # with torch.compile too, in training: this takes minutes
+    quick: bool = False  # without ddpm-cifar10, 3 rounds, a limit of 30 seconds
+    out: str = ""  # folder for bench.json and bench.png, which replaces older ones
+    json: bool = False  # print the numbers as JSON
+
+
+def run(options, threads):
+    r"""Measure, print and write. threads: a Threads, not begun."""
+    threads.begin(options.machine.threads)
+    if options.quick:
+        options = replace(options, rounds=3, limit=30.0)
+        if options.presets == Options.presets:
+            options = replace(options, presets=("digits", "small-32"))
+    results = measuring.bench(
+        options.presets,
+        options.batches,
+        rounds=options.rounds,
+        steps=options.steps,
+        limit=options.limit,
+        precision=options.precision,
+        device=options.machine.device,
+        compile=options.compile,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if options.out:
+        paths = page.write(results, options.out)
+        print(f"written: {paths[0]} and {paths[1]}", file=sys.stderr)
+    print(json.dumps(results, indent=1) if options.json else page.page(results))

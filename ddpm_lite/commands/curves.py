@@ -1,0 +1,21 @@
+r"""The command `curves`: the log of a run becomes one picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from ..training.curves import draw_curves
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""Draw the curves of a run: loss, bands of t, held-out loss, gradient, EMA."""
+
+    run: Positional[str]  # the run's folder
+    out: str = ""  # a PNG file; RUN/curves.png if not given
+
+
+def run(options, threads):
+    r"""Draw, and print the picture's path. threads: of no use here."""
+    print(draw_curves(options.run, options.out or Path(options.run) / "curves.png"))

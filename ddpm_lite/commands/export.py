@@ -1,0 +1,40 @@
+r"""The command `export`: a model becomes a folder of another library."""
+
+import json
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+from ..checks import check_name
+from ..formats.diffusers import to_diffusers
+from .shared import find_model
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""Write a model as a folder that another library loads."""
+
+    run: Positional[str]  # run folder, weight file or name, such as digits
+    out: str  # the new folder
+    format: str = "diffusers"  # the only one: DDPMPipeline.from_pretrained(OUT)
+    step: int | None = None  # of which checkpoint; the newest if not given
+    json: bool = False  # print the outcome as JSON
+
+
+def run(options, threads):
+    r"""Write it, and print how it is loaded. threads: of no use here."""
+    check_name("--format", options.format, "diffusers")
+    found = find_model(options.run, options.step)
+    folder = str(to_diffusers(found, options.out))
+    classes = found.model.classes
+    if options.json:
+        print(json.dumps({"folder": folder, "classes": classes}))
+        return
+    print(f"written: DDPMPipeline.from_pretrained({folder!r}) loads it")
+    if classes:
+        silent = found.config.get("null_class", True)
+        last = f"{classes}, which means no class" if silent else f"{classes - 1}"
+        print(
+            "that pipeline passes no labels: call its unet(x, t, class_labels=y), y in "
+            f"0..{last}"
+        )

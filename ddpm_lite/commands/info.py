@@ -1,0 +1,58 @@
+r"""The command `info`: what a model is and costs."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from ..formats.checkpoint import load_pretrained, pretrained_names
+from ..training.cost import cost
+from ..training.presets import RUNS
+from .shared import open_pictures
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""Tell what a run, a weight file, a shipped model or a preset is and costs."""
+
+    name: Positional[str]  # run folder, weight file, shipped model or preset
+    batch: int = 16  # for the estimate of memory
+    json: bool = False  # print it as JSON
+
+
+def run(options, threads):
+    r"""Print it. threads: of no use here."""
+    about, config, stored = _found(options.name)
+    counted = cost(config.unet, options.batch)
+    about |= {
+        "parameters": counted.parameters,
+        "tensors": counted.tensors,
+        "gflop_per_picture": round(counted.flops / 1e9, 3),
+        "batch": options.batch,
+        "training_gb": round(counted.training_bytes / 1e9, 3),
+        "settings": {k: v for k, v in asdict(config).items() if k in stored},
+    }
+    if options.json:
+        print(json.dumps(about, indent=1))
+        return
+    for name, value in about.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            print("\n".join(f"  {k}: {v}" for k, v in value.items()))
+        else:
+            print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+
+
+def _found(name):
+    r"""What is known of a name: (facts, RunConfig, all that is stored)."""
+    if name not in RUNS or Path(name).exists():
+        found = open_pictures(name, device="cpu")
+        facts = ("step", "described", "versions", "trained_by", "measures", "imported")
+        about = {k: found.stored[k] for k in facts if k in found.stored}
+        return {"run": name} | about, found.config, found.stored
+    about = {"preset": name}
+    if name in pretrained_names():
+        shipped = load_pretrained(name).config
+        about["shipped"] = {k: shipped[k] for k in ("trained_by", "measures")}
+    return about, RUNS[name], RUNS[name].as_dict()

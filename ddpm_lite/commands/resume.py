@@ -1,0 +1,45 @@
+r"""The command `resume`: a run goes on."""
+
+from dataclasses import dataclass, field
+
+from tyro.conf import Positional
+
+from ..training import experiment
+from ..training.device import keep_memory
+from ..training.trainer import processes
+from .shared import Machine, report_run
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""Go on with a run from its newest checkpoint.
+
+    The device may be another one than before.
+    """
+
+    run: Positional[str]  # the run's folder
+    machine: Machine = field(default_factory=Machine)
+    steps: int | None = None  # a new total, to train longer than planned
+    max_minutes: float | None = None  # stop after so long, with a checkpoint
+    tensorboard: bool = False  # also write what TensorBoard reads
+    json: bool = False  # print the outcome as JSON
+
+
+def run(options, threads):
+    r"""Go on. threads: a Threads, not begun."""
+    threads.begin(options.machine.threads)
+    keep_memory()
+    device = experiment.join()
+    first = processes()[0] == 0
+    if first and not options.json:
+        print(f"threads   {threads.told()}", flush=True)
+    _, done = experiment.resume(
+        options.run,
+        steps=options.steps,
+        device=options.machine.device if options.machine.device != "auto" else device,
+        max_minutes=options.max_minutes,
+        tensorboard=options.tensorboard,
+        threads=threads,
+    )
+    if first:
+        report_run(done, options.run, options.json)
