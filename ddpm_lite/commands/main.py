@@ -278,7 +278,7 @@ def _resume(options, threads):
     keep_memory()
     device = experiment.join()
     if not options.json and processes()[0] == 0:
-        print(f"threads   {threads.told()}", flush=True)
+        print(f"threads   {threads.summary()}", flush=True)
     prepared, done = experiment.resume(
         options.run,
         steps=options.steps,
@@ -642,7 +642,7 @@ def _presets(options):
     rows = {}
     for name, run in RUNS.items():
         counted = cost(run.unet)
-        C, H, W = run.unet.event
+        C, H, W = run.unet.sample_shape
         rows[name] = {
             "pictures": f"{H} x {W} x {C}",
             "parameters": counted.parameters,

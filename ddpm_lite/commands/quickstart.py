@@ -1,7 +1,7 @@
 r"""Train on handwritten digits and draw new ones; `make run` calls it.
 
 About two minutes on two cores. Real digits (8 by 8, embedded in scikit-learn), a small
-U-Net that is told which digit it sees, and the trainer, run folder, sampler and measures
+class-conditional U-Net, and the trainer, run folder, sampler and measures
 that a larger experiment has: `ddpm-lite train digits` and `ddpm-lite evaluate` in one.
 """
 
@@ -48,7 +48,11 @@ def quickstart(folder=None, steps=None, n=1000):
     columns = config.unet.classes
     real = torch.stack([train[pictures.y == c][:2] for c in range(columns)], 1)
     pair = torch.cat(
-        [real.flatten(0, 1), torch.ones(columns, *config.unet.event), new[: 4 * columns]]
+        [
+            real.flatten(0, 1),
+            torch.ones(columns, *config.unet.sample_shape),
+            new[: 4 * columns],
+        ]
     )
     title = "first two rows: real digits; below: new ones"
     path = figure.save(figure.image_grid(pair, columns, title), folder / "digits.png")

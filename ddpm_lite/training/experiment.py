@@ -153,7 +153,7 @@ def start_from(model, schedule, name):
 def summary(prepared, threads=None):
     r"""What a run is going to do, in a few lines of text: settings, time and memory.
 
-    threads: a `Threads`, to tell of it too.
+    threads: a `Threads`, whose summary is added.
     """
     config, trainer = prepared.config, prepared.trainer
     per_process = config.train.batch_size // trainer.world // config.train.accumulate
@@ -170,7 +170,7 @@ def summary(prepared, threads=None):
         f"picture; {config.schedule} schedule, T = {config.unet.T}",
         f"device    {describe(trainer.device, trainer.precision)}"
         + (f"; {trainer.world} processes" if trainer.world > 1 else "")
-        + (f"\nthreads   {threads.told()}" if threads else ""),
+        + (f"\nthreads   {threads.summary()}" if threads else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * (config.train.steps - trainer.step))} at "
@@ -238,8 +238,8 @@ def resume(run, *, steps=None, device="auto", **options):
     prepared = replace(prepared, config=replace(prepared.config, init=config.init))
     before, now = about.get("precision"), prepared.trainer.precision
     if before not in (None, now):
-        told = f"the network ran in {before} so far, and from here on runs in {now}: "
-        warnings.warn(told + "this device is another one", stacklevel=2)
+        change = f"the network ran in {before} so far, and from here on runs in {now}: "
+        warnings.warn(change + "this device is another one", stacklevel=2)
     return prepared, train(prepared, run, resume=True, **options)
 
 
@@ -266,7 +266,7 @@ def draw(
     rank, world = processes()
     device = next(model.parameters()).device
     precision = choose_precision(device, precision, model)
-    pictures = torch.zeros(num, *config.unet.event, device=device)
+    pictures = torch.zeros(num, *config.unet.sample_shape, device=device)
     for part in torch.arange(num).split(batch):
         mine = part[rank::world]
         if len(mine):
@@ -274,7 +274,7 @@ def draw(
                 pictures[mine] = sample(
                     model,
                     schedule,
-                    (len(mine), *config.unet.event),
+                    (len(mine), *config.unet.sample_shape),
                     seed=[(seed, int(i)) for i in mine],
                     y=None if y is None else y[mine].to(device),
                     clip=(-1, 1) if config.clip else None,
@@ -318,7 +318,7 @@ def report(prepared, run, num=None):
         return None
     x_0 = prepared.pictures.to_float()
     index, distance = metrics.nearest(drawn, x_0)
-    scale = np.sqrt(np.prod(config.unet.event))
+    scale = np.sqrt(np.prod(config.unet.sample_shape))
     found = {"samples": num, "sample_to_train": float(distance.median() / scale)}
     if prepared.described["held_out"] > 1:
         aside = prepared.held_out.to_float()
@@ -381,5 +381,5 @@ def duration(seconds):
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    told = [f"{n} {unit}" for n, unit in parts if n]
-    return " ".join(told[:2]) or "0 s"
+    words = [f"{n} {unit}" for n, unit in parts if n]
+    return " ".join(words[:2]) or "0 s"

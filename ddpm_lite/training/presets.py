@@ -125,8 +125,9 @@ def s_curve_lecture(epochs=4000, seed=0):
 def s_curve(seed=0):
     r"""The corrected S-curve experiment (chapter 05): 47,042 weights, 3,000 updates.
 
-    Standardised points, a cosine schedule of 100 steps that ends in noise, waves of t
-    instead of tables, large batches, a learning rate that falls to 0, and the EMA used.
+    Standardised points, a cosine schedule of 100 steps that ends in noise, the
+    sinusoidal embedding of t instead of tables, large batches, a learning rate that falls
+    to 0, and the EMA used.
     """
     config = TrainConfig(
         steps=3000,

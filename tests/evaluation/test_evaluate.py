@@ -224,8 +224,8 @@ def test_the_command_line_takes_every_sampler_and_spacing(tmp_path, capsys):
             f"{tmp_path}/{sampler}",
         ]
         assert cli.main([*common, *more, "--steps", "3"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (told["steps"], told["calls"]) == (3, calls)
+        result = json.loads(capsys.readouterr().out)
+        assert (result["steps"], result["calls"]) == (3, calls)
         assert (tmp_path / sampler / "grid.png").exists()
     more = ["--sampler", "dpmpp_2m", "--out", f"{tmp_path}/25"]
     assert cli.main([*common, *more]) == 0
@@ -240,14 +240,14 @@ def test_the_precision_of_the_network_when_sampling(tmp_path, capsys, monkeypatc
     from ddpm_lite.commands import main as cli
 
     ask = ["sample", "digits", "--num", "2", "--steps", "3", "--device", "cpu", "--json"]
-    grids, told = {}, {}
+    grids, devices = {}, {}
     for precision in ("auto", "float32", "bfloat16"):
         out = tmp_path / precision
         assert cli.main([*ask, "--precision", precision, "--out", str(out)]) == 0
-        told[precision] = json.loads(capsys.readouterr().out)["device"]
+        devices[precision] = json.loads(capsys.readouterr().out)["device"]
         grids[precision] = (out / "00000.png").read_bytes()
     assert grids["auto"] == grids["float32"] != grids["bfloat16"]  # it is narrow
-    assert "in float32," in told["auto"] and "in bfloat16," in told["bfloat16"]
+    assert "in float32," in devices["auto"] and "in bfloat16," in devices["bfloat16"]
     monkeypatch.setattr(device, "WIDE", 24)
     monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: True)
     assert cli.main([*ask, "--out", str(tmp_path / "wide")]) == 0
