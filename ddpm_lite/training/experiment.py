@@ -50,36 +50,26 @@ class Prepared:
     described: dict
 
 
-def prepare(config, device="auto"):
+def prepare(config, device="auto", fresh=True):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
-    The number of classes, and of channels where the data is grey, is taken from the data.
-    Returns a Prepared. Raises ValueError or FileNotFoundError for pictures that cannot be
-    read or settings that do not fit them, before anything is written.
+    The number of classes is taken from the data. fresh: start from the weights that
+    config.init names, if it does; not where a checkpoint follows. Returns a Prepared.
+    Raises ValueError or FileNotFoundError for pictures that cannot be read or settings
+    that do not fit them, before anything is written.
     """
     device = choose_device(device)
     pictures, held_out = load_pictures(config)
-    classes = len(pictures.classes) if config.labels else 0
-    if config.unet.classes not in (0, classes):
-        raise ValueError(
-            f"the network has {config.unet.classes} classes, and {pictures.name} has "
-            f"{classes}: leave --classes out, it is taken from the data"
-        )
-    drop = config.train.drop_label if classes else 0.0
-    config = replace(
-        config,
-        unet=replace(config.unet, classes=classes),
-        train=replace(config.train, drop_label=drop),
-    )
+    config = config.fitted_to(pictures)
     model, schedule = build(config)
-    if config.init:
+    if config.init and fresh:
         start_from(model, schedule, config.init)
     trainer = Trainer(
         model.to(device),
         schedule,
         pictures.x_0,
         config.train,
-        y=pictures.y if classes else None,
+        y=pictures.y if config.unet.classes else None,
         levels=pictures.levels,
     )
     described = {
@@ -230,12 +220,10 @@ def resume(run, *, steps=None, device="auto", **options):
     Raises FileNotFoundError where there is no run, ValueError where the data changed.
     """
     about = read_json(checkpoint_of(run).parents[1] / "config.json")
-    own = RunConfig.__dataclass_fields__
-    config = RunConfig.from_dict({k: v for k, v in about.items() if k in own})
+    config = RunConfig.from_dict(about)
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))
-    prepared = prepare(replace(config, init=""), device)
-    prepared = replace(prepared, config=replace(prepared.config, init=config.init))
+    prepared = prepare(config, device, fresh=False)
     before, now = about.get("precision"), prepared.trainer.precision
     if before not in (None, now):
         change = f"the network ran in {before} so far, and from here on runs in {now}: "
