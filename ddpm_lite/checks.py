@@ -40,7 +40,7 @@ def check_decreasing(alpha_bar):
 def check_t(t, x, T, name="t", lowest=1):
     r"""Refuse a t that is not one int64 in lowest..T for each example of x.
 
-    t: (B,). x: (B, *event). Raises TypeError for another dtype, ValueError for another
+    t: (B,). x: (B, *shape). Raises TypeError for another dtype, ValueError for another
     shape or range.
     """
     if not isinstance(t, torch.Tensor) or t.dtype != torch.int64:
@@ -178,15 +178,17 @@ def check_dtype(dtype):
 
 
 def check_shape(shape):
-    r"""Return (B, *event) as a tuple; refuse anything but positive integers."""
+    r"""Return the shape of a batch as a tuple; refuse anything but positive integers."""
     shape = tuple(shape)
     if len(shape) < 2 or any(not isinstance(n, int) or n < 1 for n in shape):
-        raise ValueError(f"shape must be (B, *event) of positive integers, got {shape}")
+        raise ValueError(
+            f"shape must be (B, ...), two or more positive integers, got {shape}"
+        )
     return shape
 
 
 def check_data(data, name="data", pictures=False):
-    r"""Return data (N, *event); refuse an empty one, or one with NaN or infinity.
+    r"""Return data (N, *shape); refuse an empty one, or one with NaN or infinity.
 
     pictures: uint8 (N, C, H, W) is welcome too. Raises TypeError for another dtype,
     ValueError that names the first bad example.
@@ -199,9 +201,9 @@ def check_data(data, name="data", pictures=False):
         return data
     if not isinstance(data, torch.Tensor) or not data.is_floating_point():
         got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
-        raise TypeError(f"{name} must be a floating point tensor (N, *event), got {got}")
+        raise TypeError(f"{name} must be a floating point tensor (N, *shape), got {got}")
     if data.dim() < 2 or len(data) == 0:
-        raise ValueError(f"{name} must be (N, *event), N >= 1, got {tuple(data.shape)}")
+        raise ValueError(f"{name} must be (N, *shape), N >= 1, got {tuple(data.shape)}")
     bad = ~torch.isfinite(data).flatten(1).all(1)
     if bad.any():
         first = int(bad.nonzero()[0])
@@ -212,7 +214,7 @@ def check_data(data, name="data", pictures=False):
 def check_training(data, y, classes, config):
     r"""Refuse labels or settings that do not fit the data and the network.
 
-    data: (N, *event). y: labels int64 (N,) in 0..classes - 1, or None. classes: of the
+    data: (N, *shape). y: labels int64 (N,) in 0..classes - 1, or None. classes: of the
     network, 0 if it has none. config: a TrainConfig. Raises TypeError or ValueError.
     """
     if config.flip and data.dim() != 4:

@@ -25,7 +25,7 @@ from .schedule import spread
 def simple_loss(model, schedule, x_0, t, noise, *, y=None, prediction=None):
     r"""The simple loss of each example: the mean squared error of the prediction.
 
-    x_0, noise: (B, *event), noise from N(0, I). t: int64 (B,), values in 1..T. y: what
+    x_0, noise: (B, *shape), noise from N(0, I). t: int64 (B,), values in 1..T. y: what
     the model takes as third argument, or None. prediction: "noise" (the paper's), "x_0"
     or "v"; read from `model.prediction` where it is there. Returns (B,), at least
     float32; its mean over t, x_0 and noise is L_simple, divided by the number of
@@ -41,7 +41,7 @@ def simple_loss(model, schedule, x_0, t, noise, *, y=None, prediction=None):
 def squared_error(schedule, predicted, x_0, x_t, t, noise, prediction):
     r"""Mean squared error of a prediction, example by example.
 
-    predicted, x_0, x_t, noise: (B, *event). t: int64 (B,) in 1..T. prediction: "noise",
+    predicted, x_0, x_t, noise: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise",
     "x_0" or "v". Returns (B,). Ho et al. 2020, Eq. 14; v as in Salimans and Ho 2022.
     """
     target = {"noise": noise, "x_0": x_0}.get(prediction)
@@ -86,8 +86,8 @@ def vlb_terms(
 ):
     r"""Compute every term of the variational bound of each example.
 
-    x_0: (B, *event). noise: T tensors like x_0 from N(0, I), one for each t = 1..T, as
-    one tensor (T, B, *event) or as anything that yields them in that order.
+    x_0: (B, *shape). noise: T tensors like x_0 from N(0, I), one for each t = 1..T, as
+    one tensor (T, B, *shape) or as anything that yields them in that order.
     variance: "large", "small" or a function, see `reverse_variance`. At t = 1 the two
     named ones use posterior_variance[2] as the authors' code does (beta_1 if T = 1).
     levels: number of grey levels of x_0 in [-1, 1], for the decoder of Eq. 13; None for
@@ -127,7 +127,7 @@ def vlb_terms(
 def prior_kl(schedule, x_0):
     r"""KL(q(x_T | x_0) || N(0, I)) of each dimension in nats: L_T.
 
-    x_0: (B, *event). Returns a tensor like x_0. Ho et al. 2020, Eq. 5, first term.
+    x_0: (B, *shape). Returns a tensor like x_0. Ho et al. 2020, Eq. 5, first term.
     """
     T = torch.full((len(x_0),), schedule.T)
     mean = spread(schedule.alpha_bar[T].sqrt(), x_0) * x_0
@@ -150,7 +150,7 @@ def gaussian_kl(mean, variance, mean_pred, variance_pred):
 def decoder_nll(x_0, mean, variance, levels=None):
     r"""L_0: minus log p(x_0 | x_1), dimension by dimension, in nats.
 
-    x_0, mean: (B, *event). variance: broadcasts, > 0. levels: None for the density of
+    x_0, mean: (B, *shape). variance: broadcasts, > 0. levels: None for the density of
     N(mean, variance) at x_0; else the number of grey levels in [-1, 1], and the density
     is integrated over the bin of x_0, the outer bins being open to infinity.
     Returns a tensor like x_0. Ho et al. 2020, Eq. 13.

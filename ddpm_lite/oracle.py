@@ -4,7 +4,7 @@ The best noise prediction is E[noise | x_t] (chapter 03). Where q(x_0) is a Gaus
 mixture of Gaussians or a finite set, it can be written down, so schedule and sampler
 can be tried before any network exists, and a network can be held against it.
 
-Every oracle is called like a network, `oracle(x_t, t)` with x_t (B, *event) and t int64
+Every oracle is called like a network, `oracle(x_t, t)` with x_t (B, *shape) and t int64
 (B,) in 1..T, and returns E[noise | x_t], like x_t. `oracle.x_0_moments(x_t, t)` gives
 mean and variance of x_0 given x_t, both like x_t. A bad t raises as in `q_sample`.
 """
@@ -19,15 +19,15 @@ from .schedule import at
 class Oracle:
     r"""The denoiser's contract, with E[noise | x_t] derived from E[x_0 | x_t].
 
-    Calling it takes x_t (B, *event) and t int64 (B,) in 1..T and returns a tensor like
+    Calling it takes x_t (B, *shape) and t int64 (B,) in 1..T and returns a tensor like
     x_t. Ho et al. 2020, Eq. 4, whose expectation given x_t is linear.
     """
 
     prediction = "noise"
     learned_variance = False
 
-    def __init__(self, schedule, event):
-        self.schedule, self.event = schedule, tuple(event)
+    def __init__(self, schedule, sample_shape):
+        self.schedule, self.sample_shape = schedule, tuple(sample_shape)
 
     def __call__(self, x_t, t):
         x_0_mean, _ = self.x_0_moments(x_t, t)
@@ -47,9 +47,9 @@ class Oracle:
         return small + weight_x_0.square() * variance
 
     def _check(self, x_t, t):
-        if tuple(x_t.shape[1:]) != self.event:
+        if tuple(x_t.shape[1:]) != self.sample_shape:
             raise ValueError(
-                f"this oracle knows data of shape {self.event}, got x_t of shape "
+                f"this oracle knows data of shape {self.sample_shape}, got x_t of shape "
                 f"{tuple(x_t.shape)}"
             )
         check_t(t, x_t, self.schedule.T)
@@ -61,8 +61,8 @@ class Oracle:
 class GaussianOracle(Oracle):
     r"""The exact denoiser of data from one Gaussian.
 
-    mean: (*event,). covariance: (D, D) with D the product of event, symmetric and
-    positive semi-definite; or (*event,), or one number >= 0, for independent dimensions.
+    mean: (*shape,). covariance: (D, D) with D the product of shape, symmetric and
+    positive semi-definite; or (*shape,), or one number >= 0, for independent dimensions.
     Raises ValueError for another shape or a negative variance.
     Conditioning of jointly Gaussian vectors, Bishop 2006, Eq. 2.81 and 2.82.
     """
@@ -95,7 +95,7 @@ class GaussianOracle(Oracle):
 class MixtureOracle(Oracle):
     r"""The exact denoiser of a mixture of K Gaussians with independent dimensions.
 
-    means: (K, *event). variances: broadcasts to means, all >= 0. weights: (K,) > 0 that
+    means: (K, *shape). variances: broadcasts to means, all >= 0. weights: (K,) > 0 that
     sum to 1; equal if None. Raises ValueError for other shapes or values.
     Bayes' rule over the component, Bishop 2006, Eq. 9.13.
     """
@@ -138,7 +138,7 @@ class MixtureOracle(Oracle):
 class DataOracle(Oracle):
     r"""The exact denoiser of a finite data set, each example equally likely.
 
-    x_0: (N, *event). variance: Gaussian noise on every example, a number or (*event,)
+    x_0: (N, *shape). variance: Gaussian noise on every example, a number or (*shape,)
     >= 0; 0 is the training set itself, which such a denoiser only looks up.
     Distances are one matrix product, so that thousands of pictures are affordable.
     Raises ValueError for x_0 that is not finite and for a negative variance.

@@ -13,7 +13,7 @@ from .schedule import at, spread
 def q_step(schedule, x_prev, t, noise):
     r"""Take one step of the forward process, from x_{t-1} to x_t.
 
-    x_prev, noise: (B, *event), noise from N(0, I). t: int64 (B,), values in 1..T.
+    x_prev, noise: (B, *shape), noise from N(0, I). t: int64 (B,), values in 1..T.
     Returns x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) noise, shaped like x_prev.
     Raises ValueError or TypeError for unequal shapes or a bad t.
     Ho et al. 2020, Eq. 2.
@@ -27,7 +27,7 @@ def q_step(schedule, x_prev, t, noise):
 def q_sample(schedule, x_0, t, noise):
     r"""Diffuse clean data x_0 to step t in one jump.
 
-    x_0, noise: (B, *event), noise from N(0, I). t: int64 (B,), values in 1..T.
+    x_0, noise: (B, *shape), noise from N(0, I). t: int64 (B,), values in 1..T.
     Returns x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, like x_0.
     Raises ValueError or TypeError for unequal shapes or a bad t.
     Ho et al. 2020, Eq. 4.
@@ -40,15 +40,15 @@ def q_sample(schedule, x_0, t, noise):
 def q_posterior(schedule, x_0, x_t, t, s=None):
     r"""Mean and variance of the Gaussian q(x_s | x_t, x_0); s is t - 1 unless given.
 
-    x_0, x_t: (B, *event). t: int64 (B,), values in 1..T. s: int64 (B,), 0 <= s < t.
-    Returns mean (B, *event) and variance (B, 1, ...), which is 0 where s = 0.
+    x_0, x_t: (B, *shape). t: int64 (B,), values in 1..T. s: int64 (B,), 0 <= s < t.
+    Returns mean (B, *shape) and variance (B, 1, ...), which is 0 where s = 0.
     Raises ValueError or TypeError for unequal shapes, a bad t or s >= t.
     Ho et al. 2020, Eq. 6 and 7; for any earlier s Song et al. 2020 (DDIM), Eq. 7 with
     sigma of their Eq. 16 at eta = 1.
     """
     _check(schedule, t, x_0=x_0, x_t=x_t)
     t, s = t.cpu(), check_s(t, s).cpu()
-    beta_ts, alpha_ts = between(schedule, t, s)
+    beta_ts, alpha_ts = transition(schedule, t, s)
     one_minus_s = schedule.one_minus_alpha_bar[s]
     one_minus_t = schedule.one_minus_alpha_bar[t]
     weight_x_0 = schedule.alpha_bar[s].sqrt() * beta_ts / one_minus_t
@@ -57,12 +57,13 @@ def q_posterior(schedule, x_0, x_t, t, s=None):
     return mean, spread(beta_ts * one_minus_s / one_minus_t, x_t)
 
 
-def between(schedule, t, s):
-    r"""The noise and the signal factor of the jump from s to t, s < t.
+def transition(schedule, t, s):
+    r"""The factors of the forward transition q(x_t | x_s) over any number of steps, s < t.
 
     t, s: int64 (B,) on the CPU. Returns, float64 (B,),
     beta_ts = 1 - alpha_bar_t / alpha_bar_s and alpha_ts = alpha_bar_t / alpha_bar_s.
-    For s = t - 1 these are beta_t and alpha_t. Song et al. 2020 (DDIM), appendix C.1.
+    q(x_t | x_s) is N(sqrt(alpha_ts) x_s, beta_ts I); for s = t - 1 these are beta_t and
+    alpha_t. Song et al. 2020 (DDIM), appendix C.1.
     """
     log_ratio = schedule.log_alpha_bar[t] - schedule.log_alpha_bar[s]
     beta_ts = torch.where(t - s == 1, schedule.beta[t], -torch.expm1(log_ratio))
@@ -72,7 +73,7 @@ def between(schedule, t, s):
 def reverse_variance(schedule, x_t, t, s, variance):
     r"""The variance of p_theta(x_s | x_t), 0 where s = 0 for the two named choices.
 
-    x_t: (B, *event). t, s: int64 (B,), 0 <= s < t. variance: "small",
+    x_t: (B, *shape). t, s: int64 (B,), 0 <= s < t. variance: "small",
     the posterior variance (exact for data that is one point); "large", beta (exact for
     data from N(0, I)); or a function (x_t, t, s) -> tensor that broadcasts to x_t and
     is used as it stands, at s = 0 too.
@@ -82,7 +83,7 @@ def reverse_variance(schedule, x_t, t, s, variance):
     if callable(check_choice(variance)):
         return check_variance("the variance that the function gave", variance(x_t, t, s))
     t, s = t.cpu(), s.cpu()
-    beta_ts, _ = between(schedule, t, s)
+    beta_ts, _ = transition(schedule, t, s)
     if variance == "large":
         return spread(beta_ts * (s > 0), x_t)
     share = schedule.one_minus_alpha_bar[s] / schedule.one_minus_alpha_bar[t]
@@ -92,13 +93,13 @@ def reverse_variance(schedule, x_t, t, s, variance):
 def interpolated_variance(schedule, v, t, s):
     r"""The variance of p_theta(x_s | x_t) that v stands for: small at -1, large at 1.
 
-    v: (B, *event), what a network with learned variance says; logarithms are
+    v: (B, *shape), what a network with learned variance says; logarithms are
     interpolated. t, s: int64 (B,), 0 <= s < t. Returns a tensor like v. At s = 0, where
     the small variance is 0, posterior_variance[2] stands in for it, as in the authors'
     code; a sampler adds no noise there anyway. Nichol and Dhariwal 2021, Eq. 15.
     """
     t, s = t.cpu(), s.cpu()
-    large, _ = between(schedule, t, s)
+    large, _ = transition(schedule, t, s)
     share = schedule.one_minus_alpha_bar[s] / schedule.one_minus_alpha_bar[t]
     first = schedule.posterior_variance[2] if schedule.T > 1 else schedule.beta[1]
     small = torch.where(s > 0, large * share, torch.minimum(first, large))
@@ -109,15 +110,15 @@ def interpolated_variance(schedule, v, t, s):
 # Conversions. With a = sqrt(alpha_bar_t) and s = sqrt(1 - alpha_bar_t), x_t = a x_0 + s
 # noise, v = a noise - s x_0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D) and
 # score = grad log q(x_t | x_0) = -noise / s (Ho et al. 2020, section 3.2). Every one
-# takes (schedule, x_t, t, value), value shaped like x_t (B, *event) and t int64 (B,) in
+# takes (schedule, x_t, t, value), value shaped like x_t (B, *shape) and t int64 (B,) in
 # 1..T, and returns a tensor like x_t. Bad shapes or a bad t raise as in `q_sample`.
 
 
 def x_0_from_noise(schedule, x_t, t, noise):
     r"""The x_0 that belongs to x_t and this noise, shaped like x_t.
 
-    x_t, noise: (B, *event). t: int64 (B,) in 1..T.
-    Raises ValueError where alpha_bar_t = 0: no x_0 can be told there.
+    x_t, noise: (B, *shape). t: int64 (B,) in 1..T.
+    Raises ValueError where alpha_bar_t = 0: x_t says nothing of x_0 there.
     Ho et al. 2020, Eq. 15.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, noise, divide_by_a="x_0_from_noise")
@@ -127,7 +128,7 @@ def x_0_from_noise(schedule, x_t, t, noise):
 def x_0_from_v(schedule, x_t, t, v):
     r"""The x_0 that belongs to x_t and this v; finite at every t.
 
-    x_t, v: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, v: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Salimans and Ho 2022, appendix D.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, v)
@@ -137,7 +138,7 @@ def x_0_from_v(schedule, x_t, t, v):
 def x_0_from_score(schedule, x_t, t, score):
     r"""The x_0 that belongs to x_t and this score (Tweedie's formula), like x_t.
 
-    x_t, score: (B, *event). t: int64 (B,) in 1..T.
+    x_t, score: (B, *shape). t: int64 (B,) in 1..T.
     Raises ValueError where alpha_bar_t = 0. Efron 2011; Ho et al. 2020, Eq. 15.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, score, divide_by_a="x_0_from_score")
@@ -147,7 +148,7 @@ def x_0_from_score(schedule, x_t, t, score):
 def noise_from_x_0(schedule, x_t, t, x_0):
     r"""The noise that leads from this x_0 to x_t, shaped like x_t.
 
-    x_t, x_0: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, x_0: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Ho et al. 2020, Eq. 4 solved for the noise.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, x_0)
@@ -157,7 +158,7 @@ def noise_from_x_0(schedule, x_t, t, x_0):
 def noise_from_v(schedule, x_t, t, v):
     r"""The noise that belongs to x_t and this v; finite at every t.
 
-    x_t, v: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, v: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Salimans and Ho 2022, appendix D.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, v)
@@ -167,7 +168,7 @@ def noise_from_v(schedule, x_t, t, v):
 def noise_from_score(schedule, x_t, t, score):
     r"""The noise that belongs to this score: minus its product with sqrt(1 - alpha_bar).
 
-    x_t, score: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, score: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Ho et al. 2020, section 3.2.
     """
     _, s_t = _checked_scales(schedule, x_t, t, score)
@@ -177,7 +178,7 @@ def noise_from_score(schedule, x_t, t, score):
 def v_from_x_0(schedule, x_t, t, x_0):
     r"""The v that belongs to x_t and this x_0, shaped like x_t.
 
-    x_t, x_0: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, x_0: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Salimans and Ho 2022, appendix D.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, x_0)
@@ -187,7 +188,7 @@ def v_from_x_0(schedule, x_t, t, x_0):
 def v_from_noise(schedule, x_t, t, noise):
     r"""The v that belongs to x_t and this noise, shaped like x_t.
 
-    x_t, noise: (B, *event). t: int64 (B,) in 1..T.
+    x_t, noise: (B, *shape). t: int64 (B,) in 1..T.
     Raises ValueError where alpha_bar_t = 0. Salimans and Ho 2022, appendix D.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, noise, divide_by_a="v_from_noise")
@@ -197,7 +198,7 @@ def v_from_noise(schedule, x_t, t, noise):
 def v_from_score(schedule, x_t, t, score):
     r"""The v that belongs to x_t and this score, shaped like x_t.
 
-    x_t, score: (B, *event). t: int64 (B,) in 1..T.
+    x_t, score: (B, *shape). t: int64 (B,) in 1..T.
     Raises ValueError where alpha_bar_t = 0. `noise_from_score`, then `v_from_noise`.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, score, divide_by_a="v_from_score")
@@ -207,7 +208,7 @@ def v_from_score(schedule, x_t, t, score):
 def score_from_noise(schedule, x_t, t, noise):
     r"""The score of q(x_t | x_0), or of q(x_t) where the noise is the mean given x_t.
 
-    x_t, noise: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, noise: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Ho et al. 2020, section 3.2; Vincent 2011.
     """
     _, s_t = _checked_scales(schedule, x_t, t, noise)
@@ -217,7 +218,7 @@ def score_from_noise(schedule, x_t, t, noise):
 def score_from_x_0(schedule, x_t, t, x_0):
     r"""The score that belongs to x_t and this x_0, shaped like x_t.
 
-    x_t, x_0: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, x_0: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Gradient of the logarithm of Ho et al. 2020, Eq. 4.
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, x_0)
@@ -227,7 +228,7 @@ def score_from_x_0(schedule, x_t, t, x_0):
 def score_from_v(schedule, x_t, t, v):
     r"""The score that belongs to x_t and this v, shaped like x_t.
 
-    x_t, v: (B, *event). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    x_t, v: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
     Minus `noise_from_v` over sqrt(1 - alpha_bar_t).
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, v)
@@ -237,7 +238,7 @@ def score_from_v(schedule, x_t, t, v):
 def predict_x_0(model, schedule, x_t, t, y, prediction, clip):
     r"""Ask a denoiser for x_t, and turn its answer into x_0, cut to the data's range.
 
-    x_t: (B, *event). t: int64 (B,) in 1..T. y: for the model, or None. prediction: what
+    x_t: (B, *shape). t: int64 (B,) in 1..T. y: for the model, or None. prediction: what
     the answer means, "noise", "x_0" or "v". clip: (low, high) or None.
     Returns x_0_pred, like x_t. Ho et al. 2020, Eq. 15; the clipping is in the authors'
     code and not in the paper.
@@ -248,7 +249,7 @@ def predict_x_0(model, schedule, x_t, t, y, prediction, clip):
 def to_x_0(schedule, x_t, t, value, prediction, clip=None):
     r"""Turn a prediction of any kind into x_0_pred, cut to clip = (low, high) if given.
 
-    x_t, value: (B, *event). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
+    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
     Returns a tensor like x_t. Ho et al. 2020, Eq. 15.
     """
     if prediction != "x_0":
@@ -260,7 +261,7 @@ def to_x_0(schedule, x_t, t, value, prediction, clip=None):
 def to_noise(schedule, x_t, t, value, prediction):
     r"""Turn a prediction of any kind into the noise that it stands for, never clipped.
 
-    x_t, value: (B, *event). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
+    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
     Returns a tensor like x_t. Ho et al. 2020, Eq. 15 solved for the noise.
     """
     if prediction == "noise":
@@ -284,7 +285,7 @@ def prediction_of(model, prediction=None):
 def predict(model, x_t, t, y=None):
     r"""Call a denoiser and refuse an answer that is not shaped like x_t.
 
-    x_t: (B, *event). t: int64 (B,). y: given to the model only where it is not None.
+    x_t: (B, *shape). t: int64 (B,). y: given to the model only where it is not None.
     Returns a tensor like x_t, in its dtype; of a model with learned variance the first
     half of the channels. Raises ValueError for another shape.
     """

@@ -1,6 +1,6 @@
 r"""The tables of the forward process: how much noise there is at every step.
 
-Legend for the whole package: B batch, T number of steps, *event the shape of one
+Legend for the whole package: B batch, T number of steps, *shape the shape of one
 example, (2,) for a point and (C, H, W) for a picture. The index t is the paper's: it
 runs from 1 to T. Every table has T + 1 entries, and entry 0 stands for clean data, so
 that `alpha_bar[t - 1]` is right at t = 1 too and nothing needs a special first or last
@@ -155,7 +155,7 @@ class Schedule:
 def at(table, t, x):
     r"""Gather a table at t, ready to be multiplied with x.
 
-    table: (T+1,) float64. t: int64 (B,), values in 0..T. x: (B, *event).
+    table: (T+1,) float64. t: int64 (B,), values in 0..T. x: (B, *shape).
     Returns (B, 1, ...), see `spread`. Raises IndexError for t above T.
     """
     return spread(table[t.cpu()], x)
@@ -164,7 +164,7 @@ def at(table, t, x):
 def spread(value, x):
     r"""Give one number for each example the device, dtype and dimensions of x.
 
-    value: (B,). x: (B, *event). Returns (B, 1, ...) in x's dtype, at least float32.
+    value: (B,). x: (B, *shape). Returns (B, 1, ...) in x's dtype, at least float32.
     """
     value = value.to(x.device, torch.promote_types(x.dtype, torch.float32))
     return value.reshape(-1, *[1] * (x.dim() - 1))

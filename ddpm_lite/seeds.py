@@ -60,28 +60,28 @@ class SampleNoise:
     r"""Noise from N(0, I) in which every sample has a generator of its own.
 
     seed: an int >= 0, from which sample i gets the seed (seed, i); or B ints, and sample
-    i is then sample 0 of its own. shape: (B, *event). dtype: float32 or float64.
-    `next()` returns the next noise, (B, *event). Small events are drawn several
-    steps at a time, always as many for the same event, so that the numbers of a sample
+    i is then sample 0 of its own. shape: (B, *sample_shape). dtype: float32 or float64.
+    `next()` returns the next noise, (B, *sample_shape). Small samples are drawn several
+    steps at a time, always as many for the same shape, so that the numbers of a sample
     depend on its seed alone. Raises ValueError for a bad seed or as many as do not fit, and
     for another dtype.
     """
 
     def __init__(self, seed, shape, device, dtype):
-        B, *self.event = check_shape(shape)
+        B, *self.sample_shape = check_shape(shape)
         one = isinstance(seed, (int, np.integer))
         seeds = [(seed, i) for i in range(B)] if one else list(seed)
         if len(seeds) != B or np.min(seeds) < 0:
             raise ValueError(f"seed must be one int >= 0 or {B} of them, got {seed!r:.60}")
         self.generators = [generator_for(SAMPLE, *np.atleast_1d(s).tolist()) for s in seeds]
-        self.block = max(1, 64 // max(1, int(np.prod(self.event))))
+        self.block = max(1, 64 // max(1, int(np.prod(self.sample_shape))))
         self.device, self.dtype, self.ready = device, check_dtype(dtype), []
 
     def next(self):
-        r"""The next noise, (B, *event)."""
+        r"""The next noise, (B, *sample_shape)."""
         if not self.ready:
             drawn = [
-                torch.randn(self.block, *self.event, generator=g, dtype=self.dtype)
+                torch.randn(self.block, *self.sample_shape, generator=g, dtype=self.dtype)
                 for g in self.generators
             ]
             self.ready = list(torch.stack(drawn, 1).unbind(0))[::-1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ddpm_lite import Schedule
 
-EVENTS = [(2,), (1, 4, 4), (3, 2, 2)]
+SAMPLE_SHAPES = [(2,), (1, 4, 4), (3, 2, 2)]
 EXACT = mpmath.MPContext()
 EXACT.dps = 50
 
@@ -94,7 +94,7 @@ def batches(draw):
     inner = [draw(st.integers(1, schedule.T)) for _ in range(B)]
     ends = draw(st.permutations([1, schedule.T]))
     t = torch.tensor([*ends, *inner][:B])
-    return schedule, t, (B, *draw(st.sampled_from(EVENTS)))
+    return schedule, t, (B, *draw(st.sampled_from(SAMPLE_SHAPES)))
 
 
 class Constant:

@@ -5,7 +5,16 @@ import math
 
 import pytest
 import torch
-from helpers import EVENTS, EXACT, Constant, batches, close, f64, normal, some_schedules
+from helpers import (
+    EXACT,
+    SAMPLE_SHAPES,
+    Constant,
+    batches,
+    close,
+    f64,
+    normal,
+    some_schedules,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
@@ -191,13 +200,13 @@ def bent(x_t, t):
     return torch.tanh(x_t) + 0.01 * t.reshape(-1, *[1] * (x_t.dim() - 1))
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("sample_shape", SAMPLE_SHAPES)
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_terms_one_by_one(variance, event):
+def test_terms_one_by_one(variance, sample_shape):
     # every term from torch's distributions, the posterior from adding precisions
     schedule = SCHEDULES["cosine-10"]
     T, ab = schedule.T, schedule.alpha_bar
-    x_0, noise = normal(3, *event).clamp(-1, 1), normal(T, 3, *event, seed=1)
+    x_0, noise = normal(3, *sample_shape).clamp(-1, 1), normal(T, 3, *sample_shape, seed=1)
     bound = vlb_terms(bent, schedule, x_0, noise, variance=variance, prediction="noise")
     assert bound.prior.shape == (3,) and bound.steps.shape == (T + 1, 3)
     assert (bound.steps[0] == 0).all()
@@ -276,8 +285,8 @@ def test_levels_clip_and_y_reach_the_terms():
     close(one.steps[1], nll.mean(1), rtol=1e-10)
     assert not torch.allclose(vlb_terms(far, schedule, x_0, noise).nats, one.nats)
     answer = lambda x, t, y: y.expand_as(x)  # noqa: E731
-    told = vlb_terms(answer, schedule, x_0, noise, y=torch.ones(1), prediction="x_0")
-    close(told.nats, vlb_terms(Constant(1.0, "x_0"), schedule, x_0, noise).nats)
+    given = vlb_terms(answer, schedule, x_0, noise, y=torch.ones(1), prediction="x_0")
+    close(given.nats, vlb_terms(Constant(1.0, "x_0"), schedule, x_0, noise).nats)
 
 
 def test_bound_at_zero_terminal_snr():

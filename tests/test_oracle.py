@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import EVENTS, batches, close, f64, normal, some_schedules
+from helpers import SAMPLE_SHAPES, batches, close, f64, normal, some_schedules
 from hypothesis import given
 
 from ddpm_lite import (
@@ -137,19 +137,19 @@ def test_a_data_oracle_is_a_mixture_of_its_examples(batch):
         close(one(x_t, t), other(x_t, t), rtol=1e-5, atol=1e-5)
 
 
-def oracles(schedule, event):
+def oracles(schedule, sample_shape):
     return {
-        "gaussian": GaussianOracle(schedule, normal(*event), 0.3),
-        "mixture": MixtureOracle(schedule, normal(3, *event), 0.2, [0.2, 0.3, 0.5]),
-        "data": DataOracle(schedule, normal(4, *event), 0.1),
+        "gaussian": GaussianOracle(schedule, normal(*sample_shape), 0.3),
+        "mixture": MixtureOracle(schedule, normal(3, *sample_shape), 0.2, [0.2, 0.3, 0.5]),
+        "data": DataOracle(schedule, normal(4, *sample_shape), 0.1),
     }
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("sample_shape", SAMPLE_SHAPES)
 @pytest.mark.parametrize("kind", ["gaussian", "mixture", "data"])
-def test_every_oracle_is_a_denoiser(kind, event):
-    oracle = oracles(LINEAR, event)[kind]
-    t, x_t = torch.tensor([1, 500, 1000]), normal(3, *event, seed=5)
+def test_every_oracle_is_a_denoiser(kind, sample_shape):
+    oracle = oracles(LINEAR, sample_shape)[kind]
+    t, x_t = torch.tensor([1, 500, 1000]), normal(3, *sample_shape, seed=5)
     assert oracle.prediction == "noise" and oracle.learned_variance is False
     mean, variance = oracle.x_0_moments(x_t, t)
     close(oracle(x_t, t), noise_from_x_0(LINEAR, x_t, t, mean), rtol=0)
@@ -202,9 +202,9 @@ def test_reverse_variance_on_a_grid(t, s):
 @pytest.mark.parametrize("kind", ["gaussian", "mixture", "data"])
 def test_noise_prediction_is_right_on_average(kind):
     # E[noise - oracle(x_t)] and its product with x_t vanish; tests the sign and t
-    event, t = (2,), torch.full((40_000,), 300)
+    sample_shape, t = (2,), torch.full((40_000,), 300)
     if kind == "gaussian":
-        x_0 = normal(*event) + 0.3**0.5 * normal(40_000, 2, seed=8)
+        x_0 = normal(*sample_shape) + 0.3**0.5 * normal(40_000, 2, seed=8)
     else:
         n, variance = (3, 0.2) if kind == "mixture" else (4, 0.1)
         weights = torch.tensor([0.2, 0.3, 0.5] if kind == "mixture" else [0.25] * 4)
@@ -213,7 +213,7 @@ def test_noise_prediction_is_right_on_average(kind):
         x_0 = normal(n, 2)[chosen] + variance**0.5 * normal(40_000, 2, seed=8)
     noise = normal(40_000, 2, seed=10)
     x_t = q_sample(LINEAR, x_0, t, noise)
-    error = noise - oracles(LINEAR, event)[kind](x_t, t)
+    error = noise - oracles(LINEAR, sample_shape)[kind](x_t, t)
     for weighted in (error, error * x_t, error * x_t**2):
         assert (weighted.mean(0).abs() <= 5 * weighted.std(0) / 200).all()
 

@@ -3,8 +3,8 @@ r"""q and the conversions: against 50-digit algebra, round trips, and what they 
 import pytest
 import torch
 from helpers import (
-    EVENTS,
     EXACT,
+    SAMPLE_SHAPES,
     Constant,
     batches,
     close,
@@ -17,7 +17,13 @@ from hypothesis import given
 
 import ddpm_lite
 from ddpm_lite import Schedule, q_posterior, q_sample, q_step
-from ddpm_lite.process import between, predict, predict_x_0, prediction_of, reverse_variance
+from ddpm_lite.process import (
+    predict,
+    predict_x_0,
+    prediction_of,
+    reverse_variance,
+    transition,
+)
 
 SCHEDULES = some_schedules()
 LINEAR = SCHEDULES["linear"]
@@ -49,12 +55,12 @@ def all_quantities(schedule, x_0, noise, t):
 # --- the forward process
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("sample_shape", SAMPLE_SHAPES)
 @pytest.mark.parametrize("name", ["linear", "cosine-10", "uneven"])
-def test_q_sample_is_equation_4_to_twelve_digits(name, event):
+def test_q_sample_is_equation_4_to_twelve_digits(name, sample_shape):
     schedule, exact = SCHEDULES[name], exact_tables(SCHEDULES[name])
     for t in (1, 2, schedule.T):
-        x_0, noise = normal(1, *event).abs(), normal(1, *event, seed=1).abs()
+        x_0, noise = normal(1, *sample_shape).abs(), normal(1, *sample_shape, seed=1).abs()
         x_t = q_sample(schedule, x_0, torch.tensor([t]), noise)
         a = EXACT.sqrt(exact["alpha_bar"][t])
         s = EXACT.sqrt(exact["one_minus_alpha_bar"][t])
@@ -75,8 +81,11 @@ def test_q_step_is_equation_2(batch):
 @given(batches())
 def test_steps_one_by_one_end_where_the_jump_ends(batch):
     # each step is linear in x and noise, so the law of x_t is exact, without any draw
-    schedule, _, (_, *event) = batch
-    mean, variance = torch.ones(1, *event).double(), torch.zeros(1, *event).double()
+    schedule, _, (_, *sample_shape) = batch
+    mean, variance = (
+        torch.ones(1, *sample_shape).double(),
+        torch.zeros(1, *sample_shape).double(),
+    )
     nothing, one = torch.zeros_like(mean), torch.ones_like(mean)
     for step in range(1, schedule.T + 1):
         t = torch.tensor([step])
@@ -155,10 +164,10 @@ def test_posterior_at_s_0_is_x_0_without_doubt(batch):
     assert (variance == 0).all()
 
 
-@pytest.mark.parametrize("event", EVENTS)
-def test_equation_7_with_x_0_pred_is_equation_11(event):
+@pytest.mark.parametrize("sample_shape", SAMPLE_SHAPES)
+def test_equation_7_with_x_0_pred_is_equation_11(sample_shape):
     t = torch.tensor([1, 2, 500, 1000])
-    x_t, noise = normal(4, *event), normal(4, *event, seed=1)
+    x_t, noise = normal(4, *sample_shape), normal(4, *sample_shape, seed=1)
     x_0_pred = ddpm_lite.x_0_from_noise(LINEAR, x_t, t, noise)
     mean, _ = q_posterior(LINEAR, x_0_pred, x_t, t)
     for i, step in enumerate(t.tolist()):
@@ -185,7 +194,7 @@ def test_between_is_the_chain_of_the_steps_in_between():
     for schedule in SCHEDULES.values():
         exact = exact_tables(schedule)["alpha_bar"]
         for t, s in {(schedule.T, 0), (schedule.T, schedule.T // 2), (1, 0)}:
-            beta_ts, alpha_ts = between(schedule, torch.tensor([t]), torch.tensor([s]))
+            beta_ts, alpha_ts = transition(schedule, torch.tensor([t]), torch.tensor([s]))
             ratio = exact[t] / exact[s]
             close(beta_ts, [float(1 - ratio)])
             close(alpha_ts, [float(ratio)])

@@ -102,7 +102,7 @@ def make_task(config, batch, device="cpu", precision="float32"):
     device = torch.device(device)
     generator = torch.Generator().manual_seed(0)
     data = torch.randint(
-        0, 256, (256, *config.event), generator=generator, dtype=torch.uint8
+        0, 256, (256, *config.sample_shape), generator=generator, dtype=torch.uint8
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -189,7 +189,7 @@ def our_chain(task, model):
     def draw(steps):
         options = dict(sampler="ddim", steps=steps, clip=(-1, 1), progress=False)
         with task.autocast:
-            shape = (PICTURES, *task.config.event)
+            shape = (PICTURES, *task.config.sample_shape)
             return sample(model, task.schedule, shape, **options)
 
     return draw
@@ -343,7 +343,7 @@ def training_loop(
 
 def forward_of(task, network):
     r"""A function that runs a network forward on one batch, without gradients."""
-    x_t = torch.randn(task.batch, *task.config.event, device=task.device)
+    x_t = torch.randn(task.batch, *task.config.sample_shape, device=task.device)
     t = torch.full((task.batch,), task.config.T // 2 + 1, device=task.device)
 
     def forward():

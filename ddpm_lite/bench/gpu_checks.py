@@ -201,8 +201,8 @@ def checks(s):
     r"""Output, loss, gradient and ten steps of DDIM, against float64 on the CPU."""
     task = make_task(replace(s.config, dropout=0.0), 2)
     generator = torch.Generator().manual_seed(1)
-    x_0 = 2 * torch.rand(2, *s.config.event, generator=generator) - 1
-    noise = torch.randn(2, *s.config.event, generator=generator)
+    x_0 = 2 * torch.rand(2, *s.config.sample_shape, generator=generator) - 1
+    noise = torch.randn(2, *s.config.sample_shape, generator=generator)
     batch = x_0, torch.tensor([100, 700]), noise
     true = _passes(task, copy.deepcopy(task.model).double(), "float32", batch)
     shipped = load_pretrained("fashion")
@@ -222,7 +222,7 @@ def checks(s):
         error = (drawn - pictures).square().mean().sqrt()
         yield check(f"10 steps of DDIM, {name}", error, sums * u, "rms, of -1..1")
     here, there = (
-        SampleNoise(0, (2, *s.config.event), device, torch.float32).next().cpu()
+        SampleNoise(0, (2, *s.config.sample_shape), device, torch.float32).next().cpu()
         for device in (s.device, torch.device("cpu"))
     )
     yield check("noise of a seed", (here - there).abs().max(), 0)
@@ -248,7 +248,7 @@ def _passes(task, model, precision, batch):
 def _chain(shipped, model, precision):
     # four pictures from one noise, in float64 on the CPU
     first, generator = next(model.parameters()), torch.Generator().manual_seed(3)
-    shape = 4, *model.unet_config.event
+    shape = 4, *model.unet_config.sample_shape
     x_T = torch.randn(shape, generator=generator).to(first.device, first.dtype)
     network = Network(model, model, first.device, precision)
     options = dict(sampler="ddim", steps=10, clip=(-1, 1), progress=False)

@@ -88,7 +88,7 @@ def graphs(s):
     steps = 5 if s.toy else 50
     chains = {"eager": our_chain(task, model)}
     if s.device.type == "cuda":
-        shape = PICTURES, *s.config.event
+        shape = PICTURES, *s.config.sample_shape
         chains["graph"] = our_chain(task, Replayed(model, shape, s.precision))
         eager, graph = (draw(steps) for draw in chains.values())
         u = torch.finfo(PRECISIONS[s.precision]).eps / 2
@@ -110,7 +110,7 @@ def noise(s):
     r"""What it costs that noise comes from the CPU, picture by picture."""
     task = make_task(s.config, s.batch, s.device, s.precision)
     model = task.model.to(memory_format=torch.channels_last).eval()
-    shape = s.pictures, *s.config.event
+    shape = s.pictures, *s.config.sample_shape
     draw = SampleNoise(0, shape, s.device, torch.float32)
     there = torch.Generator(s.device).manual_seed(0)
     on_card = partial(torch.randn, shape, generator=there, device=s.device)
@@ -204,7 +204,7 @@ def digits(s):
     options = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, clip=(-1, 1))
     options |= dict(progress=False, y=label)
     model = trainer.ema.model
-    new = sample(model, trainer.schedule, (100, *config.unet.event), **options)
+    new = sample(model, trainer.schedule, (100, *config.unet.sample_shape), **options)
     try:
         from ..figure import save_pictures
 

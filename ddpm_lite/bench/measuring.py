@@ -224,7 +224,7 @@ def convolutions(task):
     Pictures and weights are in the task's precision. Returns two functions, forward and
     forward with backward, and the operations of the first; the second has three times as
     many. Those after a doubling are counted and run as they are defined, which is not how
-    `Double` computes them in the fast layout.
+    `Upsample` computes them in the fast layout.
     """
     model = copy.deepcopy(task.model)
     calls, hooks, flops = [], [], 0

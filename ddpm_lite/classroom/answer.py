@@ -27,7 +27,7 @@ class Answer:
         except NotImplementedError:
             raise Unsolved from None
         except Exception as error:
-            raise Hint(told(error)) from error
+            raise Hint(message_of(error)) from error
         return copied(value)
 
 
@@ -49,7 +49,7 @@ def copied(value):
         raise Hint(f"your function gave back {error}") from error
 
 
-def told(error):
+def message_of(error):
     r"""What an error in a reader's function says, with the line it was raised in."""
     frames = traceback.extract_tb(error.__traceback__)
     inside = [

@@ -157,12 +157,12 @@ def _on_a_line(at, got, largest):
         f"line, your guesses scatter around one by {scatter:.3f}: do they average over "
         "enough pairs?",
     )
-    told = (
+    found = (
         "x ~ N(0, 1) is seen with noise of variance 1, where by fact 3 the mean of x given "
         f"y rises by 0.5 when y rises by 1; your guesses rise by {slope:.3f}"
     )
-    expect(slope < 0.6, f"{told}: is it x that you guess from y?")
-    expect(slope > 0.4, f"{told}: do pairs count in it whose y is far away?")
+    expect(slope < 0.6, f"{found}: is it x that you guess from y?")
+    expect(slope > 0.4, f"{found}: do pairs count in it whose y is far away?")
 
 
 @exercise("01.4", "best_guess", kind="project", minutes=45, points=5)

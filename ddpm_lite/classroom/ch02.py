@@ -23,7 +23,7 @@ from .exercise import (
     uniform,
 )
 
-ASKED = ("process.q_step", "process.q_sample", "process.between")
+ASKED = ("process.q_step", "process.q_sample", "process.transition")
 
 
 @exercise("02.1", "crossing", kind="understanding", minutes=10, points=2, lacks=ASKED)

@@ -25,7 +25,7 @@ from .exercise import (
 
 ASKED = (
     "process.q_posterior",
-    "process.between",
+    "process.transition",
     "process.x_0_from_score",
     "oracle.Oracle",
     "checks.check_covariance",

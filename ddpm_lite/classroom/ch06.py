@@ -74,7 +74,7 @@ def attention_overtakes(answer, seed):
         )
 
 
-def _waves(index, width):
+def _embedding(index, width):
     r"""Sines, then cosines, of periods up to 10000 with half - 1; index: float64 (B,)."""
     half = width // 2
     rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / (half - 1))
@@ -97,19 +97,19 @@ def shift(answer, seed):
             longest, *_, shortest = torch.linalg.svdvals(M).tolist()
             expect(
                 near(M @ M.T, torch.eye(width), atol=1e-9),
-                "a wave keeps its height when it is shifted, but your matrix changes "
+                "a sinusoid keeps its height when it is shifted, but your matrix changes "
                 f"lengths, by factors from {shortest:.4g} to {longest:.4g}: what do sin^2 "
-                "and cos^2 of one wave add up to, before and after?",
+                "and cos^2 of one frequency add up to, before and after?",
             )
-            got, wanted = _waves(index, width) @ M.T, _waves(index + k, width)
+            got, wanted = _embedding(index, width) @ M.T, _embedding(index + k, width)
             worst = int((got - wanted).abs().max(0).values.argmax())
             half, kind = width // 2, "sine" if worst < width // 2 else "cosine"
             expect(
                 near(got, wanted, atol=1e-8),
-                f"width {width}, shift {k}: entry {worst}, the {kind} of wave "
+                f"width {width}, shift {k}: entry {worst}, the {kind} of frequency "
                 f"{worst % half + 1} of {half}, is off by up to "
                 f"{float((got - wanted).abs().max()):.3g} after your matrix: which entry "
-                "is its partner, by which angle does this wave turn in k steps, and in "
+                "is its partner, by which angle does this pair turn in k steps, and in "
                 "which direction?",
             )
 
@@ -182,9 +182,9 @@ def many_heads(answer, seed):
         )
     q, k, v = (normal((2, 4, 12), 64 + i, seed) for i in range(3))
     out, weights = asked(q, k, v, heads=3)
-    told = [weights[:, i] @ v[..., 4 * i : 4 * i + 4] for i in range(3)]
+    expected = [weights[:, i] @ v[..., 4 * i : 4 * i + 4] for i in range(3)]
     expect(
-        near(out, torch.cat(told, 2)),
+        near(out, torch.cat(expected, 2)),
         "with 3 heads the outputs are not the means of v that your own weights give: are "
         "these the weights that were used, each with its own head's channels?",
     )

@@ -27,7 +27,7 @@ from .exercise import (
 )
 
 ASKED = (
-    "process.between",
+    "process.transition",
     "process.q_posterior",
     "process.reverse_variance",
     "sampling.sampler.ancestral_step",

@@ -26,7 +26,7 @@ from .exercise import (
 )
 
 ASKED = (
-    "process.between",
+    "process.transition",
     "process.q_posterior",
     "process.reverse_variance",
     "sampling.sampler.ancestral_step",

@@ -32,7 +32,7 @@ def read_all(folder, chapter=None):
     A notebook in the folder itself belongs to the student it is named after, one further
     in to the student whose folder it is, as in nbgrader's submitted/. chapter: such as
     "02", to leave out all others; the notebook's metadata, its checks or its name tell
-    it. What cannot be read is told in `problem`. Raises ValueError where there is no
+    it. What cannot be read is named in `problem`. Raises ValueError where there is no
     notebook at all.
     """
     folder = Path(folder)

@@ -14,7 +14,7 @@ import socket
 import torch
 
 from . import wire
-from .answer import told
+from .answer import message_of
 
 CELL_SECONDS = 20  # one cell's own limit, so that an endless one does not hide the next
 _MAGIC = re.compile(r"^(\s*)[%!].*$", re.M)
@@ -80,7 +80,7 @@ def call(names, name, args, options):
     except NotImplementedError:
         return {"unsolved": True}
     except BaseException as error:
-        return {"raised": told(error)[:2000]}
+        return {"raised": message_of(error)[:2000]}
 
 
 def _packed(reply):

@@ -33,7 +33,7 @@ def run(options, threads):
 
 def _row(settings):
     counted = cost(settings.unet)
-    C, H, W = settings.unet.event
+    C, H, W = settings.unet.sample_shape
     return {
         "pictures": f"{H} x {W} x {C}",
         "parameters": counted.parameters,

@@ -1,8 +1,8 @@
 r"""The command `quickstart`: train on handwritten digits and draw new ones.
 
 About two minutes on two cores; `make run` calls it. Real digits (8 by 8, embedded in
-scikit-learn), a small U-Net that gets the class of each digit, and the trainer, run
-folder, sampler and measures that a larger experiment has: `ddpm-lite train digits` and
+scikit-learn), a small class-conditional U-Net, and the trainer, run folder,
+ sampler and measures that a larger experiment has: `ddpm-lite train digits` and
 `ddpm-lite evaluate` in one.
 """
 
@@ -69,7 +69,7 @@ def _picture(prepared, new, path):
     pictures, unet = prepared.pictures, prepared.config.unet
     x_0, columns = pictures.to_float(), unet.classes
     real = torch.stack([x_0[pictures.y == c][:2] for c in range(columns)], 1)
-    gap = torch.ones(columns, *unet.event)
+    gap = torch.ones(columns, *unet.sample_shape)
     rows = torch.cat([real.flatten(0, 1), gap, new[: 4 * columns]])
     title = "first two rows: real digits; below: new ones"
     return figure.save(figure.image_grid(rows, columns, title), path)

@@ -32,7 +32,7 @@ def run(options, threads):
     device = experiment.join()
     first = processes()[0] == 0
     if first and not options.json:
-        print(f"threads   {threads.told()}", flush=True)
+        print(f"threads   {threads.summary()}", flush=True)
     _, done = experiment.resume(
         options.run,
         steps=options.steps,

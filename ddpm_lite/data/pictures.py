@@ -28,7 +28,7 @@ ENDINGS = (
 )
 SPLITS = {"train", "test", "val", "valid", "validation"}
 LARGER = "pass a smaller size, or an .npy file, which stays on the disk"
-HEAVY = 16_384  # bytes a picture; below, threads take turns and double the time
+HEAVY = 16_384  # bytes a picture; below, threads take turns and take twice the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +168,8 @@ def from_npy(path, size, channels):
         raise ValueError(f"{path} is no readable .npy file: {error}") from error
     if array.dtype != np.uint8:
         raise ValueError(
-            f"{path} must hold uint8, 0 to 255, got {array.dtype}: what is black and what "
-            "is white there cannot be told. Save (255 * a).round().astype('uint8') if it "
+            f"{path} must hold uint8, 0 to 255, got {array.dtype}: what is black "
+            "and what is white is not known. Save (255 * a).round().astype('uint8') if it "
             "spans 0 to 1, (127.5 * (a + 1)).round().astype('uint8') if -1 to 1"
         )
     last, first = (array.ndim == 4 and array.shape[axis] in (1, 3) for axis in (3, 1))
@@ -403,9 +403,9 @@ def _reason(error):
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
-def _listed(things, between=", ", most=10):
-    shown = between.join(str(thing) for thing in list(things)[:most])
-    return shown + f"{between}and {len(things) - most:,} more" * (len(things) > most)
+def _listed(things, separator=", ", most=10):
+    shown = separator.join(str(thing) for thing in list(things)[:most])
+    return shown + f"{separator}and {len(things) - most:,} more" * (len(things) > most)
 
 
 def _refuse_too_large(name, shape, advice):
@@ -418,7 +418,7 @@ def _refuse_too_large(name, shape, advice):
 
 
 def _free_memory():
-    r"""Bytes that may still be used; infinity where that cannot be told."""
+    r"""Bytes that may still be used; infinity where that is not known."""
     about, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
     free = math.inf
     if about.is_file():

@@ -108,7 +108,7 @@ def judges_judged(train, held_out, levels=None, seed=0, trees=200):
 def fitted_gaussian(train, n, seed=0):
     r"""Draw n samples from the Gaussian with the mean and covariance of pictures.
 
-    train: (N, *event), N >= 2. Returns (n, *event), the same dtype: right in all that a
+    train: (N, *shape), N >= 2. Returns (n, *shape), the same dtype: right in all that a
     Frechet distance of pixels sees, and blurred. Values may leave [-1, 1].
     Raises ValueError for n < 1.
     """
@@ -125,7 +125,7 @@ def fitted_gaussian(train, n, seed=0):
 def memoriser(train, n, seed=0):
     r"""Draw n training pictures with replacement: the samples of a perfect copier.
 
-    train: (N, *event). Returns (n, *event). Raises ValueError for n < 1.
+    train: (N, *shape). Returns (n, *shape). Raises ValueError for n < 1.
     """
     check_integer("n", n, 1)
     generator = generator_for(_MEMORISER, seed)

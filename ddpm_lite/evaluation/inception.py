@@ -20,15 +20,15 @@ FILE = "pt_inception-2015-12-05-6726825d.pth"
 _COUNTER = ".num_batches_tracked"
 
 
-def _mean(x):
+def _average_pool(x):
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def _largest(x):
+def _max_pool(x):
     return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
-def _halved(x):
+def _max_pool_2(x):
     return F.max_pool2d(x, 3, stride=2)
 
 
@@ -67,17 +67,17 @@ def _6(width):
 
 
 _BLOCKS = {  # name: channels in, the pool before branch_pool, branches
-    "Mixed_5b": (192, _mean, _5 | {"branch_pool": "32:1x1"}),
-    "Mixed_5c": (256, _mean, _5 | {"branch_pool": "64:1x1"}),
-    "Mixed_5d": (288, _mean, _5 | {"branch_pool": "64:1x1"}),
-    "Mixed_6a": (288, _halved, _6A),
-    "Mixed_6b": (768, _mean, _6(128)),
-    "Mixed_6c": (768, _mean, _6(160)),
-    "Mixed_6d": (768, _mean, _6(160)),
-    "Mixed_6e": (768, _mean, _6(192)),
-    "Mixed_7a": (768, _halved, _7A),
-    "Mixed_7b": (1280, _mean, _7),
-    "Mixed_7c": (2048, _largest, _7),
+    "Mixed_5b": (192, _average_pool, _5 | {"branch_pool": "32:1x1"}),
+    "Mixed_5c": (256, _average_pool, _5 | {"branch_pool": "64:1x1"}),
+    "Mixed_5d": (288, _average_pool, _5 | {"branch_pool": "64:1x1"}),
+    "Mixed_6a": (288, _max_pool_2, _6A),
+    "Mixed_6b": (768, _average_pool, _6(128)),
+    "Mixed_6c": (768, _average_pool, _6(160)),
+    "Mixed_6d": (768, _average_pool, _6(160)),
+    "Mixed_6e": (768, _average_pool, _6(192)),
+    "Mixed_7a": (768, _max_pool_2, _7A),
+    "Mixed_7b": (1280, _average_pool, _7),
+    "Mixed_7c": (2048, _max_pool, _7),
 }
 
 
@@ -154,8 +154,8 @@ class Inception(nn.Module):
 
     def forward(self, x):
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(_halved(x)))
-        x = _halved(x)  # (N, 192, 35, 35)
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(_max_pool_2(x)))
+        x = _max_pool_2(x)  # (N, 192, 35, 35)
         for name in _BLOCKS:
             x = self.get_submodule(name)(x)
         return x.mean((2, 3))  # of (N, 2048, 8, 8)

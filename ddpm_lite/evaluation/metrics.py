@@ -1,6 +1,6 @@
 r"""Numbers that say how close samples are to data.
 
-x and y are samples, (N, *event); examples are compared as flat vectors in float64.
+x and y are samples, (N, *shape); examples are compared as flat vectors in float64.
 A distance between pixels is named after them and is never called FID, which lives in
 the feature space of one particular network.
 """
@@ -19,17 +19,17 @@ _NEARER, _FOREST = 100, 101  # keeps the random choices of different judges apar
 def energy_distance(x, y):
     r"""Energy distance between two samples, unbiased: 2 E|X-Y| - E|X-X'| - E|Y-Y'|.
 
-    x: (N, *event), y: (M, *event), N, M >= 2. Returns a float; 0 on average where both
+    x: (N, *shape), y: (M, *shape), N, M >= 2. Returns a float; 0 on average where both
     follow one law, so it may be slightly negative. No point is paired with itself.
     Raises ValueError for other shapes or values that are not finite.
     Szekely and Rizzo 2013, with U-statistics.
     """
     x, y = _flat(x, y)
     N, M = len(x), len(y)
-    between = _distances(x, y).mean()
+    across = _distances(x, y).mean()
     within_x = _distances(x, x).sum() / (N * (N - 1))
     within_y = _distances(y, y).sum() / (M * (M - 1))
-    return float(2 * between - within_x - within_y)
+    return float(2 * across - within_x - within_y)
 
 
 def mean_energy_distance(x, y, n=2000):
@@ -52,7 +52,7 @@ def mean_energy_distance(x, y, n=2000):
 def frechet_distance(x, y):
     r"""Squared Frechet distance between the Gaussians fitted to two samples.
 
-    x: (N, *event), y: (M, *event), N, M >= 2. Returns a float >= 0: the squared distance
+    x: (N, *shape), y: (M, *shape), N, M >= 2. Returns a float >= 0: the squared distance
     of the means plus tr(S_x + S_y - 2 (S_x S_y)^(1/2)). Applied to pixels this is the
     project's `fd_pixels`. Raises ValueError for other shapes or values not finite.
     Dowson and Landau 1982.
@@ -70,7 +70,7 @@ def frechet_distance(x, y):
 def precision_recall(real, generated, k=3):
     r"""Share of generated examples among the real ones, and of real among generated.
 
-    real: (N, *event), generated: (M, *event), N, M > k. An example is "among" others if
+    real: (N, *shape), generated: (M, *shape), N, M > k. An example is "among" others if
     it is no farther from one of them than that one's k-th neighbour of its own kind.
     Returns (precision, recall), both in [0, 1]. Raises ValueError for other shapes.
     Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2.
@@ -93,7 +93,7 @@ def precision_recall(real, generated, k=3):
 def copying_share(generated, train, held_out):
     r"""How far samples prefer training pictures to held-out ones: 0 learns, 1 copies.
 
-    generated: (M, *event). train: (N, *event), held_out: (H, *event), of one law. A model
+    generated: (M, *shape). train: (N, *shape), held_out: (H, *shape), of one law. A model
     that learned that law finds its nearest neighbour in `train` with chance N / (N + H);
     the excess over it, as a share of what is left up to 1, is returned: a float, about 0
     for learning, 1 where every sample lies next to a training picture. Ties count half.
@@ -107,7 +107,7 @@ def copying_share(generated, train, held_out):
 def nearer_to_training(generated, train, held_out, seed=0):
     r"""Share of samples nearer to n training pictures than to n held-out ones.
 
-    generated: (M, *event). train: (N, *event), held_out: (H, *event), of one law; n is
+    generated: (M, *shape). train: (N, *shape), held_out: (H, *shape), of one law; n is
     the smaller of N and H, and n of each are chosen by `seed`. Returns a float: about 0.5
     for learning; ties count half. 1 is copying of those n; a model that copies all N
     alike scores (1 + n / N) / 2, since N - n of its originals are not among the n.
@@ -125,7 +125,7 @@ def nearer_to_training(generated, train, held_out, seed=0):
 def nearest(generated, train, k=1):
     r"""Find the k training pictures that are nearest to each sample.
 
-    generated: (M, *event). train: (N, *event), N >= k. Returns index, int64 (M, k), into
+    generated: (M, *shape). train: (N, *shape), N >= k. Returns index, int64 (M, k), into
     train, and distance, float64 (M, k), Euclidean and the smallest first. Of equally near
     ones any may come first. Works in blocks: beside its arguments it needs about 300 MB
     for 50,000 pictures of 3 x 32 x 32. Raises ValueError for other shapes.
@@ -151,7 +151,7 @@ def nearest(generated, train, k=1):
 def detectability(real, generated, levels=None, trees=200, folds=5, seed=0):
     r"""Accuracy with which a random forest tells real pictures from generated ones.
 
-    real: (N, *event), generated: (M, *event); n = min(N, M) of each are chosen by `seed`,
+    real: (N, *shape), generated: (M, *shape); n = min(N, M) of each are chosen by `seed`,
     so that guessing scores 0.5. levels: both are first rounded to so many grey levels,
     as `round_to_levels` does; without it a forest may see nothing but grey levels that
     real pictures do not have (the digits have 17). The 2 n flat pictures are

@@ -301,7 +301,7 @@ def write_text(path, text):
 def fingerprint(data, y=None):
     r"""A short name of data and labels: 16 hexadecimal digits of a hash.
 
-    data: (N, *event), y: (N,) or None. At most about 4,096 examples, evenly spaced, are
+    data: (N, *shape), y: (N,) or None. At most about 4,096 examples, evenly spaced, are
     read, so that it is quick for data that lies on a disk too.
     """
     chosen = slice(None, None, max(1, len(data) // 4096))

@@ -96,7 +96,7 @@ def _labels(c, B, config):
 
 def _network(ours, theirs, c, config):
     generator = torch.Generator().manual_seed(0)
-    x_t = torch.randn(4, *c.event, generator=generator)
+    x_t = torch.randn(4, *c.sample_shape, generator=generator)
     t = torch.tensor([1, max(1, c.T // 3), max(1, c.T // 2), c.T])
     y = _labels(c, 4, config)
     with torch.no_grad():
@@ -108,9 +108,9 @@ def _sampling(pretrained, unet, scheduler):
     ours, schedule, config = pretrained.model, pretrained.schedule, pretrained.config
     c, steps = ours.unet_config, min(10, schedule.T)
     scheduler.set_timesteps(steps)
-    stops = [int(i) + 1 for i in scheduler.timesteps] + [0]
-    pairs = list(pairwise(stops))
-    C, H, W = c.event
+    timesteps = [int(i) + 1 for i in scheduler.timesteps] + [0]
+    pairs = list(pairwise(timesteps))
+    C, H, W = c.sample_shape
     while C * H * W <= 64:  # smaller ones are drawn several steps at a time
         H, W = 2 * H, 2 * W
     draw = SampleNoise(0, (2, C, H, W), torch.device("cpu"), torch.float32)

@@ -220,11 +220,12 @@ def _device():
         return Finding("wrong", "device", words, numbers)
     if device.type == "cpu" and threads.now > most:
         words = (
-            f"{told} {threads.told()}: more threads than cores wait for each other. Set it "
-            f"to {most} at most, or unset it: commands then take the cores that are free."
+            f"{told} {threads.summary()}: more threads than cores wait for each other. "
+            f"Set it to {most} at most, or unset it: commands then take the cores that are "
+            "free."
         )
         return Finding("note", "device", words, numbers)
-    told += f" Chosen: {threads.told()}."
+    told += f" Chosen: {threads.summary()}."
     return Finding("ok", "device", told, numbers)
 
 
@@ -234,7 +235,7 @@ def _network_on_device():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = UNet(config).eval()
-    x_t = torch.randn(4, *config.event, generator=generator_for(_ANSWERS))
+    x_t = torch.randn(4, *config.sample_shape, generator=generator_for(_ANSWERS))
     t, device = torch.tensor([1, 10, 500, 1000]), choose_device()
     with torch.no_grad():
         there = model.to(device)(x_t.to(device), t.to(device)).cpu().double()
@@ -419,7 +420,7 @@ def examine(run, draws=1024, samples=64):
         findings += question(case) if case.train else []
     if case.config is None or not sound or not isinstance(case.model, UNet):
         return findings
-    if case.model.unet_config.event != case.config.unet.event:
+    if case.model.unet_config.sample_shape != case.config.unet.sample_shape:
         return findings  # the pictures do not fit the network
     device, fewer = choose_device(), 1.0
     if device.type == "cpu":
@@ -1297,7 +1298,10 @@ def _operations(model):
     ]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.no_grad():
-        model(torch.zeros(1, *model.unet_config.event), torch.ones(1, dtype=torch.int64))
+        model(
+            torch.zeros(1, *model.unet_config.sample_shape),
+            torch.ones(1, dtype=torch.int64),
+        )
     for hook in hooks:
         hook.remove()
     return sum(counted)

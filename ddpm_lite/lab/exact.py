@@ -104,48 +104,48 @@ def propagate(model, schedule, step, pairs, *, mean=None, variance=None):
     model: a denoiser that is affine in each dimension alone, such as a GaussianOracle of
     independent dimensions. step: a step function, as `sample` takes it; one of STEPS, or
     partial(ancestral_step, variance=oracle.reverse_variance). pairs: [(t, s), ...]; the
-    last s need not be 0. mean, variance: (*event,), of x_t at the first t; those of
-    N(0, I), with the event of the model, unless given. Returns two float64 (*event,).
+    last s need not be 0. mean, variance: (*shape,), of x_t at the first t; those of
+    N(0, I), shaped like the model's samples, unless given. Returns two float64 (*shape,).
     Raises ValueError where model or step is not affine in each dimension alone.
     Mean and covariance of an affine map, Bishop 2006, Eq. 2.113 to 2.115.
     """
-    event = tuple(model.event if mean is None else torch.as_tensor(mean).shape)
+    shape = tuple(model.sample_shape if mean is None else torch.as_tensor(mean).shape)
     start = [0.0 if mean is None else mean, 1.0 if variance is None else variance]
-    first, square = (torch.as_tensor(v, dtype=torch.float64).expand(event) for v in start)
+    first, square = (torch.as_tensor(v, dtype=torch.float64).expand(shape) for v in start)
     mean = torch.stack([first, torch.zeros_like(first)], -1)[..., None]
-    covariance = torch.zeros(*event, 2, 2, dtype=torch.float64)
+    covariance = torch.zeros(*shape, 2, 2, dtype=torch.float64)
     covariance[..., 0, 0] = square  # of x_t; row 1 is the x_0 predicted before it
     for A, b, c in zip(
-        *step_coefficients(model, schedule, step, pairs, event), strict=True
+        *step_coefficients(model, schedule, step, pairs, shape), strict=True
     ):
         mean = A @ mean + b
         covariance = A @ covariance @ A.mT + c @ c.mT
     return mean[..., 0, 0], covariance[..., 0, 0]
 
 
-def step_coefficients(model, schedule, step, pairs, event):
+def step_coefficients(model, schedule, step, pairs, shape):
     r"""The affine map of each step: (x_t, x_0 before, noise) -> (x_s, x_0_pred).
 
-    Arguments as in `propagate`; event: of the data. Returns, for N pairs, float64
-    A (N, *event, 2, 2), the gains from x_t (column 0) and the x_0 predicted before
-    (column 1) to x_s (row 0) and x_0_pred (row 1); b (N, *event, 2, 1), the constants;
-    c (N, *event, 2, 1), the gains from the noise. Raises ValueError as `propagate`.
+    Arguments as in `propagate`; shape: of one example. Returns, for N pairs, float64
+    A (N, *shape, 2, 2), the gains from x_t (column 0) and the x_0 predicted before
+    (column 1) to x_s (row 0) and x_0_pred (row 1); b (N, *shape, 2, 1), the constants;
+    c (N, *shape, 2, 1), the gains from the noise. Raises ValueError as `propagate`.
     """
-    first = _probed(model, schedule, step, pairs[:1], event, None)
+    first = _probed(model, schedule, step, pairs[:1], shape, None)
     if len(pairs) == 1:
         return first
-    others = _probed(model, schedule, step, pairs[1:], event, pairs[:-1])
+    others = _probed(model, schedule, step, pairs[1:], shape, pairs[:-1])
     return tuple(torch.cat(both) for both in zip(first, others, strict=True))
 
 
-def _probed(model, schedule, step, pairs, event, earlier):
+def _probed(model, schedule, step, pairs, shape, earlier):
     # five probes for each step: nothing, a unit of each input, and one at random
     N, prediction = len(pairs), prediction_of(model)
-    units = torch.zeros(5, 3, *event, dtype=torch.float64)
+    units = torch.zeros(5, 3, *shape, dtype=torch.float64)
     units[1, 0], units[2, 1], units[3, 2] = 1.0, 1.0, 1.0
     generator = generator_for(_PROBE)
-    units[4] = torch.randn(3, *event, generator=generator, dtype=torch.float64)
-    x_t, x_0_before, noise = (units[:, k].repeat(N, *[1] * len(event)) for k in range(3))
+    units[4] = torch.randn(3, *shape, generator=generator, dtype=torch.float64)
+    x_t, x_0_before, noise = (units[:, k].repeat(N, *[1] * len(shape)) for k in range(3))
     t, s = torch.tensor(pairs).repeat_interleave(5, 0).unbind(1)
 
     def denoise(x, t):
@@ -159,9 +159,9 @@ def _probed(model, schedule, step, pairs, event, earlier):
     x_0_pred = to_x_0(schedule, x_t, t, value, prediction)
     more = {name: more[name] for name in more if name in signature(step).parameters}
     x_s = step(schedule, x_t, x_0_pred, t, s, noise, **more)
-    out = torch.stack([x_s, x_0_pred], -1).reshape(N, 5, *event, 2, 1)
+    out = torch.stack([x_s, x_0_pred], -1).reshape(N, 5, *shape, 2, 1)
     b = out[:, 0]
-    gains = torch.cat([out[:, k] - b for k in (1, 2, 3)], -1)  # (N, *event, 2, 3)
+    gains = torch.cat([out[:, k] - b for k in (1, 2, 3)], -1)  # (N, *shape, 2, 3)
     expected = gains @ units[4].movedim(0, -1)[..., None] + b
     off = float((out[:, 4] - expected).abs().max() / expected.abs().max().clamp(min=1))
     if not off <= 1e-8:
@@ -176,7 +176,7 @@ def _probed(model, schedule, step, pairs, event, earlier):
 def frechet(mean, variance, data_mean, data_variance):
     r"""Squared Frechet distance of two Gaussians with independent dimensions, a float.
 
-    All four broadcast to (*event,), variances >= 0. Dowson and Landau 1982.
+    All four broadcast to (*shape,), variances >= 0. Dowson and Landau 1982.
     """
     shift = (mean - data_mean).square().sum()
     return float(shift + (variance.sqrt() - data_variance.sqrt()).square().sum())
@@ -350,7 +350,7 @@ class Dosed:
     prediction, learned_variance = "noise", False
 
     def __init__(self, model, bias=0.0, gain=0.0, low=1, high=math.inf):
-        self.model, self.event = model, model.event
+        self.model, self.sample_shape = model, model.sample_shape
         self.bias, self.gain, self.low, self.high = bias, gain, low, high
 
     def __call__(self, x_t, t):

@@ -60,7 +60,7 @@ def examine(schedule=None):
     if schedule.alpha_bar[-1] == 0:
         raise ValueError(
             "the laboratory's denoiser predicts noise, and this schedule ends at alpha_bar "
-            "= 0, where no x_0 can be told from it: name a run with another schedule"
+            "= 0, where x_t says nothing of x_0: name a run with another schedule"
         )
     known = laws()
     with warnings.catch_warnings():
@@ -251,11 +251,11 @@ def _modes(known, schedule):
         rows[name] = {s: _worst_width(known, schedule, name, p) for s, p in pairs.items()}
         rows[name] |= _energies(known, schedule, name, pairs["trailing"])
     width = rows["dpmpp_2m"]["quadratic"]
-    told = "not to be had" if width is None else f"{width - 1:+.1%}"
+    error = "not to be had" if width is None else f"{width - 1:+.1%}"
     words = (
         f"data whose law is no Gaussian, at {_CALLS} calls: the width of the mode that is "
         "worst, as a multiple of the true one, with trailing and quadratic spacing "
-        f"(dpmpp_2m, quadratic: {told}); and the energy distance, trailing spacing, "
+        f"(dpmpp_2m, quadratic: {error}); and the energy distance, trailing spacing, "
         "+- its standard error, beside that of fresh data: it is blind to most of this."
     )
     return Finding("ok", "3 sampler, modes", words, {"mixture, finite set": rows})

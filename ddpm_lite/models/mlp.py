@@ -1,4 +1,4 @@
-r"""A network for points: a multilayer perceptron that is told t at every layer."""
+r"""A network for points: a multilayer perceptron with an embedding of t at every layer."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ class MLP(nn.Module):
     Each hidden layer computes activation(linear(h) + embedding(t)). dim: dimensions of a
     point. T: number of steps, t is 1..T. width, depth: of the hidden layers.
     embedding: "table", one learned vector for each t and layer (the lecture's choice);
-    or "sinusoid", sine and cosine waves of t and one linear map for each layer.
+    or "sinusoid", the sinusoidal embedding of t and one linear map for each layer.
     activation: "relu" or "silu". prediction: what the output means, "noise", "x_0" or
     "v". Called as model(x_t, t) with x_t (B, dim) and t int64 (B,); returns (B, dim).
     Raises ValueError for other names or an x_t of another shape, IndexError for t
@@ -54,8 +54,8 @@ class MLP(nn.Module):
         if embedding == "table":
             self.time = nn.ModuleList(nn.Embedding(T, width) for _ in range(depth))
         else:
-            waves = sinusoid(torch.arange(T), width)  # (T, width)
-            self.register_buffer("waves", waves, persistent=False)
+            table = sinusoidal_embedding(torch.arange(T), width)  # (T, width)
+            self.register_buffer("sinusoidal", table, persistent=False)
             self.time = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.out = nn.Linear(width, dim)
 
@@ -64,15 +64,15 @@ class MLP(nn.Module):
             raise ValueError(f"x_t must have shape (B, {self.dim}), got {tuple(x_t.shape)}")
         index = t - 1  # tables of a network count from 0
         table = self.config["embedding"] == "table"  # its layers look t up themselves
-        told = index if table else F.embedding(index, self.waves)
+        given = index if table else F.embedding(index, self.sinusoidal)
         h = x_t  # (B, dim)
         for linear, time in zip(self.hidden, self.time, strict=True):
-            h = self.activation(linear(h) + time(told))  # (B, width)
+            h = self.activation(linear(h) + time(given))  # (B, width)
         return self.out(h)  # (B, dim)
 
 
-def sinusoid(index, width, sine_first=True, shift=1):
-    r"""Sine and cosine waves of a whole number: by default sines first, then cosines.
+def sinusoidal_embedding(index, width, sine_first=True, shift=1):
+    r"""Sines and cosines of a whole number: by default sines first, then cosines.
 
     index: int64 (B,), counted from 0. width: even, >= 4. shift: the frequencies fall
     geometrically from 1 to 1/10000, that end included with shift 1; with shift 0 they
@@ -85,5 +85,5 @@ def sinusoid(index, width, sine_first=True, shift=1):
     exponent = torch.arange(half, dtype=torch.float64, device=index.device)
     exponent = exponent / (half - shift)
     angle = index[:, None].double() * 10_000.0**-exponent  # (B, half)
-    waves = [angle.sin(), angle.cos()] if sine_first else [angle.cos(), angle.sin()]
-    return torch.cat(waves, dim=1).float()
+    halves = [angle.sin(), angle.cos()] if sine_first else [angle.cos(), angle.sin()]
+    return torch.cat(halves, dim=1).float()

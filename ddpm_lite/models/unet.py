@@ -1,9 +1,10 @@
 r"""The U-Net of the paper, to be read from top to bottom (chapter 06 builds it again).
 
-Pictures go down through levels, each of half the height and width of the one before,
-and up again; on the way up every level also sees what the way down has stored. All
-blocks are told t. Shapes: B batch, C channels, H and W height and width of a level, D
-the width of what is told, 4 times the width of the network.
+Feature maps go down through resolutions, each of half the height and width of the one
+before, and up again; on the way up the skip connections bring what the way down computed
+at the same resolution. Every ResBlock gets the embedding of t. Shapes: B batch, C channels,
+H and W height and width of a feature map, D the width of the embedding, 4 times the width
+of the network.
 
 The tensors have the names of diffusers' UNet2DModel, so that weights can be exchanged
 by name. What names and shapes do not show, such as the side on which a convolution is
@@ -19,8 +20,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..checks import check_integer, check_labels, check_name, check_number, check_sizes
-from .layers import Dropout, GroupNorm, attend, silu
-from .mlp import sinusoid
+
+# Torch's own, but faster on a CPU: four with the names of nn and F, and upsampled_conv,
+# which is conv(F.interpolate(h, scale_factor=2.0)). Nothing else here is made for speed.
+from .layers import Dropout, GroupNorm, scaled_dot_product_attention, silu, upsampled_conv
+from .mlp import sinusoidal_embedding
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,18 @@ class UNetConfig:
 
     size: int | tuple[int, int] = 32  # height and width of pictures, one number if equal
     channels: int = 3  # of the pictures
-    width: int = 128  # channels of the first level
-    multipliers: tuple[int, ...] = (1, 2, 2, 2)  # channels of each level / width
-    blocks: int = 2  # residual blocks of a level going down; one more going up
-    attention: tuple[int, ...] = (16,)  # heights of levels with self-attention
+    width: int = 128  # channels of the first resolution
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)  # channels of each resolution / width
+    blocks: int = 2  # ResBlocks of a resolution going down; one more going up
+    attention: tuple[int, ...] = (16,)  # resolutions (heights) with self-attention
     head_width: int | None = None  # channels of an attention head; None for one head
     dropout: float = 0.1  # in [0, 1)
     groups: int = 32  # of the group normalisations
     eps: float = 1e-6  # of the group normalisations
     down_padding: str = "right"  # and bottom, before stride 2; or both: on all sides
-    sine_first: bool = True  # order of the waves of t
-    frequency_shift: int = 1  # 1: the slowest wave is 1/10000; 0: one short of it
-    t_shift: int = 1  # the waves are those of t - t_shift: 1 as in code counting from 0
+    sine_first: bool = True  # order of the embedding of t
+    frequency_shift: int = 1  # 1: the lowest is 1/10000; 0: one short of it
+    t_shift: int = 1  # t - t_shift is embedded: 1 as in code counting from 0
     scale_shift: bool = False  # t scales and shifts after a normalisation, is not added
     zero_init: bool = True  # blocks start as the identity, and the output as 0
     classes: int = 0  # number of classes; label `classes` then means "no class"
@@ -82,18 +86,18 @@ class UNetConfig:
         for n in (*H_W, *self.multipliers):
             check_integer("sizes and multipliers", n, 1)
         check_sizes(self.height, self.picture_width, self.factor)
-        heights = [self.height >> level for level in range(len(self.multipliers))]
+        heights = [self.height >> i for i in range(len(self.multipliers))]
         if not set(self.attention) <= set(heights):
             raise ValueError(
-                f"attention must name heights of levels, which are {heights} for pictures "
-                f"of height {self.height}, got {self.attention}"
+                f"attention must name resolutions, which are {heights} for pictures of "
+                f"height {self.height}, got {self.attention}"
             )
         for n in self.widths:  # multiples of width, so that groups divides them too
             if self.width % self.groups or n % (self.head_width or n) or self.width % 2:
                 raise ValueError(
                     f"width = {self.width} must be even and a multiple of groups = "
-                    f"{self.groups}, and the widths of the levels, {self.widths}, "
-                    f"multiples of head_width = {self.head_width}"
+                    f"{self.groups}, and the channels of the resolutions, "
+                    f"{self.widths}, multiples of head_width = {self.head_width}"
                 )
 
     @property
@@ -107,13 +111,13 @@ class UNetConfig:
         return self.size if isinstance(self.size, int) else self.size[1]
 
     @property
-    def event(self):
+    def sample_shape(self):
         r"""Shape of one picture, (C, H, W)."""
         return self.channels, self.height, self.picture_width
 
     @property
     def widths(self):
-        r"""Channels of each level, from the finest to the coarsest."""
+        r"""Channels of each resolution, from the finest to the coarsest."""
         return tuple(self.width * multiplier for multiplier in self.multipliers)
 
     @property
@@ -179,7 +183,7 @@ PRESETS = {
 
 
 class UNet(nn.Module):
-    r"""Predict the noise in pictures at several resolutions, with shortcuts across.
+    r"""Predict the noise in pictures at several resolutions, with skip connections.
 
     config: a UNetConfig, or its fields. Called as model(x_t, t) or model(x_t, t, y), x_t
     (B, C, H, W), t int64 (B,) in 1..T, y int64 (B,) in 0..classes; without y every
@@ -195,30 +199,30 @@ class UNet(nn.Module):
         self.unet_config, self.config = c, c.as_dict()
         self.T, self.classes, self.prediction = c.T, c.classes, c.prediction
         self.learned_variance = c.learned_variance
-        told = torch.arange(1, c.T + 1) - c.t_shift
-        waves = sinusoid(told, c.width, c.sine_first, c.frequency_shift)  # (T, width)
-        self.register_buffer("waves", waves, persistent=False)
+        index = torch.arange(1, c.T + 1) - c.t_shift
+        table = sinusoidal_embedding(index, c.width, c.sine_first, c.frequency_shift)
+        self.register_buffer("sinusoidal", table, persistent=False)  # (T, width)
         self.time_embedding = TimeEmbedding(c.width, 4 * c.width)
         table = nn.Embedding(c.classes + 1, 4 * c.width) if c.classes else None
         self.class_embedding = table  # its last row is "no class"
         self.conv_in = nn.Conv2d(c.channels, c.width, 3, padding=1)
         self.down_blocks, self.up_blocks = nn.ModuleList(), nn.ModuleList()
-        before, last = c.width, len(c.widths) - 1
-        stored = [c.width]  # channels of what the way down stores, in this order
-        for level, width in enumerate(c.widths):
-            attends = c.height >> level in c.attention
-            self.down_blocks.append(DownLevel(before, width, c, attends, level < last))
-            stored += [width] * (c.blocks + (level < last))
-            before = width
-        self.mid_block = Middle(before, c)
-        for level, width in reversed(list(enumerate(c.widths))):
-            attends = c.height >> level in c.attention
-            skips = [stored.pop() for _ in range(c.blocks + 1)]
-            self.up_blocks.append(UpLevel(before, skips, width, c, attends, level > 0))
-            before = width
-        self.conv_norm_out = GroupNorm(c.groups, before, c.eps)
-        out = 2 * c.channels if c.learned_variance else c.channels
-        self.conv_out = nn.Conv2d(before, out, 3, padding=1)
+        C, last = c.width, len(c.widths) - 1
+        skips = [C]  # channels of the skip connections, in the order of the way down
+        for i, width in enumerate(c.widths):
+            attention = c.height >> i in c.attention
+            self.down_blocks.append(DownBlock(C, width, c, attention, i < last))
+            skips += [width] * (c.blocks + (i < last))
+            C = width
+        self.mid_block = MidBlock(C, c)
+        for i, width in reversed(list(enumerate(c.widths))):
+            attention = c.height >> i in c.attention
+            own = [skips.pop() for _ in range(c.blocks + 1)]
+            self.up_blocks.append(UpBlock(C, own, width, c, attention, i > 0))
+            C = width
+        self.conv_norm_out = GroupNorm(c.groups, C, c.eps)
+        C_out = 2 * c.channels if c.learned_variance else c.channels
+        self.conv_out = nn.Conv2d(C, C_out, 3, padding=1)
         self._initialise(c.zero_init)
 
     def forward(self, x_t, t, y=None):
@@ -232,20 +236,20 @@ class UNet(nn.Module):
             raise ValueError(
                 f"t must have shape {tuple(x_t.shape[:1])}, got {tuple(t.shape)}"
             )
-        told = self.time_embedding(F.embedding(t - 1, self.waves))  # (B, D)
+        emb = self.time_embedding(F.embedding(t - 1, self.sinusoidal))  # (B, D)
         if self.class_embedding is not None:
             y = torch.full_like(t, c.classes) if y is None else y
-            told = told + self.class_embedding(check_labels(y, t, c.classes))
+            emb = emb + self.class_embedding(check_labels(y, t, c.classes))
         elif y is not None:
             raise ValueError("this network has no classes: call it without y")
-        told = F.silu(told)  # every block would compute the same
+        emb = F.silu(emb)  # every block would compute the same
         h = self.conv_in(x_t)  # (B, width, H, W)
-        stored = [h]
-        for level in self.down_blocks:
-            h = level(h, told, stored)  # (B, widths[level], H / 2, W / 2), but at the last
-        h = self.mid_block(h, told)  # (B, widths[-1], H / factor, W / factor)
-        for level in self.up_blocks:
-            h = level(h, told, stored)  # (B, widths[level], 2 H, 2 W), but at the last
+        skips = [h]
+        for block in self.down_blocks:
+            h = block(h, emb, skips)  # (B, widths[i], H / 2, W / 2), but at the last
+        h = self.mid_block(h, emb)  # (B, widths[-1], H / factor, W / factor)
+        for block in self.up_blocks:
+            h = block(h, emb, skips)  # (B, widths[i], 2 H, 2 W), but at the last
         return self.conv_out(silu(self.conv_norm_out(h)))  # (B, C or 2C, H, W)
 
     def _initialise(self, zero_init):
@@ -259,7 +263,7 @@ class UNet(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    r"""Two linear maps that turn the waves of t, (B, width), into what blocks are told.
+    r"""The time embedding: two linear maps of the sinusoidal one, (B, width).
 
     Returns (B, D). Ho et al. 2020, appendix B.
     """
@@ -268,42 +272,43 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         self.linear_1, self.linear_2 = nn.Linear(width, D), nn.Linear(D, D)
 
-    def forward(self, waves):
-        return self.linear_2(F.silu(self.linear_1(waves)))
+    def forward(self, sinusoidal):
+        return self.linear_2(F.silu(self.linear_1(sinusoidal)))
 
 
-class ResidualBlock(nn.Module):
-    r"""Normalise, convolve, add what is told, normalise, drop out, convolve; add the input.
+class ResBlock(nn.Module):
+    r"""Norm, conv, add the embedding, norm, dropout, conv; add the input.
 
-    h: (B, before, H, W), told: (B, D). Returns (B, after, H, W).
+    h: (B, C_in, H, W), emb: (B, D), the embedding of t and of the class. Returns
+    (B, C_out, H, W).
     Ho et al. 2020, appendix B; with scale_shift Nichol and Dhariwal 2021, appendix A.
     """
 
-    def __init__(self, before, after, c):
+    def __init__(self, C_in, C_out, c):
         super().__init__()
         self.scale_shift = c.scale_shift
-        self.norm1 = GroupNorm(c.groups, before, c.eps)
-        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.time_emb_proj = nn.Linear(4 * c.width, (1 + c.scale_shift) * after)
-        self.norm2 = GroupNorm(c.groups, after, c.eps)
+        self.norm1 = GroupNorm(c.groups, C_in, c.eps)
+        self.conv1 = nn.Conv2d(C_in, C_out, 3, padding=1)
+        self.time_emb_proj = nn.Linear(4 * c.width, (1 + c.scale_shift) * C_out)
+        self.norm2 = GroupNorm(c.groups, C_out, c.eps)
         self.dropout = Dropout(c.dropout)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
-        self.conv_shortcut = nn.Conv2d(before, after, 1) if before != after else None
+        self.conv2 = nn.Conv2d(C_out, C_out, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(C_in, C_out, 1) if C_in != C_out else None
 
-    def forward(self, h, told):
-        new = self.conv1(silu(self.norm1(h)))  # (B, after, H, W)
-        told = self.time_emb_proj(told)[:, :, None, None]  # (B, after, 1, 1), or 2 after
+    def forward(self, h, emb):
+        new = self.conv1(silu(self.norm1(h)))  # (B, C_out, H, W)
+        emb = self.time_emb_proj(emb)[:, :, None, None]  # (B, C_out, 1, 1), or 2 C_out
         if self.scale_shift:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = emb.chunk(2, dim=1)
             new = self.norm2(new) * (1 + scale) + shift
         else:
-            new = self.norm2(new + told)
-        new = self.conv2(self.dropout(silu(new)))  # (B, after, H, W)
+            new = self.norm2(new + emb)
+        new = self.conv2(self.dropout(silu(new)))  # (B, C_out, H, W)
         return new + (h if self.conv_shortcut is None else self.conv_shortcut(h))
 
 
 class Attention(nn.Module):
-    r"""Self-attention between the pixels of a level; adds the input.
+    r"""Self-attention between the pixels of a feature map; adds the input.
 
     h: (B, C, H, W). Returns the same shape. Vaswani et al. 2017, Eq. 1; Ho et al. 2020,
     appendix B.
@@ -323,12 +328,12 @@ class Attention(nn.Module):
             part(pixels).reshape(B, H * W, self.heads, -1).transpose(1, 2)
             for part in (self.to_q, self.to_k, self.to_v)
         )  # each (B, heads, H W, head_width)
-        seen = attend(q, k, v).transpose(1, 2)
-        new = self.to_out[0](seen.reshape(B, H * W, C))  # (B, H W, C)
+        mixed = scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        new = self.to_out[0](mixed.reshape(B, H * W, C))  # (B, H W, C)
         return h + new.transpose(1, 2).reshape(B, C, H, W)
 
 
-class Halve(nn.Module):
+class Downsample(nn.Module):
     r"""Halve height and width with a convolution of stride 2.
 
     h: (B, C, H, W), H and W even. Returns (B, C, H / 2, W / 2).
@@ -343,11 +348,10 @@ class Halve(nn.Module):
         return self.conv(F.pad(h, (0, 1, 0, 1)) if self.right else h)
 
 
-class Double(nn.Module):
+class Upsample(nn.Module):
     r"""Double height and width by repeating pixels, and convolve.
 
-    h: (B, C, H, W). Returns (B, C, 2 H, 2 W). In the layout channels last, both are done
-    in one: the same but for rounding, with 4 instead of 9 products for each output pixel.
+    h: (B, C, H, W). Returns (B, C, 2 H, 2 W).
     """
 
     def __init__(self, C):
@@ -355,78 +359,69 @@ class Double(nn.Module):
         self.conv = nn.Conv2d(C, C, 3, padding=1)
 
     def forward(self, h):
-        if not h.is_contiguous(memory_format=torch.channels_last):
-            return self.conv(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        # A pixel becomes a square of 2 x 2, and each of these four adds the turned filter
-        # of 3 x 3 around itself: together a square of 4 x 4, whose weights are the sums of
-        # the filter over windows of 2 x 2. Adding such squares up, two pixels apart, is a
-        # transposed convolution. (Faster only in this layout, and there about twice.)
-        turned = self.conv.weight.flip(2, 3)  # (after, before, 3, 3)
-        sums = F.avg_pool2d(turned, 2, stride=1, padding=1, divisor_override=1)
-        bias, sums = self.conv.bias, sums.transpose(0, 1)  # (before, after, 4, 4)
-        return F.conv_transpose2d(h, sums, bias, stride=2, padding=1)
+        return upsampled_conv(self.conv, h)  # conv(F.interpolate(h, scale_factor=2.0))
 
 
-class Level(nn.Module):
-    r"""The residual blocks of one level, each with self-attention or without."""
+class ResBlocks(nn.Module):
+    r"""The ResBlocks of one resolution, each with self-attention or without."""
 
-    def __init__(self, pairs, c, attends):
+    def __init__(self, pairs, c, attention):
         super().__init__()
-        self.resnets = nn.ModuleList(ResidualBlock(a, b, c) for a, b in pairs)
-        attentions = [Attention(b, c) if attends else nn.Identity() for _, b in pairs]
+        self.resnets = nn.ModuleList(ResBlock(a, b, c) for a, b in pairs)
+        attentions = [Attention(b, c) if attention else nn.Identity() for _, b in pairs]
         self.attentions = nn.ModuleList(attentions)
 
 
-class DownLevel(Level):
-    r"""One level on the way down. It appends all that it computes to `stored`.
+class DownBlock(ResBlocks):
+    r"""One resolution on the way down. It appends all that it computes to `skips`.
 
-    h: (B, before, H, W). Returns (B, width, H / 2, W / 2), or H and W at the last level.
+    h: (B, C_in, H, W). Returns (B, C_out, H / 2, W / 2), or H and W at the last one.
     """
 
-    def __init__(self, before, width, c, attends, halves):
-        widths = [before] + [width] * c.blocks
-        super().__init__(list(pairwise(widths)), c, attends)
-        halve = [Halve(width, c.down_padding)] if halves else []
-        self.downsamplers = nn.ModuleList(halve)
+    def __init__(self, C_in, C_out, c, attention, downsample):
+        channels = [C_in] + [C_out] * c.blocks
+        super().__init__(list(pairwise(channels)), c, attention)
+        layers = [Downsample(C_out, c.down_padding)] if downsample else []
+        self.downsamplers = nn.ModuleList(layers)
 
-    def forward(self, h, told, stored):
+    def forward(self, h, emb, skips):
         for block, attention in zip(self.resnets, self.attentions, strict=True):
-            h = attention(block(h, told))  # (B, width, H, W)
-            stored.append(h)
-        for halve in self.downsamplers:
-            h = halve(h)  # (B, width, H / 2, W / 2)
-            stored.append(h)
+            h = attention(block(h, emb))  # (B, C_out, H, W)
+            skips.append(h)
+        for downsample in self.downsamplers:
+            h = downsample(h)  # (B, C_out, H / 2, W / 2)
+            skips.append(h)
         return h
 
 
-class UpLevel(Level):
-    r"""One level on the way up. Every block takes the last of `stored` beside its input.
+class UpBlock(ResBlocks):
+    r"""One resolution on the way up. Each ResBlock takes the last of `skips` too.
 
-    h: (B, before, H, W). Returns (B, width, 2 H, 2 W), or H and W at the last level.
+    h: (B, C_in, H, W). Returns (B, C_out, 2 H, 2 W), or H and W at the last one.
     """
 
-    def __init__(self, before, skips, width, c, attends, doubles):
-        befores = [before] + [width] * (len(skips) - 1)
-        pairs = [(b + skip, width) for b, skip in zip(befores, skips, strict=True)]
-        super().__init__(pairs, c, attends)
-        self.upsamplers = nn.ModuleList([Double(width)] if doubles else [])
+    def __init__(self, C_in, C_skips, C_out, c, attention, upsample):
+        channels = [C_in] + [C_out] * (len(C_skips) - 1)
+        pairs = [(C + skip, C_out) for C, skip in zip(channels, C_skips, strict=True)]
+        super().__init__(pairs, c, attention)
+        self.upsamplers = nn.ModuleList([Upsample(C_out)] if upsample else [])
 
-    def forward(self, h, told, stored):
+    def forward(self, h, emb, skips):
         for block, attention in zip(self.resnets, self.attentions, strict=True):
-            h = torch.cat([h, stored.pop()], dim=1)  # (B, before + skip, H, W)
-            h = attention(block(h, told))  # (B, width, H, W)
-        for double in self.upsamplers:
-            h = double(h)  # (B, width, 2 H, 2 W)
+            h = torch.cat([h, skips.pop()], dim=1)  # (B, C + skip, H, W)
+            h = attention(block(h, emb))  # (B, C_out, H, W)
+        for upsample in self.upsamplers:
+            h = upsample(h)  # (B, C_out, 2 H, 2 W)
         return h
 
 
-class Middle(Level):
-    r"""The bottom of the U: block, self-attention, block. (B, C, H, W) in and out."""
+class MidBlock(ResBlocks):
+    r"""The bottom of the U: ResBlock, self-attention, ResBlock. (B, C, H, W) in and out."""
 
     def __init__(self, C, c):
-        super().__init__([(C, C), (C, C)], c, attends=False)
+        super().__init__([(C, C), (C, C)], c, attention=False)
         self.attentions = nn.ModuleList([Attention(C, c)])
 
-    def forward(self, h, told):
+    def forward(self, h, emb):
         first, second = self.resnets
-        return second(self.attentions[0](first(h, told)), told)
+        return second(self.attentions[0](first(h, emb)), emb)

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from ..checks import check_clip, check_noise_pred, check_number, check_pairs, check_sampler
 from ..process import (
-    between,
     interpolated_variance,
     noise_from_x_0,
     predict_both,
@@ -24,6 +23,7 @@ from ..process import (
     reverse_variance,
     to_noise,
     to_x_0,
+    transition,
 )
 from ..schedule import spread
 from ..seeds import SampleNoise
@@ -35,7 +35,7 @@ from .spacing import timestep_pairs
 class State:
     r"""One moment of a reverse chain.
 
-    t: the step that x_t belongs to, from T down to 0. x_t: (B, *event).
+    t: the step that x_t belongs to, from T down to 0. x_t: (B, *shape).
     x_0_pred: the x_0 predicted on the way here, like x_t; None at the start.
     calls: how often the network has been called so far, which is not the number of steps
     where a step calls it twice.
@@ -50,7 +50,7 @@ class State:
 def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
     r"""Draw x_s from p_theta(x_s | x_t): one step of Algorithm 2.
 
-    x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. variance: see
+    x_t, x_0_pred, noise: (B, *shape). t, s: int64 (B,), s < t. variance: see
     `reverse_variance`; both named choices add no noise at s = 0. Returns x_s, like x_t.
     Ho et al. 2020, Algorithm 2 by way of Eq. 7 and 15: the same number where x_0_pred
     is not clipped (chapter 03).
@@ -64,10 +64,10 @@ def ddim_step(
 ):
     r"""Go from x_t to x_s along the predicted noise, with a share eta of fresh noise.
 
-    x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. eta in [0, 1]: 0 is
+    x_t, x_0_pred, noise: (B, *shape). t, s: int64 (B,), s < t. eta in [0, 1]: 0 is
     deterministic, 1 is the ancestral step with the small variance. rederive: the noise is
     derived again from the x_0_pred that is used, clipped or not; if False, it is
-    noise_pred (B, *event), the network's own from before clipping. Returns x_s, like x_t.
+    noise_pred (B, *shape), the network's own from before clipping. Returns x_s, like x_t.
     Raises ValueError for eta outside [0, 1] and for a noise_pred that is missing.
     Song et al. 2020 (DDIM), Eq. 12 and 16.
     """
@@ -76,7 +76,7 @@ def ddim_step(
     noise_pred = derived if rederive else check_noise_pred(noise_pred, x_t)
     t, s = t.cpu(), s.cpu()
     one_minus_s = schedule.one_minus_alpha_bar[s]
-    beta_ts, _ = between(schedule, t, s)
+    beta_ts, _ = transition(schedule, t, s)
     variance = eta**2 * beta_ts * one_minus_s / schedule.one_minus_alpha_bar[t]
     return (
         spread(schedule.alpha_bar[s].sqrt(), x_t) * x_0_pred
@@ -135,7 +135,7 @@ def sample(model, schedule, shape, **options):
     r"""Generate new data: start from N(0, I) and walk the reverse chain to t = 0.
 
     model: called as model(x_t, t) or model(x_t, t, y); put in eval mode meanwhile.
-    shape: (B, *event). Options, all by keyword:
+    shape: of the batch, such as (B, 2) or (B, C, H, W). Options, all by keyword:
     sampler: "ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde", or a function of
         one's own (schedule, x_t, x_0_pred, t, s, noise) -> x_s. Where the function names
         one of these arguments too, it is given it by keyword:
@@ -158,7 +158,7 @@ def sample(model, schedule, shape, **options):
     x_T: start here, at the t of the first pair, instead of at N(0, I).
     y: passed on to the model. progress: show a bar.
     dtype: of noise and of every x_t, float32 or float64, whatever the model answers in.
-    Returns x_0 (B, *event). Warns where q(x_T | x_0) is far from N(0, I), see
+    Returns x_0 (B, *shape). Warns where q(x_T | x_0) is far from N(0, I), see
     `Schedule.prior_gap`. Raises ValueError for arguments that do not fit, and
     FloatingPointError where the result is not finite.
     Ho et al. 2020, Algorithm 2; Song et al. 2020 (DDIM).

@@ -6,7 +6,7 @@ sigma the deterministic path of the samples is dX/dsigma = (X - x_0_pred) / sigm
 the predicted noise: Karras et al. 2022 (arXiv 2206.00364), Eq. 1 and 3.
 
 Every function is a step of the form (schedule, x_t, x_0_pred, t, s, noise) -> x_s that
-`sample` takes. x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), 0 <= s < t. At s = 0,
+`sample` takes. x_t, x_0_pred, noise: (B, *shape). t, s: int64 (B,), 0 <= s < t. At s = 0,
 where lambda is infinite, a step is first order and gives x_0_pred itself, so that no noise
 is left. Bad shapes, a bad t or a bad s raise ValueError or TypeError.
 """
@@ -22,7 +22,7 @@ from .spacing import largest_t
 def dpmpp_2m_step(schedule, x_t, x_0_pred, t, s, noise, *, before=None):
     r"""Go from x_t to x_s with DPM-Solver++(2M): second order, one network call.
 
-    x_t, x_0_pred: (B, *event). t, s: int64 (B,), s < t. noise: not used. before: None, and
+    x_t, x_0_pred: (B, *shape). t, s: int64 (B,), s < t. noise: not used. before: None, and
     the step is first order; or (t, x_0_pred) of the step before this one.
     Returns x_s, like x_t. Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), Algorithm 2.
     """
@@ -38,7 +38,7 @@ def dpmpp_2m_step(schedule, x_t, x_0_pred, t, s, noise, *, before=None):
 def dpmpp_2m_sde_step(schedule, x_t, x_0_pred, t, s, noise, *, before=None):
     r"""Draw x_s with SDE-DPM-Solver++(2M): as `dpmpp_2m_step`, with fresh noise.
 
-    x_t, x_0_pred, noise: (B, *event). t, s: int64 (B,), s < t. before: as there; without
+    x_t, x_0_pred, noise: (B, *shape). t, s: int64 (B,), s < t. before: as there; without
     it this is the ancestral step with the small variance.
     Returns x_s, like x_t. Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), section 5.
     """
@@ -61,7 +61,7 @@ def dpmpp_2m_sde_step(schedule, x_t, x_0_pred, t, s, noise, *, before=None):
 def heun_step(schedule, x_t, x_0_pred, t, s, noise, *, denoise):
     r"""Go from x_t to x_s with Heun's method: second order, a second network call.
 
-    x_t, x_0_pred: (B, *event). t, s: int64 (B,), s < t. noise: not used. denoise: a
+    x_t, x_0_pred: (B, *shape). t, s: int64 (B,), s < t. noise: not used. denoise: a
     function (x, t) -> x_0_pred, asked for the slope at s; not called where all s are 0.
     Returns x_s, like x_t. Raises ValueError where alpha_bar_t = 0, sigma infinite.
     Karras et al. 2022 (arXiv 2206.00364), Algorithm 1.
@@ -93,7 +93,7 @@ def start_of(sampler, schedule):
 
 
 def network_calls(sampler, steps):
-    r"""How often a chain of `steps` steps of a named sampler calls the network."""
+    r"""How often `steps` steps of a named sampler call the network: the papers' NFE."""
     return 2 * steps - 1 if sampler == "heun" else steps
 
 

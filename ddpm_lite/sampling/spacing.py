@@ -37,14 +37,16 @@ def timestep_pairs(T, steps=None, spacing="trailing", *, schedule=None):
     check_steps(steps, T, schedule)
     if spacing == "log_snr":
         check_log_snr(T, schedule)
-    stops = _stops(T, steps, spacing, schedule)
-    if not _distinct(stops):
-        works = (n for n in range(T, 0, -1) if _distinct(_stops(T, n, spacing, schedule)))
+    timesteps = _timesteps(T, steps, spacing, schedule)
+    if not _distinct(timesteps):
+        works = (
+            n for n in range(T, 0, -1) if _distinct(_timesteps(T, n, spacing, schedule))
+        )
         raise ValueError(
             f"{spacing} spacing cannot give {steps} different steps of {T}: some are "
             f"equal after rounding. The largest number of steps that works is {next(works)}"
         )
-    return list(pairwise([*stops, 0]))
+    return list(pairwise([*timesteps, 0]))
 
 
 def largest_t(schedule, highest=160.0):
@@ -64,11 +66,11 @@ def largest_t(schedule, highest=160.0):
     return int(fits[-1]) + 1
 
 
-def _distinct(stops):
-    return len(set(stops)) == len(stops)
+def _distinct(timesteps):
+    return len(set(timesteps)) == len(timesteps)
 
 
-def _stops(T, N, spacing, schedule):
+def _timesteps(T, N, spacing, schedule):
     if spacing == "trailing":
         return [(T * i + N // 2) // N for i in range(N, 0, -1)]
     if spacing == "leading":
@@ -76,7 +78,7 @@ def _stops(T, N, spacing, schedule):
     if N == 1:
         return [T]
     if spacing == "log_snr":
-        return _log_snr_stops(T, N, schedule)
+        return _log_snr_timesteps(T, N, schedule)
     power = 1 if spacing == "linspace" else 2
     whole = (N - 1) ** power
     return [
@@ -84,9 +86,9 @@ def _stops(T, N, spacing, schedule):
     ]
 
 
-def _log_snr_stops(T, N, schedule):
+def _log_snr_timesteps(T, N, schedule):
     if schedule.alpha_bar[T] == 0:
-        return [T, *_stops(T - 1, N - 1, "log_snr", schedule)]
+        return [T, *_timesteps(T - 1, N - 1, "log_snr", schedule)]
     signal, noise = schedule.log_alpha_bar[1:], schedule.one_minus_alpha_bar[1:].log()
     ratio = (noise - signal)[:T].numpy()  # minus the log-SNR, which rises with t
     wanted = np.linspace(ratio[-1], ratio[0], N)

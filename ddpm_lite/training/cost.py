@@ -1,7 +1,7 @@
 r"""What a U-Net costs before it is built: weights, operations and memory.
 
 Counted on torch's meta device, where tensors have shapes and no contents, so that the
-cost of a network that does not fit this machine can be told too.
+cost of a network that does not fit this machine can be known too.
 """
 
 import time
@@ -39,15 +39,15 @@ class Cost:
         return 3 * self.flops
 
 
-def cost(config, batch_size=1, width_of_activations=4):
+def cost(config, batch_size=1, bytes_per_activation=4):
     r"""Count what a U-Net costs.
 
     config: a UNetConfig. batch_size: pictures that a process computes at once.
-    width_of_activations: bytes of a number in the network, 4 or 2. Returns a Cost.
+    bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a Cost.
     """
     with torch.device("meta"):
         model = UNet(config)
-        x_t = torch.empty(batch_size, *config.event)
+        x_t = torch.empty(batch_size, *config.sample_shape)
         t = torch.ones(batch_size, dtype=torch.int64)
     own = {p.untyped_storage()._cdata for p in model.parameters()}
     stored = {}
@@ -55,7 +55,7 @@ def cost(config, batch_size=1, width_of_activations=4):
     def remember(tensor):
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            stored[storage._cdata] = storage.nbytes() * width_of_activations // 4, tensor
+            stored[storage._cdata] = storage.nbytes() * bytes_per_activation // 4, tensor
         return tensor
 
     with (

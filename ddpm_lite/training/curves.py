@@ -232,8 +232,8 @@ def _speed(axis, timing):
     axis.plot(step, speed, color=_GREY, linewidth=1.6)
     axis.set_ylim(0, 1.08 * max(speed, default=1))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    told = f"speed, median {np.median(speed):,.0f} pictures/s" if speed else "no timing"
-    _head(axis, told, "pictures/s")
+    title = f"speed, median {np.median(speed):,.0f} pictures/s" if speed else "no timing"
+    _head(axis, title, "pictures/s")
 
 
 def _log_scale(axis):
@@ -247,9 +247,9 @@ def _log_scale(axis):
 
 
 def _name(run, about, last):
-    told, steps = about.get("described", {}), about.get("train", {}).get("steps")
+    data, steps = about.get("described", {}), about.get("train", {}).get("steps")
     parts = ["/".join(run.resolve().parts[-2:])]
-    if "pictures" in told:
-        parts.append(f"{told['pictures']:,} pictures of {told['name']}")
+    if "pictures" in data:
+        parts.append(f"{data['pictures']:,} pictures of {data['name']}")
     parts.append(f"step {last:,}" + (f" of {steps:,}" if steps else ""))
     return "  \u00b7  ".join(parts)

@@ -15,50 +15,52 @@ PRECISIONS = {
 WIDE = 32  # channels, below which a CPU gains little from bfloat16 or loses, measured
 
 
-def choose_device(wish="auto"):
+def choose_device(requested="auto"):
     r"""The torch.device to run on: CUDA if there is one, else Apple's MPS, else the CPU.
 
-    wish: "auto", "cpu", "cuda", "cuda:1" or "mps". Raises ValueError for a device that
+    requested: "auto", "cpu", "cuda", "cuda:1" or "mps". Raises ValueError for a device that
     this machine does not have.
     """
-    if wish == "auto":
+    if requested == "auto":
         mps = torch.backends.mps.is_available()
-        wish = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        requested = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
-        torch.zeros(1, device=wish)
+        torch.zeros(1, device=requested)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).splitlines()[0]
-        raise ValueError(f"device {wish!r} cannot be used here ({why}); try cpu") from error
-    return torch.device(wish)
+        raise ValueError(
+            f"device {requested!r} cannot be used here ({why}); try cpu"
+        ) from error
+    return torch.device(requested)
 
 
-def choose_precision(device, wish="auto", model=None):
+def choose_precision(device, requested="auto", model=None):
     r"""Name the dtype that the network runs in: "float32", "bfloat16" or "float16".
 
-    device: a torch.device. wish: "auto" takes bfloat16 on a CUDA card that computes in
+    device: a torch.device. requested: "auto" takes bfloat16 on a CUDA card that computes in
     it, float16 (with a loss scaler) on an older one; on a CPU that computes in it,
     bfloat16 if `model` is a U-Net of at least 32 channels; float32 elsewhere. Only the
     network is affected: noise, targets and loss are float32 always. Raises ValueError for
     another name, and for float16 anywhere but on CUDA.
     """
-    check_name("precision", wish, "auto", *PRECISIONS)
-    if wish == "auto":
+    check_name("precision", requested, "auto", *PRECISIONS)
+    if requested == "auto":
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
         width = getattr(getattr(model, "unet_config", None), "width", 0)
         fast = device.type == "cpu" and width >= WIDE and cpu_computes_bfloat16()
         return "bfloat16" if fast else "float32"
-    if wish == "float16" and device.type != "cuda":
+    if requested == "float16" and device.type != "cuda":
         raise ValueError(
             f"float16 needs CUDA's loss scaler, not {device.type}: use bfloat16 or float32"
         )
-    return wish
+    return requested
 
 
 def cpu_computes_bfloat16():
     r"""Whether this CPU has instructions for bfloat16; without them it is far slower."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(told.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def autocast(device, precision):

@@ -50,36 +50,26 @@ class Prepared:
     described: dict
 
 
-def prepare(config, device="auto"):
+def prepare(config, device="auto", fresh=True):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
-    The number of classes, and of channels where the data is grey, is taken from the data.
-    Returns a Prepared. Raises ValueError or FileNotFoundError for pictures that cannot be
-    read or settings that do not fit them, before anything is written.
+    The number of classes is taken from the data. fresh: start from the weights that
+    config.init names, if it does; not where a checkpoint follows. Returns a Prepared.
+    Raises ValueError or FileNotFoundError for pictures that cannot be read or settings
+    that do not fit them, before anything is written.
     """
     device = choose_device(device)
     pictures, held_out = load_pictures(config)
-    classes = len(pictures.classes) if config.labels else 0
-    if config.unet.classes not in (0, classes):
-        raise ValueError(
-            f"the network has {config.unet.classes} classes, and {pictures.name} has "
-            f"{classes}: leave --classes out, it is taken from the data"
-        )
-    drop = config.train.drop_label if classes else 0.0
-    config = replace(
-        config,
-        unet=replace(config.unet, classes=classes),
-        train=replace(config.train, drop_label=drop),
-    )
+    config = config.fitted_to(pictures)
     model, schedule = build(config)
-    if config.init:
+    if config.init and fresh:
         start_from(model, schedule, config.init)
     trainer = Trainer(
         model.to(device),
         schedule,
         pictures.x_0,
         config.train,
-        y=pictures.y if classes else None,
+        y=pictures.y if config.unet.classes else None,
         levels=pictures.levels,
     )
     described = {
@@ -153,7 +143,7 @@ def start_from(model, schedule, name):
 def summary(prepared, threads=None):
     r"""What a run is going to do, in a few lines of text: settings, time and memory.
 
-    threads: a `Threads`, to tell of it too.
+    threads: a `Threads`, whose summary is added.
     """
     config, trainer = prepared.config, prepared.trainer
     per_process = config.train.batch_size // trainer.world // config.train.accumulate
@@ -170,7 +160,7 @@ def summary(prepared, threads=None):
         f"picture; {config.schedule} schedule, T = {config.unet.T}",
         f"device    {describe(trainer.device, trainer.precision)}"
         + (f"; {trainer.world} processes" if trainer.world > 1 else "")
-        + (f"\nthreads   {threads.told()}" if threads else ""),
+        + (f"\nthreads   {threads.summary()}" if threads else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * (config.train.steps - trainer.step))} at "
@@ -230,16 +220,14 @@ def resume(run, *, steps=None, device="auto", **options):
     Raises FileNotFoundError where there is no run, ValueError where the data changed.
     """
     about = read_json(checkpoint_of(run).parents[1] / "config.json")
-    own = RunConfig.__dataclass_fields__
-    config = RunConfig.from_dict({k: v for k, v in about.items() if k in own})
+    config = RunConfig.from_dict(about)
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))
-    prepared = prepare(replace(config, init=""), device)
-    prepared = replace(prepared, config=replace(prepared.config, init=config.init))
+    prepared = prepare(config, device, fresh=False)
     before, now = about.get("precision"), prepared.trainer.precision
     if before not in (None, now):
-        told = f"the network ran in {before} so far, and from here on runs in {now}: "
-        warnings.warn(told + "this device is another one", stacklevel=2)
+        change = f"the network ran in {before} so far, and from here on runs in {now}: "
+        warnings.warn(change + "this device is another one", stacklevel=2)
     return prepared, train(prepared, run, resume=True, **options)
 
 
@@ -266,7 +254,7 @@ def draw(
     rank, world = processes()
     device = next(model.parameters()).device
     precision = choose_precision(device, precision, model)
-    pictures = torch.zeros(num, *config.unet.event, device=device)
+    pictures = torch.zeros(num, *config.unet.sample_shape, device=device)
     for part in torch.arange(num).split(batch):
         mine = part[rank::world]
         if len(mine):
@@ -274,7 +262,7 @@ def draw(
                 pictures[mine] = sample(
                     model,
                     schedule,
-                    (len(mine), *config.unet.event),
+                    (len(mine), *config.unet.sample_shape),
                     seed=[(seed, int(i)) for i in mine],
                     y=None if y is None else y[mine].to(device),
                     clip=(-1, 1) if config.clip else None,
@@ -318,7 +306,7 @@ def report(prepared, run, num=None):
         return None
     x_0 = prepared.pictures.to_float()
     index, distance = metrics.nearest(drawn, x_0)
-    scale = np.sqrt(np.prod(config.unet.event))
+    scale = np.sqrt(np.prod(config.unet.sample_shape))
     found = {"samples": num, "sample_to_train": float(distance.median() / scale)}
     if prepared.described["held_out"] > 1:
         aside = prepared.held_out.to_float()
@@ -381,5 +369,5 @@ def duration(seconds):
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    told = [f"{n} {unit}" for n, unit in parts if n]
-    return " ".join(told[:2]) or "0 s"
+    words = [f"{n} {unit}" for n, unit in parts if n]
+    return " ".join(words[:2]) or "0 s"

@@ -113,8 +113,8 @@ class Session:
             bar.update()
             last = record.step == config.steps
             minutes = (time.perf_counter() - started) / 60
-            wish = stop.asked or (max_minutes is not None and minutes >= max_minutes)
-            stopping = self._agree(wish)
+            requested = stop.asked or (max_minutes is not None and minutes >= max_minutes)
+            stopping = self._agree(requested)
             due = {
                 "log": record.step % config.log_every == 0,
                 "save": record.step % config.save_every == 0,
@@ -216,10 +216,10 @@ class Session:
             elif name != "step":
                 self.board.add_scalar(name, value, line["step"])
 
-    def _agree(self, wish):
+    def _agree(self, requested):
         if self.trainer.world == 1:
-            return wish
-        vote = torch.tensor(float(wish), device=self.trainer.device)
+            return requested
+        vote = torch.tensor(float(requested), device=self.trainer.device)
         distributed.all_reduce(vote)  # one process was asked: all stop, at one step
         return bool(vote)
 
@@ -246,14 +246,14 @@ class Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        told = "\nstopping after this update, with a checkpoint (again: now)"
-        print(told, file=sys.stderr, flush=True)
+        message = "\nstopping after this update, with a checkpoint (again: now)"
+        print(message, file=sys.stderr, flush=True)
 
 
 def held_out_loss(trainer, x_0, y=None, most=1024):
     r"""The EMA's loss on examples that it was not trained on, the same way every time.
 
-    x_0: (N, *event), uint8 pictures or floats. y: int64 (N,) or None. At most `most`
+    x_0: (N, *shape), uint8 pictures or floats. y: int64 (N,) or None. At most `most`
     evenly spaced examples; t runs evenly through 1..T, the noise is a function of the
     seed. Returns the mean, and means over ten bands of t, None where none fell.
     """

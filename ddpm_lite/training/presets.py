@@ -51,9 +51,31 @@ class RunConfig:
 
     @staticmethod
     def from_dict(values):
-        r"""The settings that `as_dict` gave, from a file. Raises ValueError, TypeError."""
+        r"""The settings that `as_dict` gave, among all that a run's config.json holds.
+
+        Raises ValueError or TypeError for values that are not so.
+        """
+        own = {k: values[k] for k in RunConfig.__dataclass_fields__ if k in values}
         unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
-        return RunConfig(**values | {"unet": unet, "train": train})
+        return RunConfig(**own | {"unet": unet, "train": train})
+
+    def fitted_to(self, pictures):
+        r"""These settings with the number of classes that a PictureSet has.
+
+        Raises ValueError where the network is already for another number.
+        """
+        classes = len(pictures.classes) if self.labels else 0
+        if self.unet.classes not in (0, classes):
+            raise ValueError(
+                f"the network has {self.unet.classes} classes, and {pictures.name} has "
+                f"{classes}: leave --classes out, it is taken from the data"
+            )
+        drop = self.train.drop_label if classes else 0.0
+        return replace(
+            self,
+            unet=replace(self.unet, classes=classes),
+            train=replace(self.train, drop_label=drop),
+        )
 
 
 _SMALL = TrainConfig(
@@ -125,8 +147,9 @@ def s_curve_lecture(epochs=4000, seed=0):
 def s_curve(seed=0):
     r"""The corrected S-curve experiment (chapter 05): 47,042 weights, 3,000 updates.
 
-    Standardised points, a cosine schedule of 100 steps that ends in noise, waves of t
-    instead of tables, large batches, a learning rate that falls to 0, and the EMA used.
+    Standardised points, a cosine schedule of 100 steps that ends in noise, the
+    sinusoidal embedding of t instead of tables, large batches, a learning rate that falls
+    to 0, and the EMA used.
     """
     config = TrainConfig(
         steps=3000,

@@ -97,28 +97,28 @@ class Threads:
         try:
             self.load = load()
         except ImportError:
-            self.load = None  # nobody can be seen: `told` says so
+            self.load = None  # nobody can be seen: `summary` says so
 
-    def begin(self, wish=None):
+    def begin(self, requested=None):
         r"""Choose the number, as `choose`, and set it. Returns self."""
         import torch
 
-        torch.set_num_threads(self.choose(wish).now)
+        torch.set_num_threads(self.choose(requested).now)
         return self
 
-    def choose(self, wish=None):
+    def choose(self, requested=None):
         r"""Choose the number for the first time. Returns self.
 
-        wish: a number that stays, or None; a user's variable (see VARIABLES) fixes it too.
-        Raises ValueError for a wish below 1.
+        requested: a number that stays, or None; a user's variable (see VARIABLES) fixes it
+        too. Raises ValueError for a number below 1.
         """
         import torch
 
         from ..checks import check_integer
 
         name = next((name for name in VARIABLES if os.environ.get(name)), None)
-        if wish is not None:
-            self.most, self.fixed = check_integer("--threads", wish, 1), "--threads"
+        if requested is not None:
+            self.most, self.fixed = check_integer("--threads", requested, 1), "--threads"
         elif name is not None:
             self.most, self.fixed = torch.get_num_threads(), name
         else:
@@ -160,7 +160,7 @@ class Threads:
             torch.set_num_threads(self.now)
         return self.now != before
 
-    def told(self):
+    def summary(self):
         r"""What was chosen, and why, in a few words."""
         many = f"{self.now} thread{'s' if self.now > 1 else ''}"
         if self.fixed is not None:
@@ -183,7 +183,7 @@ def following(threads, *models):
 
     def look(module, inputs):
         if threads.look():
-            tqdm.write(f"from here on {threads.told()}", file=sys.stderr)
+            tqdm.write(f"from here on {threads.summary()}", file=sys.stderr)
 
     here = [m for m in models if next(m.parameters()).device.type == "cpu"]
     hooks = [model.register_forward_pre_hook(look) for model in here if threads]

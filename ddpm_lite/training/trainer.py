@@ -2,7 +2,7 @@ r"""The training loop, to be read line by line.
 
 Everything random in step n (which examples, which t, which noise, which units drop out)
 is a function of (seed, n), so a run can be repeated and resumed, and two runs differ
-only where they are told to. Several processes share one batch: each draws the whole
+only where their settings do. Several processes share one batch: each draws the whole
 batch's numbers and takes its part of them, so that their number changes nothing.
 """
 
@@ -101,7 +101,7 @@ class Trainer:
     r"""Train a denoiser with the simple loss, Adam, clipping and EMA.
 
     model: called as model(x_t, t), or model(x_t, t, y) where there are labels; one with
-    learned variance gets the hybrid loss. data: (N, *event), finite, already in the range
+    learned variance gets the hybrid loss. data: (N, *shape), finite, already in the range
     that the model is to learn; or uint8 pictures (N, C, H, W) with grey levels 0 ..
     levels - 1, which are scaled to [-1, 1] as they are used. y: int64 (N,), classes of
     the data, or None. A last batch is filled up from the next shuffle, so N may be
@@ -151,7 +151,7 @@ class Trainer:
     def draw(self, step):
         r"""Draw what update `step` (1, 2, ...) trains on: x_0, t and noise.
 
-        Returns x_0 (B, *event), t int64 (B,) uniform in 1..T, on the CPU, and noise like
+        Returns x_0 (B, *shape), t int64 (B,) uniform in 1..T, on the CPU, and noise like
         x_0; all three are functions of (seed, step) alone.
         """
         return self._take(self._numbers(step))[:3]
@@ -173,9 +173,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         numbers, losses = self._numbers(self.step), []  # draw
         with seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank):
-            for number, part in enumerate(self._parts(), start=1):
+            for number, part in enumerate(self._microbatches(), start=1):
                 x_0, t, noise, y = self._take(numbers, part)
-                with self._alone(until=number == self.config.accumulate):
+                with self._no_sync(unless=number == self.config.accumulate):
                     loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
                     self._backward(loss)  # differentiate
                 losses.append(loss.detach())
@@ -187,13 +187,13 @@ class Trainer:
         self.scaler.step(self.optimizer)  # update
         self.scaler.update()
         self.ema.update(self.model)  # average
-        own = torch.cat([numbers[1][part] for part in self._parts()])
+        own = torch.cat([numbers[1][part] for part in self._microbatches()])
         return Record(self.step, own, losses, losses.mean(), grad_norm)
 
     def losses(self, x_0, t, noise, y=None, network=None):
         r"""The loss of each example, (B,); all but the network computes in float32.
 
-        x_0, noise: (B, *event). t: int64 (B,) in 1..T. y: int64 (B,) or None. network:
+        x_0, noise: (B, *shape). t: int64 (B,) in 1..T. y: int64 (B,) or None. network:
         the one that learns if None, or another Network, such as one of the EMA.
         """
         network = network or self.network
@@ -287,11 +287,11 @@ class Trainer:
         shape = (B, *self.data.shape[1:])
         noise = torch.randn(shape, generator=generator, dtype=dtype)
         mirror = torch.rand(B, generator=generator_for(FLIP, seed, step)) < 0.5
-        silent = torch.rand(B, generator=generator_for(LABEL, seed, step))
-        return index, t, noise, mirror, silent < self.config.drop_label
+        dropped = torch.rand(B, generator=generator_for(LABEL, seed, step))
+        return index, t, noise, mirror, dropped < self.config.drop_label
 
     def _take(self, numbers, part=slice(None)):
-        index, t, noise, mirror, silent = (number[part] for number in numbers)
+        index, t, noise, mirror, dropped = (number[part] for number in numbers)
         index = index.to(self.data.device)
         x_0 = to_float(self.data[index].to(self.device), self.levels).to(noise.dtype)
         if self.config.flip:
@@ -299,19 +299,19 @@ class Trainer:
             x_0 = torch.where(mirror, x_0.flip(3), x_0)
         y = None if self.y is None else self.y[index]
         if self.config.drop_label:
-            y = torch.where(silent.to(y.device), self.model.classes, y)
+            y = torch.where(dropped.to(y.device), self.model.classes, y)
         y = y if y is None else y.to(self.device)
         return x_0, t, noise.to(self.device, non_blocking=True), y
 
-    def _parts(self):
+    def _microbatches(self):
         own = self.config.batch_size // self.world
         size = own // self.config.accumulate
         start = self.rank * own
         return [slice(i, i + size) for i in range(start, start + own, size)]
 
-    def _alone(self, until):
+    def _no_sync(self, unless):
         # forward and backward of a part; processes exchange gradients in the last one
-        return nullcontext() if until or self.world == 1 else self.network.module.no_sync()
+        return nullcontext() if unless or self.world == 1 else self.network.module.no_sync()
 
     def _backward(self, losses):
         # the mean over this process' examples; DDP takes the mean over processes
@@ -358,7 +358,7 @@ def to_float(x_0, levels):
 def second_moment(data, levels):
     r"""Mean of x_0 squared over all examples and dimensions, as the network sees them.
 
-    data: (N, *event) floating point, or uint8 with grey levels 0 .. levels - 1; raises
+    data: (N, *shape) floating point, or uint8 with grey levels 0 .. levels - 1; raises
     ValueError where there are others.
     """
     if data.is_floating_point():

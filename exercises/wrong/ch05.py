@@ -112,7 +112,7 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
     torch.manual_seed(seed)
     T, n = len(alpha_bar) - 1, len(x_0)
 
-    def told(x, t):
+    def features(x, t):
         angle = t[:, None] / T * torch.arange(1, 5) * math.pi / 2 * (how != "blind")
         return torch.cat([x, angle.sin(), angle.cos()], 1)
 
@@ -128,12 +128,12 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
         target = x_0[index] if how == "x_0" else noise
         if how == "apart":
             target = torch.randn(512, 1)
-        loss = (network(told(noisy, step)) - target).square().mean()
+        loss = (network(features(noisy, step)) - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        return network(told(x_t, t))
+        return network(features(x_t, t))
 
 
 @wrong("05.4", "is it the noise")

@@ -56,7 +56,7 @@ def test_the_networks_are_the_same():
     same = [c for c in everybody if c.name in OURS + THEIRS]
     assert [c.name for c in same] == OURS + THEIRS
     assert {c.parameters for c in same} == {cost(TINY).parameters}
-    x_t, t = torch.randn(3, *TINY.event), torch.tensor([1, 400, 1000])
+    x_t, t = torch.randn(3, *TINY.sample_shape), torch.tensor([1, 400, 1000])
     with torch.no_grad():
         expected = task.model.eval()(x_t, t)
         assert expected.abs().mean() > 0.05
@@ -73,7 +73,7 @@ def test_every_contestant_trains_and_draws():
         before = c.forward()
         for _ in range(2):
             c.step()
-        assert c.forward().shape == before.shape == (2, *TINY.event)
+        assert c.forward().shape == before.shape == (2, *TINY.sample_shape)
         assert not torch.equal(c.forward(), before), f"{c.name} does not learn"
         assert len(c.sample(2)) == contestants.PICTURES
 

@@ -206,7 +206,7 @@ def test_a_replayed_network_reads_what_it_is_given(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph", nullcontext)
     task = gpu_speed.make_task(gpu_checks.TINY, 1)
     model = task.model.eval().requires_grad_(False)
-    shape = gpu_speed.PICTURES, *gpu_checks.TINY.event
+    shape = gpu_speed.PICTURES, *gpu_checks.TINY.sample_shape
     played = gpu_speed.Replayed(model, shape, "float32")
     played.graph.played, played.model = played, model
     eager, graph = (gpu_speed.our_chain(task, m)(3) for m in (model, played))

@@ -205,8 +205,8 @@ def test_nbgrader_grades_as_we_do(course):
         path = folder / "submitted" / student / name
         path.parent.mkdir(parents=True)
         nbformat.write(made, path)
-    told = nbgrader("autograde", "02")
-    assert "cannot be converted" not in told
+    output = nbgrader("autograde", "02")
+    assert "cannot be converted" not in output
     nbgrader("export", "--to", "grades.csv")
     with (folder / "grades.csv").open() as file:
         score = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}

@@ -98,8 +98,8 @@ def test_the_page_for_teachers_lists_them_all():
     page = (ROOT / "exercises" / "README.md").read_text("utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| 0")]
     said = [(r[0].strip("| "), r[1].strip("`"), *r[2:5]) for r in rows]
-    told = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
-    assert said == told
+    expected = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
+    assert said == expected
     assert all(len(row[5]) > 10 for row in rows)
 
 
@@ -117,8 +117,8 @@ def test_check_in_a_notebook(capsys, monkeypatch):
         return a / 0
 
     check("02.2", breaks)
-    told = "02.2 not yet: your function raised ZeroDivisionError: float division by zero"
-    assert capsys.readouterr().out.startswith(told)
+    hint = "02.2 not yet: your function raised ZeroDivisionError: float division by zero"
+    assert capsys.readouterr().out.startswith(hint)
     check("02.3", q_sample)
     assert "ddpm_lite.process has this one; write your own" in capsys.readouterr().out
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")

@@ -520,8 +520,10 @@ def test_held_back_checks_are_told_apart(folder, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_another_seed_gives_other_inputs(folder, package, kind):
-    told = 'import json\nINPUTS = []\ndef merge(a, b): raise ValueError(f"{a:.6f} {b:.6f}")'
-    seen = [said(graded([told], package, kind, seed=s))["02.2"] for s in (0, 0, 1)]
+    raising = (
+        'import json\nINPUTS = []\ndef merge(a, b): raise ValueError(f"{a:.6f} {b:.6f}")'
+    )
+    seen = [said(graded([raising], package, kind, seed=s))["02.2"] for s in (0, 0, 1)]
     assert seen[0] == seen[1]
 
 

@@ -187,10 +187,10 @@ def test_a_pipeline_comes_in_bit_for_bit_and_is_verified(tmp_path, name):
     kind = SCHEDULERS[name].get("prediction_type", "epsilon")
     assert c.prediction == {"epsilon": "noise", "sample": "x_0", "v_prediction": "v"}[kind]
     assert found.config["clip"] is SCHEDULERS[name].get("clip_sample", True)
-    told = verify(tmp_path, found)
-    print(f"\n{name}: {told}")
-    assert 0 <= told.network <= 1e-5 and 0 <= told.sampling <= 1e-3
-    assert told.steps == min(10, c.T) and told.sampler == "ancestral"
+    verified = verify(tmp_path, found)
+    print(f"\n{name}: {verified}")
+    assert 0 <= verified.network <= 1e-5 and 0 <= verified.sampling <= 1e-3
+    assert verified.steps == min(10, c.T) and verified.sampler == "ancestral"
 
 
 def test_schedules_are_those_of_diffusers_in_float64(tmp_path):
@@ -765,9 +765,9 @@ def test_what_goes_out_is_loaded_by_diffusers_and_comes_back(tmp_path, name):
     assert replace(again.model.unet_config, zero_init=True) == ours.model.unet_config
     assert again.config["clip"] is ours.config["clip"]
     assert again.config.get("variance", "large") == facts.get("variance", "large")
-    told = verify(folder, again)
-    print(f"\n{name}: {told}")
-    assert told.network <= 1e-5 and told.sampling <= 1e-3
+    verified = verify(folder, again)
+    print(f"\n{name}: {verified}")
+    assert verified.network <= 1e-5 and verified.sampling <= 1e-3
 
 
 def test_all_fields_are_those_that_this_diffusers_knows(tmp_path, good):
@@ -1010,8 +1010,8 @@ def test_the_commands_say_what_is_wrong(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1
     assert run("import", "a", "--verify", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["verified"]["network"] <= 1e-5 and told["verified"]["steps"] == 10
+    result = json.loads(capsys.readouterr().out)
+    assert result["verified"]["network"] <= 1e-5 and result["verified"]["steps"] == 10
     said = ["--schedule", "cosine", "--T", 20, "--prediction", "v", "--clip", "True"]
     assert run("import", "a/unet", "--out", "c.safetensors", *said) == 0
     found = load_model("c.safetensors")

@@ -322,8 +322,8 @@ def test_the_command_prints_it(findings, monkeypatch, capsys):
 
     monkeypatch.setattr(lab_page, "examine", examine)
     assert cli.main(["doctor", "--lab", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [f["what"] for f in told] == [f.what for f in findings]
+    printed = json.loads(capsys.readouterr().out)
+    assert [f["what"] for f in printed] == [f.what for f in findings]
     assert cli.main(["doctor", "s_curve", "--lab"]) == 0
     assert "4 network" in capsys.readouterr().out
     assert asked[0] is None and asked[1].T == 100

@@ -5,9 +5,58 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ddpm_lite.models import layers
+from ddpm_lite import UNet, UNetConfig
+from ddpm_lite.models import layers, unet
 
 BF16 = torch.bfloat16
+PLAIN = {
+    "GroupNorm": nn.GroupNorm,
+    "Dropout": nn.Dropout,
+    "silu": F.silu,
+    "scaled_dot_product_attention": F.scaled_dot_product_attention,
+    "upsampled_conv": lambda conv, h: conv(F.interpolate(h, scale_factor=2.0)),
+}
+
+
+def test_the_unet_takes_these_and_nothing_else_for_speed():
+    own = {name for name in vars(layers) if not name.startswith("_")}
+    own -= {"torch", "nn", "F", "once_differentiable"}
+    assert own == set(PLAIN)
+    for name in own:
+        assert getattr(unet, name) is getattr(layers, name)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "layout"),
+    [
+        (torch.float32, torch.contiguous_format),
+        (torch.float64, torch.contiguous_format),
+        (torch.float64, torch.channels_last),
+    ],
+)
+def test_the_unet_is_the_same_of_torchs_own_layers(monkeypatch, dtype, layout):
+    def answers():
+        torch.manual_seed(0)
+        model = UNet(UNetConfig.preset("small-32", width=16, groups=4, zero_init=False))
+        model.eval().to(dtype=dtype, memory_format=layout)
+        x_t, t = torch.randn(2, 3, 32, 32, dtype=dtype), torch.tensor([1, 700])
+        x_t = x_t.to(memory_format=layout)
+        answer = model(x_t, t)
+        answer.square().mean().backward()
+        with torch.no_grad():
+            again = model(x_t, t)
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+        return answer.detach(), again, gradients
+
+    ours = answers()
+    for name, plain in PLAIN.items():
+        monkeypatch.setattr(unet, name, plain)
+    for our, plain in zip(ours, answers(), strict=True):
+        if layout == torch.contiguous_format:
+            assert torch.equal(our, plain)
+        else:  # upsampled_conv adds in another order: some hundred roundings of 1e-16
+            largest = float(plain.abs().max())
+            torch.testing.assert_close(our, plain, rtol=0, atol=1e-12 * largest)
 
 
 def answer_and_gradients(kind, state, given, dtype, groups):
@@ -20,8 +69,8 @@ def answer_and_gradients(kind, state, given, dtype, groups):
     answer = layer(h)
     assert answer.dtype == dtype
     assert answer.is_contiguous(memory_format=torch.channels_last)
-    wish = torch.linspace(-1, 2, answer.numel(), dtype=dtype).view(answer.shape)
-    gradients = torch.autograd.grad(answer, [h, *layer.parameters()], wish)
+    upstream = torch.linspace(-1, 2, answer.numel(), dtype=dtype).view(answer.shape)
+    gradients = torch.autograd.grad(answer, [h, *layer.parameters()], upstream)
     return [value.detach().double() for value in (answer, *gradients)]
 
 
@@ -76,14 +125,23 @@ def test_attention_in_bfloat16_is_as_exact_as_torchs(heads):
     q, k, v = torch.randn(3, 2, heads, 64, 8, dtype=BF16)
     weights = (q.double() @ k.double().mT / 8**0.5).softmax(3)
     exact = weights @ v.double()
-    ours, theirs = layers.attend(q, k, v), F.scaled_dot_product_attention(q, k, v)
+    ours, theirs = (
+        layers.scaled_dot_product_attention(q, k, v),
+        F.scaled_dot_product_attention(q, k, v),
+    )
     assert ours.dtype == BF16 and not torch.equal(ours, theirs)
     error, usual = (float((x - exact).norm() / exact.norm()) for x in (ours, theirs))
     assert error < 2.5 * usual < 0.03
     q, k, v = q.float(), k.float(), v.float()
-    assert torch.equal(layers.attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
+    assert torch.equal(
+        layers.scaled_dot_product_attention(q, k, v),
+        F.scaled_dot_product_attention(q, k, v),
+    )
 
 
 def test_attention_makes_no_table_of_a_million_weights():
     h = torch.randn(1, 1, 1025, 4, dtype=BF16)
-    assert torch.equal(layers.attend(h, h, h), F.scaled_dot_product_attention(h, h, h))
+    assert torch.equal(
+        layers.scaled_dot_product_attention(h, h, h),
+        F.scaled_dot_product_attention(h, h, h),
+    )

@@ -1,11 +1,11 @@
-r"""The networks: sizes, what they are told, and what they refuse (see test_unet too)."""
+r"""The networks: sizes, what they are given, and what they refuse (see test_unet too)."""
 
 import pytest
 import torch
 from helpers import EXACT, close
 
 from ddpm_lite import MLP, UNet, UNetConfig
-from ddpm_lite.models.mlp import sinusoid
+from ddpm_lite.models.mlp import sinusoidal_embedding
 
 
 def make(name, **settings):
@@ -23,9 +23,9 @@ def make(name, **settings):
 NETWORKS = pytest.mark.parametrize("name", ["table", "sinusoid", "UNet"])
 
 
-def batch(event, B=5, seed=1):
+def batch(sample_shape, B=5, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    x_t = torch.randn(B, *event, generator=generator)
+    x_t = torch.randn(B, *sample_shape, generator=generator)
     return x_t, torch.tensor([1, 2, 50, 99, 100])[:B]
 
 
@@ -41,8 +41,8 @@ def test_numbers_of_parameters():
 
 @NETWORKS
 def test_shape_dtype_and_contract(name):
-    model, event = make(name)
-    x_t, t = batch(event)
+    model, sample_shape = make(name)
+    x_t, t = batch(sample_shape)
     assert model(x_t, t).shape == x_t.shape and model(x_t, t).dtype == torch.float32
     assert model.prediction == "noise" and model.learned_variance is False
     assert make(name, prediction="v")[0].prediction == "v"
@@ -55,8 +55,8 @@ def test_shape_dtype_and_contract(name):
 
 @NETWORKS
 def test_every_t_matters(name):
-    model, event = make(name)
-    x_t = batch(event)[0][:1].expand(100, *event)
+    model, sample_shape = make(name)
+    x_t = batch(sample_shape)[0][:1].expand(100, *sample_shape)
     answers = model(x_t, torch.arange(1, 101)).flatten(1)
     distances = torch.cdist(answers, answers) + torch.eye(100)
     assert distances.min() > 1e-5
@@ -64,9 +64,9 @@ def test_every_t_matters(name):
 
 @NETWORKS
 def test_every_parameter_gets_a_gradient(name):
-    model, event = make(name)
-    x_t, _ = batch(event)
-    x_t = x_t.repeat(20, *[1] * len(event))
+    model, sample_shape = make(name)
+    x_t, _ = batch(sample_shape)
+    x_t = x_t.repeat(20, *[1] * len(sample_shape))
     model(x_t, torch.arange(1, 101)).square().sum().backward()
     for parameter, p in model.named_parameters():
         assert p.grad is not None and p.grad.abs().sum() > 0, parameter
@@ -76,8 +76,8 @@ def test_every_parameter_gets_a_gradient(name):
 
 @NETWORKS
 def test_an_example_does_not_see_its_batch(name):
-    model, event = make(name)
-    x_t, t = batch(event)
+    model, sample_shape = make(name)
+    x_t, t = batch(sample_shape)
     with torch.no_grad():
         together = model(x_t, t)
         for i in range(5):
@@ -90,8 +90,8 @@ def test_an_example_does_not_see_its_batch(name):
 
 @NETWORKS
 def test_eval_is_deterministic(name):
-    model, event = make(name)
-    x_t, t = batch(event)
+    model, sample_shape = make(name)
+    x_t, t = batch(sample_shape)
     with torch.no_grad():
         assert torch.equal(model.eval()(x_t, t), model.eval()(x_t, t))
         close(model.train()(x_t, t), model.eval()(x_t, t), rtol=1e-6, atol=1e-6)
@@ -107,18 +107,18 @@ def test_the_mlp_written_out():
     close(model(x_t, t), h @ model.out.weight.T + model.out.bias, rtol=1e-4, atol=1e-6)
 
 
-def test_sinusoid():
-    waves = sinusoid(torch.tensor([0, 1, 7, 999]), 8)
-    assert waves.shape == (4, 8) and waves.dtype == torch.float32
-    for row, index in zip(waves, [0, 1, 7, 999], strict=True):
+def test_sinusoidal_embedding():
+    rows = sinusoidal_embedding(torch.tensor([0, 1, 7, 999]), 8)
+    assert rows.shape == (4, 8) and rows.dtype == torch.float32
+    for row, index in zip(rows, [0, 1, 7, 999], strict=True):
         angles = [index * EXACT.mpf(10_000) ** (-EXACT.mpf(k) / 3) for k in range(4)]
         exact = [float(f(a)) for f in (EXACT.sin, EXACT.cos) for a in angles]
         close(row, exact, rtol=1e-6, atol=1e-7)
     model, _ = make("sinusoid")
-    close(model.waves[0], sinusoid(torch.tensor([0]), 16)[0], rtol=0)
+    close(model.sinusoidal[0], sinusoidal_embedding(torch.tensor([0]), 16)[0], rtol=0)
     for width in (7, 2, 0):
         with pytest.raises(ValueError, match=rf"width must be even and >= 4, got {width}"):
-            sinusoid(torch.tensor([0]), width)
+            sinusoidal_embedding(torch.tensor([0]), width)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (5,), (5, 2, 1), (5, 1, 2, 2)])
@@ -146,6 +146,6 @@ def test_mlp_refuses_unknown_names(settings, message):
 @NETWORKS
 @pytest.mark.parametrize("t", [-1, 0, 101])
 def test_t_outside_the_table(name, t):
-    model, event = make(name)
+    model, sample_shape = make(name)
     with pytest.raises(IndexError, match="out of range"):
-        model(batch(event, B=1)[0], torch.tensor([t]))
+        model(batch(sample_shape, B=1)[0], torch.tensor([t]))

@@ -19,12 +19,12 @@ from ddpm_lite.models.layers import Dropout
 from ddpm_lite.models.unet import (
     PRESETS,
     Attention,
-    Double,
-    Halve,
-    Middle,
-    ResidualBlock,
+    Downsample,
+    MidBlock,
+    ResBlock,
     UNet,
     UNetConfig,
+    Upsample,
 )
 
 TINY = UNetConfig(
@@ -72,7 +72,7 @@ def shaken(config, seed=0, **changes):
 
 def batch(config, B=5, seed=1):
     r"""Pictures, steps with both ends among them, and labels or None."""
-    x_t = normal(B, *config.event, seed=seed).float()
+    x_t = normal(B, *config.sample_shape, seed=seed).float()
     t = torch.tensor([1, config.T, 2, config.T // 2, config.T - 1])[:B]
     return x_t, t, torch.arange(B) % (config.classes + 1) if config.classes else None
 
@@ -237,7 +237,7 @@ def test_the_papers_network_gives_the_output_of_diffusers():
         PRESETS["digits"],
         PRESETS["small-28"],
     ],
-    ids=["odd", "odd-2", "three-levels", "one-level", "digits", "small-28"],
+    ids=["odd", "odd-2", "three-resolutions", "one-resolution", "digits", "small-28"],
 )
 def test_small_networks_give_the_output_of_diffusers(config):
     torch.manual_seed(0)  # their first level has the width itself, so multipliers[0] is 1
@@ -291,12 +291,10 @@ def double(module, seed=0):
 @pytest.mark.parametrize(("before", "after"), [(8, 8), (8, 12)])
 @pytest.mark.parametrize("eps", [1e-6, 1e-2])
 def test_residual_block_by_hand(before, after, scale_shift, eps):
-    block = double(
-        ResidualBlock(before, after, replace(TINY, scale_shift=scale_shift, eps=eps))
-    )
-    h, told = 0.05 * normal(2, before, 6, 4), normal(2, 32, seed=1)
+    block = double(ResBlock(before, after, replace(TINY, scale_shift=scale_shift, eps=eps)))
+    h, emb = 0.05 * normal(2, before, 6, 4), normal(2, 32, seed=1)
     new = convolve(silu(norm_by_loops(h, block.norm1)), block.conv1)
-    row = told @ block.time_emb_proj.weight.T + block.time_emb_proj.bias
+    row = emb @ block.time_emb_proj.weight.T + block.time_emb_proj.bias
     row = row[:, :, None, None]
     if scale_shift:
         new = norm_by_loops(new, block.norm2) * (1 + row[:, :after]) + row[:, after:]
@@ -308,7 +306,7 @@ def test_residual_block_by_hand(before, after, scale_shift, eps):
     else:
         weight, bias = block.conv_shortcut.weight[:, :, 0, 0], block.conv_shortcut.bias
         shortcut = torch.einsum("oc,bchw->bohw", weight, h) + bias[:, None, None]
-    close(block(h, told), shortcut + new, rtol=1e-12, atol=1e-12)
+    close(block(h, emb), shortcut + new, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("head_width", [None, 8, 4, 2])
@@ -340,16 +338,16 @@ def test_attention_by_hand(head_width):
 
 @pytest.mark.parametrize(("padding", "before"), [("right", 0), ("both", 1)])
 def test_halving_by_hand(padding, before):
-    module, h = double(Halve(3, padding)), normal(2, 3, 6, 10)
+    module, h = double(Downsample(3, padding)), normal(2, 3, 6, 10)
     expected = convolve(h, module.conv, stride=2, before=before, after=1)
     close(module(h), expected, rtol=1e-12, atol=1e-12)
     model = UNet(TINY, down_padding=padding)
-    assert {m.right for m in model.modules() if isinstance(m, Halve)} == {before == 0}
+    assert {m.right for m in model.modules() if isinstance(m, Downsample)} == {before == 0}
 
 
 def test_halving_pads_right_and_bottom():
     # the four pixels that the filter's centre meets are those of odd rows and columns
-    module = Halve(1, "right")
+    module = Downsample(1, "right")
     with torch.no_grad():
         module.conv.weight.zero_()[0, 0, 1, 1] = 1
         module.conv.bias.zero_()
@@ -361,7 +359,7 @@ def test_halving_pads_right_and_bottom():
 
 
 def test_doubling_by_hand():
-    module, h = double(Double(3)), normal(2, 3, 3, 5)
+    module, h = double(Upsample(3)), normal(2, 3, 3, 5)
     big = torch.stack([h, h], 3).reshape(2, 3, 6, 5)  # every row twice
     big = torch.stack([big, big], 4).reshape(2, 3, 6, 10)  # every column twice
     expected = convolve(big, module.conv)
@@ -381,7 +379,7 @@ def test_the_fast_layout_gives_the_same_loss_gradients_and_samples(config):
         model = shaken(config, dropout=0.2).to(memory_format=layout)
         x_t, t, y = batch(config)
         draw = dict(sampler="ddim", steps=10, clip=(-1, 1), progress=False)
-        shape = (2, *config.event)
+        shape = (2, *config.sample_shape)
         pictures = sample(model, schedule.Schedule.linear(config.T), shape, **draw)
         model.train()
         torch.manual_seed(0)  # of the dropout: the layout does not change what drops out
@@ -395,20 +393,20 @@ def test_the_fast_layout_gives_the_same_loss_gradients_and_samples(config):
 
 
 def test_the_middle_is_block_attention_block():
-    middle = double(Middle(8, TINY))
-    h, told = normal(2, 8, 4, 4), normal(2, 32, seed=1)
-    expected = middle.resnets[1](middle.attentions[0](middle.resnets[0](h, told)), told)
-    close(middle(h, told), expected, rtol=1e-12)
+    middle = double(MidBlock(8, TINY))
+    h, emb = normal(2, 8, 4, 4), normal(2, 32, seed=1)
+    expected = middle.resnets[1](middle.attentions[0](middle.resnets[0](h, emb)), emb)
+    close(middle(h, emb), expected, rtol=1e-12)
 
 
-def waves_told(model, t):
+def embedded(model, t):
     r"""What the first linear map of t is given."""
     seen = []
     hook = model.time_embedding.register_forward_pre_hook(
         lambda _, args: seen.append(args[0])
     )
     with torch.no_grad():
-        model(torch.zeros(len(t), *model.unet_config.event), t)
+        model(torch.zeros(len(t), *model.unet_config.sample_shape), t)
     hook.remove()
     return seen[0]
 
@@ -419,14 +417,14 @@ def waves_told(model, t):
 def test_waves_of_t_by_hand(sine_first, frequency_shift, t_shift):
     changes = dict(sine_first=sine_first, frequency_shift=frequency_shift, t_shift=t_shift)
     model, t = UNet(TINY, **changes), [1, 2, 37, 100]
-    waves = waves_told(model, torch.tensor(t))
-    for row, step in zip(waves, t, strict=True):
+    rows = embedded(model, torch.tensor(t))
+    for row, step in zip(rows, t, strict=True):
         power = [-EXACT.mpf(k) / (4 - frequency_shift) for k in range(4)]
         angles = [(step - t_shift) * EXACT.mpf(10_000) ** p for p in power]
         sines, cosines = ([float(f(a)) for a in angles] for f in (EXACT.sin, EXACT.cos))
         expected = sines + cosines if sine_first else cosines + sines
         close(row, expected, rtol=1e-6, atol=1e-7)
-    assert (model.waves[0, :4] == 0).all() == (t_shift == 1 and sine_first)
+    assert (model.sinusoidal[0, :4] == 0).all() == (t_shift == 1 and sine_first)
 
 
 # How it starts.
@@ -466,7 +464,7 @@ def test_the_zeros_are_the_last_layers_and_no_others():
     # nothing else may be zero, and a second pass must not fill these again
     torch.manual_seed(0)
     zeros = [name.removesuffix(".weight") for name in zero_tensors(UNet(TINY))]
-    blocks = [n for n, m in UNet(TINY).named_modules() if isinstance(m, ResidualBlock)]
+    blocks = [n for n, m in UNet(TINY).named_modules() if isinstance(m, ResBlock)]
     attentions = [n for n, m in UNet(TINY).named_modules() if isinstance(m, Attention)]
     assert (len(blocks), len(attentions)) == (2 + 2 + 4, 1 + 1 + 2)
     expected = [f"{n}.conv2" for n in blocks] + [f"{n}.to_out.0" for n in attentions]
@@ -479,7 +477,7 @@ def test_every_block_starts_as_its_shortcut():
     x_t, t, _ = batch(TINY)
     model, seen = UNet(TINY), []
     for module in model.modules():
-        if isinstance(module, (ResidualBlock, Attention)):
+        if isinstance(module, (ResBlock, Attention)):
             module.register_forward_hook(
                 lambda m, args, out: seen.append((m, args[0], out))
             )
@@ -530,7 +528,7 @@ def test_dropout_is_active_in_training_only():
 @pytest.mark.parametrize("dropout", [0.1, 0.4])
 def test_dropout_stands_before_the_second_convolution(dropout):
     torch.manual_seed(0)
-    block, seen = ResidualBlock(8, 8, replace(TINY, dropout=dropout)), []
+    block, seen = ResBlock(8, 8, replace(TINY, dropout=dropout)), []
     block.norm2.register_forward_hook(lambda m, args, out: seen.append(F.silu(out)))
     block.conv2.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
     block(torch.randn(20, 8, 16, 16), torch.randn(20, 32))
@@ -581,7 +579,7 @@ def test_at_the_start_only_the_last_layer_learns():
 def test_every_t_matters(config):
     model = shaken(config)
     T = min(config.T, 100)
-    x_t = batch(config)[0][:1].expand(T, *config.event)
+    x_t = batch(config)[0][:1].expand(T, *config.sample_shape)
     with torch.no_grad():
         answers = model(x_t, torch.arange(config.T - T + 1, config.T + 1)).flatten(1)
     distances = torch.cdist(answers.double(), answers.double()) + torch.eye(T)
@@ -614,7 +612,7 @@ def test_what_it_says_about_itself():
     assert both.shape == (5, 2, 8, 8)
     assert shaken(TINY).double()(x_t.double(), t).dtype == torch.float64
     assert numel(UNet(TINY, T=7)) == numel(UNet(TINY))  # no table of t among the weights
-    assert "waves" not in UNet(TINY).state_dict()
+    assert "sinusoidal" not in UNet(TINY).state_dict()
 
 
 def test_the_null_class_is_no_label():
@@ -687,7 +685,7 @@ def test_any_channels_and_sizes(channels, size):
     out = model(x_t, torch.tensor([1, 100]))
     assert out.shape == x_t.shape and bool(out.isfinite().all())
     assert model.config["size"] == (size if size[0] != size[1] else size[0])
-    assert model.unet_config.event == (channels, *size)
+    assert model.unet_config.sample_shape == (channels, *size)
 
 
 def test_one_network_serves_other_sizes():
@@ -777,7 +775,7 @@ def test_an_unknown_preset_is_refused_with_the_names_of_all():
         (dict(size=9), "multiple of 2 for this network, got 9; the nearest .* 8 or 10"),
         (
             dict(attention=(2,)),
-            r"must name heights of levels, which are \[8, 4\] .* height 8, got \(2,\)",
+            r"must name resolutions, which are \[8, 4\] .* height 8, got \(2,\)",
         ),
         (dict(groups=3), r"width = 8 must be even and a multiple of groups = 3"),
         (
@@ -785,7 +783,7 @@ def test_an_unknown_preset_is_refused_with_the_names_of_all():
             "width = 6 must be even and a multiple of groups",
         ),
         (dict(width=7, groups=1), "width = 7 must be even"),
-        (dict(head_width=3), r"levels, \(8, 16\), multiples of head_width = 3"),
+        (dict(head_width=3), r"resolutions, \(8, 16\), multiples of head_width = 3"),
     ],
     ids=str,
 )

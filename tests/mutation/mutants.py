@@ -250,8 +250,8 @@ MUTANTS = [
     Mutant(
         "uniform noise in the sampler",
         "seeds",
-        "torch.randn(self.block, *self.event, generator=g, dtype=self.dtype)",
-        UNIFORM.format("self.block, *self.event, generator=g, dtype=self.dtype"),
+        "torch.randn(self.block, *self.sample_shape, generator=g, dtype=self.dtype)",
+        UNIFORM.format("self.block, *self.sample_shape, generator=g, dtype=self.dtype"),
     ),
     Mutant(
         "one stream of noise for all samples",
@@ -339,8 +339,8 @@ MUTANTS = [
     Mutant(
         "every label dropped",
         "training/trainer",
-        "silent < self.config.drop_label",
-        "silent >= self.config.drop_label",
+        "dropped < self.config.drop_label",
+        "dropped >= self.config.drop_label",
     ),
     Mutant(
         "seventeen grey levels scaled as 256",
@@ -467,7 +467,7 @@ MUTANTS = [
     Mutant(
         "equal steps not noticed",
         "sampling/spacing",
-        "if not _distinct(stops):",
+        "if not _distinct(timesteps):",
         "if False:",
     ),
     # --- exchange with diffusers
@@ -498,7 +498,7 @@ MUTANTS = [
         "torch.cat([row, table])",
     ),
     Mutant(
-        "the waves in the other order on export",
+        "sines and cosines in the other order on export",
         "formats/diffusers_unet",
         '"flip_sin_to_cos": not c.sine_first',
         '"flip_sin_to_cos": c.sine_first',

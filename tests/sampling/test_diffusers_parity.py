@@ -56,10 +56,10 @@ def test_tables(name):
 
 
 @EVERY_KIND
-@pytest.mark.parametrize("event", [(2,), (3, 4, 4)])
-def test_add_noise_and_velocity(name, event):
+@pytest.mark.parametrize("sample_shape", [(2,), (3, 4, 4)])
+def test_add_noise_and_velocity(name, sample_shape):
     t = torch.tensor(STEPS)
-    x_0, noise = normal(6, *event), normal(6, *event, seed=1)
+    x_0, noise = normal(6, *sample_shape), normal(6, *sample_shape, seed=1)
     schedule, exact = SCHEDULES[name], with_our_tables(DDPMScheduler, name)
     x_t = q_sample(schedule, x_0, t, noise)
     close(exact.add_noise(x_0, noise, t - 1), x_t, rtol=1e-9, atol=1e-12)

@@ -5,7 +5,16 @@ from itertools import pairwise
 
 import pytest
 import torch
-from helpers import EVENTS, Constant, batches, close, f64, normal, schedules, some_schedules
+from helpers import (
+    SAMPLE_SHAPES,
+    Constant,
+    batches,
+    close,
+    f64,
+    normal,
+    schedules,
+    some_schedules,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -212,11 +221,11 @@ def test_eta_out_of_range(eta):
 # --- the whole chain
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("sample_shape", SAMPLE_SHAPES)
 @pytest.mark.parametrize("sampler", ["small", "large", "ddim"])
-def test_sample_is_the_loop_written_out(sampler, event):
-    shape = (3, *event)
-    oracle = MixtureOracle(SHORT, normal(4, *event), 0.1)
+def test_sample_is_the_loop_written_out(sampler, sample_shape):
+    shape = (3, *sample_shape)
+    oracle = MixtureOracle(SHORT, normal(4, *sample_shape), 0.1)
     noise = SampleNoise(7, shape, "cpu", torch.float64)
     x = noise.next()
     for step in range(10, 0, -1):
@@ -399,7 +408,7 @@ def test_ddim_keeps_the_noise_of_the_network_if_told_to():
 def test_a_network_may_answer_in_half_precision(sampler, half):
     # what it says is all that is rounded: as if it had said the rounded number in float32
     oracle = MixtureOracle(SHORT, normal(3, 4), 0.1)
-    told = []
+    seen = []
 
     def rounded(x_t, t):
         assert x_t.dtype == torch.float32
@@ -410,14 +419,14 @@ def test_a_network_may_answer_in_half_precision(sampler, half):
         warnings.simplefilter("ignore")
         with torch.autocast("cpu", torch.bfloat16):
             for state in sample_path(rounded, SHORT, (2, 4), **options):
-                told.append(state.x_t)
+                seen.append(state.x_t)
                 assert state.x_0_pred is None or state.x_0_pred.dtype == torch.float32
         with torch.autocast("cpu", torch.bfloat16):
             *_, single = sample_path(
                 lambda x, t: rounded(x, t).float(), SHORT, (2, 4), **options
             )
-    assert {x.dtype for x in told} == {torch.float32}
-    assert torch.equal(told[-1], single.x_t)
+    assert {x.dtype for x in seen} == {torch.float32}
+    assert torch.equal(seen[-1], single.x_t)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
@@ -436,15 +445,15 @@ def test_y_reaches_the_model():
 
 
 def test_the_model_is_told_t_from_T_down_to_1():
-    told = []
+    seen = []
 
     def model(x_t, t):
         assert t.dtype == torch.int64 and t.shape == (2,) and (t == t[0]).all()
-        told.append(int(t[0]))
+        seen.append(int(t[0]))
         return x_t
 
     quiet(model, SHORT, (2, 2), prediction="noise")
-    assert told == list(range(10, 0, -1))
+    assert seen == list(range(10, 0, -1))
 
 
 def test_x_T_is_where_the_chain_starts():
@@ -483,10 +492,10 @@ def test_zero_terminal_snr():
 # --- the noise of each sample
 
 
-@pytest.mark.parametrize("event", [(2,), (1,), (3, 8, 8), (65,)])
-def test_noise_of_a_sample_depends_on_its_seed_alone(event):
+@pytest.mark.parametrize("sample_shape", [(2,), (1,), (3, 8, 8), (65,)])
+def test_noise_of_a_sample_depends_on_its_seed_alone(sample_shape):
     def drawn(seed, B, steps=70):
-        noise = SampleNoise(seed, (B, *event), "cpu", torch.float32)
+        noise = SampleNoise(seed, (B, *sample_shape), "cpu", torch.float32)
         return torch.stack([noise.next() for _ in range(steps)], 1)
 
     together = drawn(5, 4)
@@ -580,11 +589,15 @@ def test_a_chain_that_does_not_start_from_noise_warns():
         sample_path(Constant(0.0), Schedule.linear(50), (1, 2), x_T=normal(1, 2))
 
 
-@given(schedules(max_T=6), st.sampled_from(EVENTS), st.sampled_from(["ancestral", "ddim"]))
-def test_every_schedule_and_sampler_gives_finite_samples(schedule, event, sampler):
-    oracle = GaussianOracle(schedule, normal(*event), 0.2)
-    x_0 = quiet(oracle, schedule, (2, *event), sampler=sampler)
-    assert x_0.shape == (2, *event) and torch.isfinite(x_0).all()
+@given(
+    schedules(max_T=6),
+    st.sampled_from(SAMPLE_SHAPES),
+    st.sampled_from(["ancestral", "ddim"]),
+)
+def test_every_schedule_and_sampler_gives_finite_samples(schedule, sample_shape, sampler):
+    oracle = GaussianOracle(schedule, normal(*sample_shape), 0.2)
+    x_0 = quiet(oracle, schedule, (2, *sample_shape), sampler=sampler)
+    assert x_0.shape == (2, *sample_shape) and torch.isfinite(x_0).all()
 
 
 def test_a_model_that_gives_nan_is_found_out():
@@ -638,7 +651,7 @@ def test_bad_options(options, message):
 
 @pytest.mark.parametrize("shape", [(3,), (0, 2), (2, -1), (2, 2.0), ()])
 def test_bad_shape(shape):
-    with pytest.raises(ValueError, match=r"shape must be \(B, \*event\) of positive"):
+    with pytest.raises(ValueError, match=r"shape must be \(B, ...\), two or more positive"):
         quiet(Constant(0.0), SHORT, shape)
 
 

@@ -130,7 +130,7 @@ def as_two(folder, rank, port):
     save_file(watch(make(accumulate=4)), folder / f"parts_{rank}")
     drawn = {str(n): pictures(folder / "one", n) for n in (1, 7)}
     save_file(drawn, folder / f"drawn_{rank}")
-    told = {}
+    report = {}
     trainer = make()
     update = trainer.update
 
@@ -144,7 +144,7 @@ def as_two(folder, rank, port):
     try:
         fit(trainer, folder / "bad", progress=False)
     except NotFinite as error:
-        told["bad"] = str(error)
+        report["bad"] = str(error)
     trainer, stopped = make(), []
 
     def slow():  # one process is asked to stop, both do
@@ -153,16 +153,18 @@ def as_two(folder, rank, port):
 
     trainer.update = slow
     minutes = 0 if rank == 1 else None
-    told["stopped"] = fit(trainer, folder / "stopped", max_minutes=minutes, progress=False)
+    report["stopped"] = fit(
+        trainer, folder / "stopped", max_minutes=minutes, progress=False
+    )
     try:
         make(batch_size=9)
     except ValueError as error:
-        told["batch"] = str(error)
+        report["batch"] = str(error)
     try:
         fit(make(), folder / "two", progress=False)
     except FileExistsError as error:
-        told["exists"] = str(error)
-    (folder / f"told_{rank}").write_text(json.dumps(told), "utf-8")
+        report["exists"] = str(error)
+    (folder / f"report_{rank}").write_text(json.dumps(report), "utf-8")
     distributed.destroy_process_group()
 
 
@@ -322,11 +324,11 @@ def test_sampling_is_shared(folder):
 
 
 def test_one_bad_loss_stops_both_at_the_same_step(folder):
-    told = [
-        json.loads((folder / f"told_{rank}").read_text("utf-8"))["bad"] for rank in (0, 1)
+    reports = [
+        json.loads((folder / f"report_{rank}").read_text("utf-8"))["bad"] for rank in (0, 1)
     ]
-    assert told[0] == told[1] and "not finite at step 5" in told[0]
-    assert "up to step_000000003" in told[0]
+    assert reports[0] == reports[1] and "not finite at step 5" in reports[0]
+    assert "up to step_000000003" in reports[0]
     assert load_file(folder / "bad" / "bad_batch_step_000000005.safetensors")[
         "t"
     ].shape == (8,)
@@ -334,10 +336,12 @@ def test_one_bad_loss_stops_both_at_the_same_step(folder):
 
 
 def test_one_process_that_is_asked_stops_both(folder):
-    told = [json.loads((folder / f"told_{rank}").read_text("utf-8")) for rank in (0, 1)]
-    assert [t["stopped"]["step"] for t in told] == [1, 1]
+    reports = [
+        json.loads((folder / f"report_{rank}").read_text("utf-8")) for rank in (0, 1)
+    ]
+    assert [t["stopped"]["step"] for t in reports] == [1, 1]
     assert checkpoint_of(folder / "stopped").name == "step_000000001"
-    for t in told:
+    for t in reports:
         assert "batch_size 9 must be a multiple of 2 processes x accumulate 1" in t["batch"]
         assert "already holds a run, up to step_000000008" in t["exists"]
 
@@ -362,8 +366,10 @@ def test_torchrun_and_the_command_line(tmp_path):
 
     train = [*module, "train", "digits", *options.split()]
     run(*train, "--steps", "6", "--out", tmp_path / "one")
-    told = run(*torchrun, *train, "--steps", "4", "--out", tmp_path / "two")
-    assert "2 processes" in told and told.count("step 4 after") == 1  # one of them speaks
+    output = run(*torchrun, *train, "--steps", "4", "--out", tmp_path / "two")
+    assert (
+        "2 processes" in output and output.count("step 4 after") == 1
+    )  # one of them speaks
     run(*torchrun, *module, "resume", tmp_path / "two", "--steps", "6")
     one, two = (read_log(tmp_path / run / "metrics.jsonl") for run in ("one", "two"))
     assert [line["step"] for line in two] == [2, 3, 4, 6, 6]

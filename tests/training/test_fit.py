@@ -210,8 +210,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, kind):
     done = go(points(sample_every=4), run, pictures=press)
     assert done["step"] == 5 and done["finished"] is False
     assert checkpoint_of(run).name == "step_000000005"
-    told = capsys.readouterr()
-    assert told.out == "" and "stopping after this update, with a checkpoint" in told.err
+    output = capsys.readouterr()
+    assert (
+        output.out == "" and "stopping after this update, with a checkpoint" in output.err
+    )
     assert signal.getsignal(kind) is before
     assert go(points(sample_every=4), run, resume=True)["finished"]
     go(points(sample_every=4), tmp_path / "straight")
@@ -578,8 +580,8 @@ def test_without_tensorboard(tmp_path, monkeypatch):
 
 def test_the_bar_goes_to_stderr(tmp_path, capsys):
     fit(points(), tmp_path / "run")
-    told = capsys.readouterr()
-    assert told.out == "" and "9/9" in told.err and "loss" in told.err
+    output = capsys.readouterr()
+    assert output.out == "" and "9/9" in output.err and "loss" in output.err
 
 
 def test_the_estimate_of_time_scales_and_leaves_the_trainer_as_it_was(monkeypatch):

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from ddpm_lite import q_sample, sample, sample_path, simple_loss, vlb_terms
 from ddpm_lite.loss import decoder_nll
-from ddpm_lite.process import between, interpolated_variance, predict_both, reverse_variance
+from ddpm_lite.process import (
+    interpolated_variance,
+    predict_both,
+    reverse_variance,
+    transition,
+)
 from ddpm_lite.schedule import Schedule, spread
 from ddpm_lite.training.hybrid import hybrid_loss
 
@@ -304,7 +309,7 @@ def test_the_variance_of_a_sample_is_that_of_v():
     )
     next(states)
     x_s = next(states).x_t
-    large = float(between(schedule, t, s)[0])
+    large = float(transition(schedule, t, s)[0])
     share = float(schedule.one_minus_alpha_bar[5] / schedule.one_minus_alpha_bar[10])
     expected = large * share ** ((1 - 0.3) / 2)
     assert abs(float(x_s.var()) / expected - 1) < 5 * (2 / n) ** 0.5

@@ -1,4 +1,4 @@
-r"""How many threads: a user's wish stands, neighbours are made room for, and it is said."""
+r"""How many threads: a user's number stands, neighbours get room, and it is said."""
 
 import os
 import re
@@ -78,7 +78,7 @@ def test_neighbours_at_the_start_are_made_room_for(machine, cores, busy, expecte
     found, _ = machine(cores, busy)
     assert found.now == expected
     if expected < cores:
-        assert f"others keep {busy:.1f} of {cores} cores busy" in found.told()
+        assert f"others keep {busy:.1f} of {cores} cores busy" in found.summary()
 
 
 def test_a_neighbour_that_comes_and_goes_is_followed(machine):
@@ -134,15 +134,15 @@ def test_a_users_variable_stands(machine, monkeypatch, name):
     monkeypatch.setenv(name, "2")
     found, load = machine(2, 2.0)
     assert set(looks(found, load, 20)) == {2}
-    assert found.told() == f"2 threads, as {name} says"
+    assert found.summary() == f"2 threads, as {name} says"
 
 
-def test_a_wish_stands_over_both(machine, monkeypatch):
+def test_a_number_on_the_command_line_stands_over_both(machine, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     found, load = machine(2, 2.0)
     assert found.begin(3).now == 3 == torch.get_num_threads()
     assert set(looks(found, load, 20)) == {3}
-    assert found.told() == "3 threads, as --threads says"
+    assert found.summary() == "3 threads, as --threads says"
     with pytest.raises(ValueError, match="--threads must be"):
         found.begin(0)
 
@@ -154,7 +154,7 @@ def test_without_psutil_it_says_that_it_sees_nobody(machine):
         raise ImportError
 
     found = Threads(load=missing).choose()
-    assert not found.look() and "psutil is missing" in found.told()
+    assert not found.look() and "psutil is missing" in found.summary()
 
 
 def test_a_container_with_fewer_cores_gets_fewer_threads(monkeypatch, machine):
@@ -273,7 +273,7 @@ def test_doctor_sends_nobody_to_more_threads_than_cores(monkeypatch):
 def test_a_process_of_its_own_leaves_the_users_variable_alone(own):
     code = "from ddpm_lite.training.threads import Threads; t = Threads().begin();"
     code += "import os, torch; own = os.environ.get('OMP_NUM_THREADS');"
-    code += "print(t.told(), own, torch.get_num_threads())"
+    code += "print(t.summary(), own, torch.get_num_threads())"
     environment = {k: v for k, v in os.environ.items() if k not in threads.VARIABLES}
     environment |= {"OMP_NUM_THREADS": own} if own else {}
     done = subprocess.run(

@@ -326,7 +326,9 @@ def test_flip_mirrors_the_width_of_half_of_the_pictures():
     assert not torch.equal(
         mirrored, (trainer.draw(1)[0] != plain.draw(1)[0]).any((1, 2, 3))
     )
-    whole = torch.cat([trainer._take(trainer._numbers(1), p)[0] for p in trainer._parts()])
+    whole = torch.cat(
+        [trainer._take(trainer._numbers(1), p)[0] for p in trainer._microbatches()]
+    )
     assert torch.equal(whole, trainer.draw(1)[0])
 
 
@@ -504,8 +506,8 @@ def test_noise_is_never_below_float32(dtype):
 @pytest.mark.parametrize("bfloat16", ["avx512_bf16", "amx_bf16", None])
 def test_precision_on_a_cpu(monkeypatch, bfloat16):
     # where it computes in bfloat16, wide U-Nets run in it, and nothing else
-    told = {"avx2": True, bfloat16: True, "avx512_bf16 of old": False}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    capabilities = {"avx2": True, bfloat16: True, "avx512_bf16 of old": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     half = "bfloat16" if bfloat16 else "float32"
     wide = UNet(tiny().unet_config, width=32)
     assert choose_precision(torch.device("cpu"), "auto", wide) == half
@@ -682,7 +684,7 @@ def test_a_schedule_that_does_not_reach_noise_warns():
         (torch.tensor([[0.0], [math.nan]]), ValueError, "finite, but example 1 has NaN"),
         (torch.tensor([[math.inf], [0.0]]), ValueError, "finite, but example 0 has NaN"),
         (torch.zeros(0, 2), ValueError, r"N >= 1, got \(0, 2\)"),
-        (torch.zeros(5), ValueError, r"\(N, \*event\), N >= 1, got \(5,\)"),
+        (torch.zeros(5), ValueError, r"\(N, \*shape\), N >= 1, got \(5,\)"),
         (torch.zeros(5, 2).long(), TypeError, r"floating point .* got torch.int64"),
         ([[0.0, 1.0]], TypeError, r"floating point .* got list"),
     ],
