@@ -71,13 +71,12 @@ def open_pictures(name, step=None, device="auto"):
 
     Raises ValueError for a model of points, else as `find_model`.
     """
-    found, own = find_model(name, step), RunConfig.__dataclass_fields__
+    found = find_model(name, step)
     if "unet" not in found.config:
         raise ValueError(
             f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
         )
-    known = {k: v for k, v in found.config.items() if k in own}
-    config = RunConfig.from_dict({"train": {}} | known)  # an import does not say it
+    config = RunConfig.from_dict({"train": {}} | found.config)  # an import says no train
     model = found.model.to(choose_device(device))
     return PictureModel(model, found.schedule, config, found.config)
 
