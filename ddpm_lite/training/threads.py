@@ -114,7 +114,7 @@ class Threads:
         """
         import torch
 
-        from ..checks import check_integer
+        from ..checks import check_integer  # imports torch too
 
         name = next((name for name in VARIABLES if os.environ.get(name)), None)
         if requested is not None:
