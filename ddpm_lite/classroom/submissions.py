@@ -48,7 +48,7 @@ def read_all(folder, chapter=None):
     if not found:
         which = "" if chapter is None else f" for chapter {chapter}"
         raise ValueError(f"{folder} holds no notebook (*.ipynb){which}")
-    return [_told_apart(one, found) for one in found]
+    return [_with_distinct_names(one, found) for one in found]
 
 
 def read(folder, path):
@@ -96,7 +96,7 @@ def _chapter(notebook, cells, name):
     return None
 
 
-def _told_apart(one, found):
+def _with_distinct_names(one, found):
     same = [o for o in found if (o.student, o.chapter) == (one.student, one.chapter)]
     if one.problem or len(same) == 1:
         return one
