@@ -43,7 +43,7 @@ ALLOWED = {
     "commands": set(ROOMS[: ROOMS.index("commands")]),
 }
 # Still to be split; the list is to be empty.
-LONG = {"bench.contestants", "bench.measuring", "lab.doctor"}
+LONG = {"lab.doctor"}
 
 
 def name_of(path):

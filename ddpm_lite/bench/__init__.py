@@ -3,9 +3,12 @@ r"""Measuring speed and memory, beside other libraries."""
 from .. import hand_on
 
 CONTENTS = {
-    "contestants": (),
-    "measuring": (),
+    "clock": (),
     "page": (),
+    "contestants": (),
+    "settings": (),
+    "processes": (),
+    "measuring": (),
     "gpu_checks": (),
     "gpu_speed": (),
     "gpu": (),

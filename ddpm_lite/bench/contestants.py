@@ -7,47 +7,28 @@ The other libraries are imported where they are used.
 
 import copy
 import importlib
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..formats.checkpoint import Pretrained, save_model
+from ..formats.checkpoint import Pretrained
 from ..formats.diffusers import to_diffusers
-from ..models.unet import PRESETS, UNet, UNetConfig
+from ..models.unet import UNet, UNetConfig
 from ..sampling.sampler import sample
 from ..schedule import Schedule
 from ..training.device import autocast, choose_precision, keep_memory
 from ..training.ema import EMA
 from ..training.trainer import TrainConfig, Trainer
+from .clock import timed
 
-PICTURES = 16  # drawn by one chain
-START = {  # a first picture, as a program of its own: what it imports, and what it does
-    "ours": (
-        "import ddpm_lite",
-        "run = ddpm_lite.load_model(told['file'])\n"
-        "ddpm_lite.sample(run.model, run.schedule, (1, 1, 8, 8), sampler='ddim', steps=10,"
-        " clip=(-1, 1), progress=False)\n",
-    ),
-    "diffusers": (
-        "from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel",
-        "unet = UNet2DModel.from_pretrained(told['folder'] + '/unet')\n"
-        "scheduler = DDIMScheduler.from_pretrained(told['folder'] + '/scheduler')\n"
-        "run = DDIMPipeline(unet=unet, scheduler=scheduler)\n"
-        "run.set_progress_bar_config(disable=True)\n"
-        "run(batch_size=1, num_inference_steps=10)\n",
-    ),
-}
+PICTURES = 32  # drawn by one chain
+BEST = "diffusers, at its best"
 
 
 @dataclass(frozen=True)
@@ -143,17 +124,6 @@ def in_kept_memory(step, device):
     return seconds
 
 
-def timed(task, device):
-    r"""Seconds of a function without arguments; its own number if it returns a float."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    own = task()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return own if isinstance(own, float) else max(time.perf_counter() - start, 1e-9)
-
-
 def compiled(task, found):
     r"""Ours and diffusers' networks through torch.compile, in the precision of the default.
 
@@ -195,7 +165,7 @@ def our_chain(task, model):
     return draw
 
 
-def diffusers_twin(task, channels_last=False):
+def diffusers_twin(task, name="diffusers", channels_last=False):
     r"""diffusers' UNet2DModel with the same weights, in a loop with fused AdamW.
 
     Returns a Contestant. Raises ImportError where diffusers is not installed.
@@ -213,9 +183,23 @@ def diffusers_twin(task, channels_last=False):
             more = dict(num_inference_steps=steps, output_type="np")
             return pipeline(batch_size=PICTURES, **more).images
 
-    name = "diffusers, channels_last" if channels_last else "diffusers"
     forward = forward_of(task, predict(average))
     return _contestant(task, name, unet, predict(first), step, forward, draw)
+
+
+def diffusers_at_its_best(task):
+    r"""diffusers with all that makes it faster here and leaves its weights in float32.
+
+    As in its own training scripts with mixed precision: the network under autocast, in
+    the precision that is fastest here; channels last, fused AdamW, the average in one
+    call. Beyond these, memory is kept, and sampling and passes are in inference mode.
+    """
+    precision = choose_precision(task.device, "auto", task.model)
+    here = diffusers_twin(replace(task, precision=precision), BEST, channels_last=True)
+    calls = {k: torch.inference_mode()(getattr(here, k)) for k in ("forward", "sample")}
+    if keep_memory(False):
+        calls["step"] = partial(in_kept_memory, here.step, task.device)
+    return replace(here, **calls)
 
 
 def _diffusers_unet(task, channels_last):
@@ -276,12 +260,15 @@ def denoising_diffusion(task):
     return _contestant(task, name, unet, predict, step, forward, draw)
 
 
-LIBRARIES = {
+LIBRARIES = {  # those that matter most first: they stay where time is short
     "ours": ours,
     "ours, by default": ours_by_default,
-    "ours, bare loop": ours_bare,
     "diffusers": diffusers_twin,
-    "diffusers, channels_last": lambda task: diffusers_twin(task, channels_last=True),
+    BEST: diffusers_at_its_best,
+    "ours, bare loop": ours_bare,
+    "diffusers, channels_last": partial(
+        diffusers_twin, name="diffusers, channels_last", channels_last=True
+    ),
     "denoising_diffusion_pytorch": denoising_diffusion,
 }
 
@@ -356,103 +343,3 @@ def forward_of(task, network):
 def _contestant(task, name, counted, network, step, forward, draw):
     parameters = sum(p.numel() for p in counted.parameters())
     return Contestant(name, parameters, task.precision, network, step, forward, draw)
-
-
-# --- processes of their own
-
-
-def child(code, **values):
-    r"""Run Python code in a new process with `told`, the values, and `report(values)`.
-
-    Returns what it reported. Raises RuntimeError with the last line of its error.
-    """
-    start = "import json, sys\ntold = json.load(sys.stdin)\n"
-    start += "report = lambda **values: print(json.dumps(values))\n"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start + code],
-        input=json.dumps(values | {"threads": torch.get_num_threads()}),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"a process of the benchmark failed: {last}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def memory(task, library):
-    r"""Peak memory in GB of two training steps in a new process, and how it was found.
-
-    Returns what `peak` does, or {"said"} where that process failed.
-    """
-    code = "from ddpm_lite.bench import contestants\nreport(**contestants.peak(**told))"
-    settings = dict(config=task.config.as_dict(), batch=task.batch, library=library)
-    where = dict(device=str(task.device), precision=task.precision)
-    try:
-        return child(code, **settings, **where)
-    except RuntimeError as error:  # such as a machine without enough memory
-        return {"said": f"not measured: {error}"}
-
-
-def peak(config, batch, library, device, precision, threads):
-    r"""What `memory` runs in its process: {"peak_gb", "above_start_gb", "found"}.
-
-    above_start_gb: without what Python, torch and the libraries hold before the contestant
-    is built. On CUDA both are of torch's own memory on the card.
-    """
-    torch.set_num_threads(threads)
-    least = UNetConfig(size=4, width=4, multipliers=(1,), attention=(), groups=2)
-    small = make_task(least, 1, device, precision)
-    LIBRARIES[library](small).step()  # all imports, and nothing that fills memory
-    task = make_task(UNetConfig(**config), batch, device, precision)
-    before, found = _resident(task.device)
-    step = LIBRARIES[library](task).step
-    for _ in range(2):
-        step()
-    after, _ = _resident(task.device)
-    return {"peak_gb": after, "above_start_gb": after - before, "found": found}
-
-
-def _resident(device):
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9, "torch's own, on the card"
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count the parent's memory before exec too
-        lines = status.read_text().splitlines()
-        high = next(line for line in lines if line.startswith("VmHWM"))
-        return int(high.split()[1]) * 1024 / 1e9, "VmHWM, resident memory"
-    import resource  # which Windows does not have
-
-    high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    return high * unit / 1e9, "ru_maxrss, resident memory"
-
-
-def start_up(found, rounds):
-    r"""Seconds of new processes: torch, the library over it, a first picture over that.
-
-    The picture is one of 8 x 8 in ten steps, its weights are read from a file. found:
-    what `peers` returned. Returns {library: {"torch", "library", "first_picture"}}, each
-    a list with an entry for each round, of the libraries that are here.
-    """
-    libraries = [n for n in START if n == "ours" or not absent(found[n])]
-    times = {name: [] for name in libraries}
-    task = make_task(PRESETS["digits"], 1)
-    config = {"clip": True, "unet": task.config.as_dict()}
-    with tempfile.TemporaryDirectory() as here:
-        file, folder = Path(here) / "model.safetensors", Path(here) / "pipeline"
-        save_model(file, task.model, task.schedule, config)
-        to_diffusers(Pretrained(task.model, task.schedule, config), folder)
-        for _ in range(1 + rounds):
-            for name in libraries:
-                lines = ("import torch", *START[name])
-                clock = "import time\nlaps = [time.perf_counter()]\n"
-                lap = "\nlaps.append(time.perf_counter())\n"
-                code = clock + lap.join(lines) + lap + "report(laps=laps)"
-                laps = child(code, file=str(file), folder=str(folder))["laps"]
-                times[name].append([b - a for a, b in pairwise(laps)])
-    kinds = ("torch", "library", "first_picture")
-    return {
-        name: dict(zip(kinds, map(list, zip(*each[1:], strict=True)), strict=True))
-        for name, each in times.items()
-    }

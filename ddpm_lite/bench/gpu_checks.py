@@ -26,8 +26,8 @@ from ..seeds import SampleNoise
 from ..training.cost import cost
 from ..training.device import PRECISIONS, choose_precision
 from ..training.trainer import Network, TrainConfig, Trainer
-from .contestants import make_task, timed
-from .measuring import interleave, rate
+from .clock import interleave, rate, timed
+from .contestants import make_task
 
 TINY = UNetConfig(size=8, width=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4)
 

@@ -12,6 +12,7 @@ from ..seeds import SampleNoise
 from ..training.cost import cost
 from ..training.device import PRECISIONS, autocast
 from ..training.trainer import Trainer
+from .clock import interleave, rate, ratio, timed
 from .contestants import (
     PICTURES,
     absent,
@@ -21,10 +22,8 @@ from .contestants import (
     our_chain,
     ours,
     peers,
-    timed,
 )
 from .gpu_checks import check, laps, matrices, number, said, trainer_of
-from .measuring import interleave, rate, ratio
 
 
 def compile_step(s):

@@ -10,6 +10,7 @@ LINES = {  # of contestants; a colour of the book, or one by itself
     "ours, by default": "#005C44",
     "ours, bare loop": "x_t",
     "diffusers": "noise",
+    "diffusers, at its best": "#8A4B00",
     "diffusers, channels_last": "extra",
     "denoising_diffusion_pytorch": "x_0",
     "ours, compiled": "#56B4E9",
@@ -32,6 +33,7 @@ def page(results):
         _where,
         _rows,
         _over,
+        _neighbours,
         _ceilings,
         _ladders,
         _overheads,
@@ -39,26 +41,65 @@ def page(results):
         _start,
         _growth,
     ]
-    return "\n\n".join("\n".join(part(results)) for part in parts)
+    texts = [list(part(results)) for part in parts]
+    return "\n\n".join("\n".join(t) for t in texts if len(t) > 1)  # with any numbers
 
 
 def summary(results):
-    r"""The speeds over diffusers' as a table in Markdown, with where they were measured."""
-    told, default = results["measured_on"], {}
-    for row in results["rows"]:
-        if row["library"] == "ours, by default" and "over_diffusers" in row:
-            default[row["preset"], row["batch"], row["work"]] = row
-    yield f"| {told['instructions']}, {told['cores']} cores | float32 | by default |"
-    yield "|---|---|---|"
+    r"""The speeds over diffusers' in Markdown: a table, and what a neighbour costs."""
+    told, places = results["measured_on"], {}
     for row in results["rows"]:
         place = row["preset"], row["batch"], row["work"]
-        if row["library"] == "ours" and row["work"] != "forward" and place in default:
-            other = default[place]
+        places.setdefault(place, {})[row["library"]] = row
+    yield (
+        f"| {told['instructions']}, {told['cores']} cores | float32 "
+        "| by default | by default, over its best |"
+    )
+    yield "|---|---|---|---|"
+    for (preset, batch, work), rows in places.items():
+        ours, default = rows.get("ours", {}), rows.get("ours, by default", {})
+        if "over_diffusers" in ours and "over_diffusers" in default:
             yield (
-                f"| `{row['preset']}`, {row['work']}, batch {row['batch']} "
-                f"| {row['over_diffusers']['median']:.2f} "
-                f"| {other['over_diffusers']['median']:.2f}, {other['precision']} |"
+                f"| `{preset}`, {work}, batch {batch} | {_times(ours, 'over_diffusers')} "
+                f"| {_times(default, 'over_diffusers')}, {default['precision']} "
+                f"| {_times(default, 'over_best')} |"
             )
+    beside = [row for row in results.get("neighbours", ()) if not row["said"]]
+    if beside:
+        told = (f"{row['slow_down']['median']:.2f} (`{row['preset']}`)" for row in beside)
+        yield ""
+        yield (
+            "Beside a program that keeps one core busy, a step of `ddpm-lite train` takes "
+            f"{' and '.join(told)} times what it takes alone."
+        )
+
+
+def _times(row, key):
+    return f"{row[key]['median']:.2f}" if key in row else "not measured"
+
+
+def first_look(place, library, rate):
+    r"""A line about a first call, which is not counted. rate: pictures in a second."""
+    return f"{place}, a first pass: {library}, {rate:.4g} pictures/s"
+
+
+def row_in_short(place, row):
+    r"""A line about a row of results, as soon as it is known."""
+    told = f"{place}, {row['work']}: {row['library']}, "
+    told += f"{_told(row['pictures_per_second'])} pictures/s"
+    names = {"over_diffusers": "diffusers", "over_best": "its best setting"}
+    over = [f"{_told(row[key])} x {name}" for key, name in names.items() if key in row]
+    return "; ".join([told, *over])
+
+
+def slow_down(row):
+    r"""A line about a training step beside a busy program."""
+    if row["said"]:
+        return f"{row['preset']:13} {row['said']}"
+    return (
+        f"{row['preset']:13} {row['batch']:5} {_told(row['slow_down'])} x, a step from "
+        f"{_told(row['quiet'])} s to {_told(row['loaded'])} s"
+    )
 
 
 def _where(results):
@@ -90,20 +131,26 @@ def _rows(results):
 
 
 def _over(results):
-    yield "this package's speed over diffusers' in its own layout:"
+    yield "this package's speed over diffusers', and over diffusers at its best:"
     for row in results["rows"]:
         if "over_diffusers" in row:
+            best = f"{_told(row['over_best'])} x" if "over_best" in row else ""
             yield (
                 f"{row['preset']:13} {row['batch']:5} {row['work']:9} {row['library']:16} "
-                f"{row['precision']:8} {_told(row['over_diffusers'])} x"
-            )
+                f"{row['precision']:8} {_told(row['over_diffusers']) + ' x':26} {best}"
+            ).rstrip()
+
+
+def _neighbours(results):
+    yield "slow-down of a step of `ddpm-lite train` beside a program that takes one core:"
+    yield from map(slow_down, results.get("neighbours", ()))
 
 
 def _ceilings(results):
     yield "what this machine can do, GFLOP/s, measured between the rows of training:"
     for row in results["ceilings"]:
         rates = ", ".join(f"{k} {_told(v)}" for k, v in row["gflops"].items())
-        yield f"{row['preset']:13} {row['batch']:5} {rates}"
+        yield f"{row['preset']:13} {row['batch']:5} {rates or 'no time'}"
 
 
 def _ladders(results):
@@ -136,7 +183,8 @@ def _overheads(results):
         if "ema_share" in row:
             share = ", ".join(f"{k} {v:.1%}" for k, v in row["ema_share"].items())
             yield f"{row['preset']:13} {row['batch']:5} {share}"
-    yield "fit, with data, EMA and logs, over a bare loop on the same network (time):"
+    if results["overheads"]:
+        yield "fit, with data, EMA and logs, over a bare loop on the same network (time):"
     for row in results["overheads"]:
         told = row["said"] or f"{_told(row['fit_over_bare'])} x, of {row['steps']} steps"
         yield f"{row['preset']:13} {row['batch']:5} {told}"
@@ -225,7 +273,8 @@ def _rungs(axis, rungs):
     axis.set_yticks(range(len(names)), names)
     axis.set(title="settings, one on top of the other", xlabel="speed over eager float32")
     axis.invert_yaxis()
-    axis.legend(fontsize=7)
+    if rungs:
+        axis.legend(fontsize=7)
 
 
 def _curves(axis, growth, what):
@@ -243,5 +292,6 @@ def _curves(axis, growth, what):
             axis.loglog(x, y, styles[kind], marker="o", color=colour, label=label)
     title = "seconds of a step or a chain" if what == "seconds" else "counted memory, GB"
     axis.set(title=title, xlabel="batch, multiple of the size, or steps")
-    axis.set_ylim(top=axis.get_ylim()[1] * 30)  # room for the legend
-    axis.legend(fontsize=7, loc="upper left", ncols=2, handlelength=3.2)
+    if growth:
+        axis.set_ylim(top=axis.get_ylim()[1] * 30)  # room for the legend
+        axis.legend(fontsize=7, loc="upper left", ncols=2, handlelength=3.2)
