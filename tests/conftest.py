@@ -6,13 +6,23 @@ arithmetic by one unit in the last place, see `shaker.py`.
 
 import os
 
+import pytest
 import shaker
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
 torch.backends.mps.is_available = lambda: False  # "auto" is the CPU: MPS has no float64
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or 1)
+torch.set_num_threads(THREADS)
 shaker.from_environment()
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    r"""As many threads for the next test, whatever this one has asked for."""
+    yield
+    torch.set_num_threads(THREADS)
+
 
 settings.register_profile(
     "ddpm_lite",

@@ -216,5 +216,9 @@ def test_threads_and_shaking_reach_the_tests():
     assert found["shaken-1-two"] == ["2", str(2.0**-54)]  # a unit at 1 / 3
 
 
+def test_the_next_test_has_its_threads_again():
+    torch.set_num_threads(3)
+
+
 def test_the_whole_suite_runs_as_it_was_asked_to():
     assert torch.get_num_threads() == int(os.environ.get("OMP_NUM_THREADS") or 1)
