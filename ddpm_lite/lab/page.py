@@ -17,7 +17,7 @@ from ..sampling.sampler import ancestral_step, ddim_step
 from ..sampling.solvers import SOLVERS
 from ..sampling.spacing import SPACINGS, timestep_pairs
 from ..schedule import Schedule, spread
-from .doctor import Finding
+from .doctor.findings import Finding
 from .exact import (
     STEPS,
     Dosed,

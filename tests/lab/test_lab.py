@@ -24,8 +24,9 @@ from ddpm_lite import (
 )
 from ddpm_lite.commands import main as cli
 from ddpm_lite.evaluation import metrics
-from ddpm_lite.lab import doctor, exact
+from ddpm_lite.lab import exact
 from ddpm_lite.lab import page as lab_page
+from ddpm_lite.lab.doctor.loss import linear_ceiling
 from ddpm_lite.lab.exact import STEPS, Law, propagate
 from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
 from ddpm_lite.sampling.solvers import heun_step
@@ -181,7 +182,7 @@ def test_the_floor_is_what_the_exact_denoiser_loses_and_a_dose_adds_its_square(t
             v, a, left = law.variances, LINEAR.alpha_bar[t], LINEAR.one_minus_alpha_bar[t]
             close(f64(found["floor"]), (a * v / (a * v + left)).mean())
             x, _ = data.digits()  # and by the doctor's way, with N for N - 1
-            ceiling = float(doctor.linear_ceiling(LINEAR, x, torch.tensor([t])))
+            ceiling = float(linear_ceiling(LINEAR, x, torch.tensor([t])))
             assert abs(found["floor"] / ceiling - 1) <= 1e-3
     law = LAWS["gaussian"]
     model = exact.Dosed(law.denoiser(LINEAR), bias=0.2)

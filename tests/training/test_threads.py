@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ddpm_lite.commands import main as commands
-from ddpm_lite.lab import doctor
+from ddpm_lite.lab.doctor import installation
 from ddpm_lite.training import threads
 from ddpm_lite.training.threads import CALM, EVERY, Load, Threads, following
 
@@ -262,10 +262,10 @@ def test_commands_take_and_say_it(capsys, monkeypatch):
 
 def test_doctor_sends_nobody_to_more_threads_than_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (found,) = [f for f in doctor.installation() if f.what == "device"]
+    found = installation.device()
     assert found.level == "ok" and "1 thread, as OMP_NUM_THREADS says" in found.words
-    monkeypatch.setattr(doctor, "cores", lambda: 0)
-    (found,) = [f for f in doctor.installation() if f.what == "device"]
+    monkeypatch.setattr(installation, "cores", lambda: 0)
+    found = installation.device()
     assert found.level == "note" and "Set it to 0 at most, or unset it" in found.words
 
 

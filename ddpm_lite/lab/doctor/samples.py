@@ -1,0 +1,127 @@
+r"""Samples: what do its pictures look like, and are they copies?
+
+A person sees at once that pictures are black, flat, noisy or all alike. Each of these is
+a moment that samples and data can be compared by: brightness, contrast within a picture,
+the step between neighbours, the deviation of one pixel from picture to picture.
+"""
+
+import warnings
+from dataclasses import replace
+
+from ...formats.checkpoint import read_json
+from ...training import experiment
+from .findings import Finding, one_line
+from .pictures import some_floats
+
+_SEED = 201  # keeps these random draws apart from those of answers and loss
+
+
+def drawn(case):
+    r"""Draw pictures: do they look like the data?"""
+    num, steps = case.samples, min(20, case.schedule.T)
+    config = replace(case.config, unet=case.model.unet_config)
+    options = dict(seed=_SEED, sampler="ddim", steps=steps, progress=False)
+    y = experiment.labels_for(config, num)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a prior gap, found before
+            x_0 = experiment.draw(case.model, case.schedule, config, num, y=y, **options)
+    except FloatingPointError as error:
+        words = f"{one_line(error)}. Go on from an earlier checkpoint with a lower lr."
+        yield Finding("wrong", "samples not finite", words)
+        return
+    own = looks(x_0)
+    found = f"{num} pictures in {steps} steps of DDIM: brightness {own['brightness']:.2f}"
+    if case.pictures is None:
+        words = f"{found}, contrast {own['contrast']:.2f}; no data to compare with."
+        yield Finding("note", "samples", words, {"samples": own})
+        return
+    data = looks(some_floats(case.pictures, 2000))
+    numbers = {"samples": own, "data": data}
+    shares = [
+        f"{name} {own[name] / max(data[name], 1e-9):.2f}"
+        for name in ("contrast", "roughness", "variety")
+    ]
+    found = (
+        f"{found} (data {data['brightness']:.2f}); as shares of the data's: "
+        f"{', '.join(shares)}"
+    )
+    name, why = name_of(own, data)
+    if name:
+        yield Finding("wrong", name, f"{found}. {why}", numbers)
+    else:
+        yield Finding("ok", "samples", f"{found}.", numbers)
+
+
+def looks(pictures):
+    r"""Numbers for what a person calls black, flat, noisy or all alike.
+
+    pictures: (N, C, H, W), N >= 2. Returns brightness (the mean), spread (deviation of all
+    pixels), contrast (within a picture), roughness (mean step between neighbours), variety
+    (deviation of one pixel from picture to picture) and saturated, the share at -1 or 1.
+    """
+    flat = pictures.flatten(1)
+    rough = [pictures.diff(dim=d).abs().mean() for d in (2, 3) if pictures.shape[d] > 1]
+    return {
+        "brightness": float(flat.mean()),
+        "spread": float(flat.std()),
+        "contrast": float(flat.std(1).mean()),
+        "roughness": float(sum(rough)) / max(1, len(rough)),
+        "variety": float(flat.std(0).mean()),
+        "saturated": float((flat.abs() > 0.99).double().mean()),
+    }
+
+
+def name_of(own, data):
+    r"""Name what is wrong with samples that look so, and say why; ("", "") if nothing is.
+
+    own, data: what `looks` says of samples and of data. Returns two strings.
+    """
+    share = {name: own[name] / max(data[name], 1e-9) for name in own}
+    shift = (own["brightness"] - data["brightness"]) / max(data["spread"], 1e-9)
+    if share["roughness"] > 1.5 and share["roughness"] > 1.3 * share["contrast"]:
+        return "noisy samples", (
+            "They are rough as noise is: trained too little, an EMA that lags, an x_0 that "
+            "is not cut to [-1, 1], or a wrong prediction or schedule."
+        )
+    if shift < -0.5 and share["contrast"] < 0.7:
+        return "black samples", (
+            "They are dark and flat: look at the data's range, and at the precision."
+        )
+    if abs(shift) > 0.5 or share["contrast"] < 0.7:
+        return "washed-out samples", (
+            "They are flat, or too bright or dark as a whole. That is decided at large t: "
+            "look at the prior gap and the loss there, and train longer."
+        )
+    if share["variety"] < 0.6:
+        return "samples all alike", (
+            "They vary less than the data: too few pictures, or too few steps."
+        )
+    if own["saturated"] > data["saturated"] + 0.3:
+        return "saturated samples", (
+            "Too many pixels are at -1 or 1, where x_0 is cut: look at the data's range, "
+            "and train longer."
+        )
+    return "", ""
+
+
+def copies(case):
+    r"""Does memorisation.json say that samples are copies?"""
+    path = case.run / "memorisation.json"
+    share = None
+    try:
+        share = read_json(path).get("copying_share") if path.is_file() else None
+    except ValueError as error:
+        yield Finding("note", "copies", f"{one_line(error)}.")
+    if share is None:
+        return
+    found = (
+        f"By memorisation.json, samples prefer training pictures to held-out ones by "
+        f"{share:.2f}; 0 learns, 1 copies"
+    )
+    if share > 0.5:
+        words = f"{found}. See samples/nearest.png; stop earlier, or take more pictures."
+        yield Finding("wrong", "copies", words, {"copying_share": share})
+    else:
+        level = "note" if share > 0.25 else "ok"
+        yield Finding(level, "copies", f"{found}.", {"copying_share": share})
