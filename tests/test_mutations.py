@@ -21,15 +21,16 @@ import ddpm_lite
 PACKAGE, TESTS = Path(ddpm_lite.__file__).parent, Path(__file__).parent
 FILES = ["test_schedule", "test_process", "test_oracle", "test_loss"]
 FILES += ["sampling/test_sampler", "training/test_trainer", "training/test_hybrid"]
+FILES += ["training/test_ema", "training/test_faster", "formats/test_verify"]
+FILES += [f"formats/test_exchange_{what}" for what in ("reading", "writing", "refusals")]
 FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
 FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
 NEAREST = {
     "seeds": "training/test_trainer",
-    "training/ema": "training/test_trainer",
     "models/mlp": "models/test_networks",
-    "formats/diffusers": "formats/test_exchange",
-    "formats/diffusers_files": "formats/test_exchange",
-    "formats/diffusers_unet": "formats/test_exchange",
+    "formats/diffusers": "formats/test_exchange_reading",
+    "formats/diffusers_files": "formats/test_exchange_reading",
+    "formats/diffusers_unet": "formats/test_exchange_reading",
     "lab/exact": "lab/test_lab",
 }
 UNCHANGED = "unchanged"

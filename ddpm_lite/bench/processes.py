@@ -63,7 +63,7 @@ def memory(task, library):
 
     Returns what `peak` does, or {"said"} where that process failed.
     """
-    code = "from ddpm_lite import bench_processes\nreport(**bench_processes.peak(**told))"
+    code = "from ddpm_lite.bench import processes\nreport(**processes.peak(**told))"
     settings = dict(config=task.config.as_dict(), batch=task.batch, library=library)
     where = dict(device=str(task.device), precision=task.precision)
     try:

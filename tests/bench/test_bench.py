@@ -91,8 +91,8 @@ def test_all_rows_are_there(tiny, monkeypatch, tmp_path, capsys):
     arguments = ["--presets", "tiny", "--batches", "1", "2", "--rounds", "1"]
     assert main(["bench", *arguments, "--steps", "2", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    results = json.loads((tmp_path / "measuring.json").read_text())
-    assert (tmp_path / "measuring.png").read_bytes().startswith(b"\x89PNG")
+    results = json.loads((tmp_path / "bench.json").read_text())
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     libraries = {"training": EVERYBODY, "forward": EVERYBODY}
     found = [(row["batch"], row["work"], row["library"]) for row in results["rows"]]
     found = [row for row in found if row[2] != "denoising_diffusion_pytorch"]
@@ -537,7 +537,8 @@ def test_a_step_in_kept_memory_asks_for_no_more():
         pytest.skip("a setting of glibc")
     program = """
 import resource, torch
-from ddpm_lite import contestants, device
+from ddpm_lite.bench import contestants
+from ddpm_lite.training import device
 faults = []
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

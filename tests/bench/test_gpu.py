@@ -15,6 +15,7 @@ import torch
 from helpers import close
 
 from ddpm_lite.bench import gpu, gpu_checks, gpu_speed
+from ddpm_lite.bench.contestants import PICTURES
 from ddpm_lite.bench.gpu import PARTS, Part
 from ddpm_lite.bench.gpu_checks import check, number, said
 
@@ -25,7 +26,7 @@ NUMBERS = {  # of each part, something that no other part tells
     "one process": "losses with gloo",
     "compile": "first call",
     "training": "ours, of products in float32",
-    "graphs": "16 pictures, eager",
+    "graphs": f"{PICTURES} pictures, eager",
     "noise": "noise from the CPU, share",
     "digits": "losses, means of tenths",
 }
@@ -225,7 +226,7 @@ def test_make_gpu_uses_the_environment_or_else_any_python(tmp_path, there):
     if there:
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "python").touch()
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     command = ["make", "-n", "gpu", f"VENV={tmp_path}", "PYTHON=some-python"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     python = f"{tmp_path}/bin/python" if there else "some-python"

@@ -105,7 +105,8 @@ def _operations(model):
     ]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.no_grad():
-        model(torch.zeros(1, *model.unet_config.sample_shape), torch.ones(1, dtype=torch.int64))
+        x_t = torch.zeros(1, *model.unet_config.sample_shape)
+        model(x_t, torch.ones(1, dtype=torch.int64))
     for hook in hooks:
         hook.remove()
     return sum(counted)

@@ -137,8 +137,8 @@ def device():
         return Finding("wrong", "device", words, numbers)
     if chosen.type == "cpu" and threads.now > most:
         words = (
-            f"{found} {threads.summary()}: more threads than cores wait for each other. Set "
-            f"it to {most} at most, or unset it: commands then take the cores that are "
+            f"{found} {threads.summary()}: more threads than cores wait for each other. "
+            f"Set it to {most} at most, or unset it: commands then take the cores that are "
             "free."
         )
         return Finding("note", "device", words, numbers)
