@@ -78,7 +78,7 @@ assignments: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
-	$(BIN)/python figures/readme.py table
+	$(BIN)/python figures/readme.py text
 
 # Without set-up: a machine with a GPU has a torch of its own, and often no way to others.
 gpu:

@@ -1,16 +1,17 @@
-r"""Make what README shows: `python figures/readme.py`, or only the table: `... table`.
+r"""Make what README shows: `python figures/readme.py [film] [digits] [text]`, or all.
 
-figures/two_ways.gif: the forward process and the shipped model's way back, as a film.
-figures/first_digits.png and runs/first_digits.json: what `make run` draws and measures.
-The table of speeds is written into README.md, from runs/bench.json.
+film: two_ways.gif, the forward process and the shipped model's way back.
+digits: first_digits.png and runs/first_digits.json, what `make run` draws and measures,
+the latter for three seeds.
+text: the measured numbers in README.md, from runs/bench.json and runs/first_digits.json.
 """
 
 import json
-import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -19,6 +20,7 @@ from ddpm_lite.bench import page as bench_page
 from ddpm_lite.commands import main as command_line
 
 HERE = Path(__file__).resolve().parent
+SEEDS = (0, 1, 2)
 
 
 def two_ways(points=1500, every=4):
@@ -42,38 +44,70 @@ def two_ways(points=1500, every=4):
     return figure.gif(figure.film_frames(frames, titles, ("x_0", "prediction"), 3.2), 0.09)
 
 
-def table():
-    r"""Write the table of speeds into README.md."""
-    results = json.loads((HERE / "runs" / "bench.json").read_text("utf-8"))
-    lines = "\n".join(bench_page.summary(results))
-    readme = HERE.parent / "README.md"
-    text = readme.read_text("utf-8")
-    text, places = re.subn(
-        r"(<!-- bench -->\n\n).*?(\n\n<!-- end -->)",
-        lambda found: found[1] + lines + found[2],
-        text,
-        flags=re.DOTALL,
-    )
-    if places != 1:
-        raise SystemExit("README.md needs one place for the table, <!-- bench -->")
-    readme.write_text(text, "utf-8")
-    print("wrote the table of speeds into README.md")
-
-
-def main():
-    table()
-    if sys.argv[1:] == ["table"]:
-        return
+def film():
+    r"""Write two_ways.gif, with one thread, so that the same film comes out again."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     print("wrote", figure.save(two_ways(), HERE / "two_ways.gif").name)
     torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        if command_line.main(["quickstart", "--out", folder]):
-            raise SystemExit("quickstart failed")
-        shutil.copy(Path(folder) / "digits.png", HERE / "first_digits.png")
-        shutil.copy(Path(folder) / "quality.json", HERE / "runs" / "first_digits.json")
+
+
+def digits():
+    r"""Run `ddpm-lite quickstart` for each seed; the picture shown is the first seed's."""
+    results = {"command": "python figures/readme.py digits", "runs": []}
+    for seed in SEEDS:
+        with tempfile.TemporaryDirectory() as folder:
+            if command_line.main(["quickstart", "--out", folder, "--seed", str(seed)]):
+                raise SystemExit("quickstart failed")
+            results["runs"].append(
+                json.loads(Path(folder, "quality.json").read_text("utf-8"))
+            )
+            if seed == SEEDS[0]:
+                shutil.copy(Path(folder, "digits.png"), HERE / "first_digits.png")
+    file = HERE / "runs" / "first_digits.json"
+    file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     print("wrote first_digits.png and runs/first_digits.json")
+
+
+def quality():
+    r"""What `make run` measures, in one sentence: the mean over seeds, and the spread."""
+    runs = json.loads((HERE / "runs" / "first_digits.json").read_text("utf-8"))["runs"]
+
+    def over_seeds(name):
+        values = [run["measures"][name]["generated"] for run in runs]
+        return f"{mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+    return (
+        f"Over {len(runs)} seeds of the training, the mean, and the lowest and highest: "
+        "Fréchet distance in pixels over that of real training digits "
+        f"{over_seeds('fd_pixels_1000_ratio')}, precision {over_seeds('precision')}, "
+        f"recall {over_seeds('recall')}, and a forest tells new digits from real ones in "
+        f"{over_seeds('detectability')} of cases, where 0.5 is guessing."
+    )
+
+
+def text():
+    r"""Write the measured numbers into README.md, each between its two marks."""
+    results = json.loads((HERE / "runs" / "bench.json").read_text("utf-8"))
+    numbers = {"bench": "\n".join(bench_page.summary(results)), "quality": quality()}
+    readme = HERE.parent / "README.md"
+    written = readme.read_text("utf-8")
+    for mark, lines in numbers.items():
+        start, end = f"<!-- {mark} -->\n\n", "\n\n<!-- end -->"
+        if written.count(start) != 1:
+            raise SystemExit(f"README.md needs one place {start.strip()}")
+        before, after = written.split(start)
+        written = before + start + lines + end + after.split(end, 1)[1]
+    readme.write_text(written, "utf-8")
+    print("wrote the measured numbers into README.md")
+
+
+def main():
+    parts = {"film": film, "digits": digits, "text": text}
+    if unknown := set(sys.argv[1:]) - set(parts):
+        raise SystemExit(f"there is no {', '.join(unknown)}; there are {', '.join(parts)}")
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

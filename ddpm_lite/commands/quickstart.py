@@ -29,6 +29,7 @@ class Options:
 
     out: str = ""  # the new folder; runs/first_digits, or the first free _2, if not given
     steps: int | None = None  # updates of the weights; those of the preset if not given
+    seed: int = 0  # of initial weights, batches, steps t and noise in training
     threads: int | None = None  # a fixed number; else as many as cores are free
 
 
@@ -38,8 +39,8 @@ def run(options, threads):
     threads.begin(options.threads)
     folder = new_folder(options.out or _free(Path("runs/first_digits")))
     config = RUNS["digits"]
-    if options.steps is not None:
-        config = replace(config, train=replace(config.train, steps=options.steps))
+    steps = config.train.steps if options.steps is None else options.steps
+    config = replace(config, train=replace(config.train, steps=steps, seed=options.seed))
     prepared = experiment.prepare(config, device="cpu")
     print(experiment.summary(prepared, threads), flush=True)
     done = experiment.train(prepared, folder, threads=threads)
@@ -80,6 +81,7 @@ def _judged(prepared, new, seconds):
     train, held_out = pictures.to_float(), prepared.held_out.to_float()
     return {
         "steps": prepared.trainer.step,
+        "seed": prepared.config.train.seed,
         "training_seconds": seconds,
         "samples": len(new),
         "sampler": "{sampler}, {spacing}, {steps} steps".format(**CHAIN),
