@@ -76,6 +76,8 @@ def main(arguments=None):
         return command.run(_options(command, name, rest), threads) or 0
     except (ValueError, OSError, FloatingPointError, RuntimeError, ImportError) as error:
         return _fail(" ".join(str(error).split()))
+    finally:
+        threads.end()
 
 
 def usage():

@@ -45,7 +45,9 @@ def cores(quota="/sys/fs/cgroup/cpu.max"):
 class Load:
     r"""How many cores others keep busy, from one question to the next.
 
-    Raises ImportError where psutil is missing, which reads it on every system.
+    cores: how many of them there are, those of hyper-threads counted too, which this
+    process may use. Raises ImportError where psutil is missing, which reads the load on
+    every system.
     """
 
     def __init__(self):
@@ -56,6 +58,7 @@ class Load:
         known = hasattr(process, "cpu_affinity")  # not on macOS, where there is none
         self.mine = set(process.cpu_affinity()) if known else None
         self.before = self._read()
+        *_, self.cores = self.before
 
     def _read(self):
         each = self.times(percpu=True)
@@ -75,25 +78,25 @@ class Load:
         included, is taken off.
         """
         before, self.before = self.before, self._read()
-        *_, many = before
         seconds, counted, idle, own, _ = (
             b - a for a, b in zip(before, self.before, strict=True)
         )
-        if counted < 0.5 * seconds * many:  # a system that does not count its cores' time
-            return 0.0
-        return max(0.0, many - (idle + own) / max(seconds, 1e-9))
+        if counted < 0.5 * seconds * self.cores:
+            return 0.0  # a system that does not count the time of its cores
+        return max(0.0, self.cores - (idle + own) / max(seconds, 1e-9))
 
 
 class Threads:
     r"""The number of threads that torch computes with, beside what others do.
 
     Make it before torch is imported, so that the load is read meanwhile, and call `begin`
-    after; from then on `look` keeps the number right. load, clock: to be replaced in tests.
+    after; from then on `look` keeps the number right, until `end` puts back what torch had.
+    load, clock: to be replaced in tests.
     """
 
     def __init__(self, load=Load, clock=time.monotonic):
         self.clock, self.calm_since, self.others, self.fixed = clock, None, 0.0, None
-        self.most = self.now = 1
+        self.most, self.now, self.before = 1, 1, None
         try:
             self.load = load()
         except ImportError:
@@ -103,8 +106,16 @@ class Threads:
         r"""Choose the number, as `choose`, and set it. Returns self."""
         import torch
 
+        self.before = torch.get_num_threads()
         torch.set_num_threads(self.choose(requested).now)
         return self
+
+    def end(self):
+        r"""Give torch the number back that it had before `begin`, if that was called."""
+        if self.before is not None:
+            import torch
+
+            torch.set_num_threads(self.before)
 
     def choose(self, requested=None):
         r"""Choose the number for the first time. Returns self.
@@ -134,7 +145,7 @@ class Threads:
         return self.load is not None and self.fixed is None and self.most > 1
 
     def _free(self, share):
-        return min(self.most, max(1, self.most - math.ceil(self.others - share)))
+        return min(self.most, max(1, self.load.cores - math.ceil(self.others - share)))
 
     def look(self):
         r"""Look at the load again, if it is time, and follow it.
@@ -166,11 +177,11 @@ class Threads:
         if self.fixed is not None:
             return f"{many}, as {self.fixed} says"
         if self.most == 1:
-            return f"{many}: there is one core"
+            return f"{many}: torch was set to one, or there is one core"
         if self.load is None:
             return f"{many}; psutil is missing, so neighbours cannot be seen"
         if self.now < self.most:
-            return f"{many}: others keep {self.others:.1f} of {self.most} cores busy"
+            return f"{many}: others keep {self.others:.1f} of {self.load.cores} cores busy"
         return f"{many}, fewer when others need the cores"
 
 

@@ -20,8 +20,8 @@ from ddpm_lite.training.threads import CALM, EVERY, Load, Threads, following
 class Machine:
     r"""A load that a test sets: `busy` cores of others, `now` a clock."""
 
-    def __init__(self, busy=0.0):
-        self.busy, self.now, self.asked = busy, 0.0, -10.0
+    def __init__(self, cores=2, busy=0.0):
+        self.cores, self.busy, self.now, self.asked = cores, busy, 0.0, -10.0
 
     def seconds(self):
         return self.now - self.asked
@@ -41,7 +41,7 @@ def machine(monkeypatch):
     def make(cores, busy=0.0):
         torch.set_num_threads(cores)
         monkeypatch.setattr(threads, "cores", lambda: cores)
-        load = Machine(busy)
+        load = Machine(cores, busy)
         found = Threads(load=lambda: load, clock=lambda: load.now).begin()
         assert torch.get_num_threads() == found.now
         return found, load
@@ -110,6 +110,24 @@ def test_between_the_two_limits_nothing_changes(machine):
     looks(found, load, EVERY)
     load.busy = 0.3
     assert set(looks(found, load, 60)) == {1}
+
+
+def test_neighbours_fit_on_cores_that_torch_does_not_use(machine):
+    found, load = machine(4)  # as on four cores with two hyper-threads each
+    load.cores, load.busy = 8, 3.0
+    assert looks(found, load, 10) == [4] * 5
+    load.busy = 6.0
+    assert looks(found, load, EVERY) == [2]
+
+
+def test_at_the_end_torch_has_what_it_had(machine):
+    found, load = machine(2)
+    load.busy = 1.0
+    assert looks(found, load, EVERY) == [1]
+    found.end()
+    assert torch.get_num_threads() == 2
+    Threads(load=Machine).end()  # never begun: nothing to put back
+    assert torch.get_num_threads() == 2
 
 
 def test_cores_come_back_one_at_a_time(machine):
@@ -252,7 +270,9 @@ def test_modules_elsewhere_are_left_alone(machine):
 def test_commands_take_and_say_it(capsys, monkeypatch):
     before = torch.get_num_threads()
     try:
+        torch.set_num_threads(2)
         assert commands.main(["train", "digits", "--dry-run", "--threads", "1"]) == 0
+        assert torch.get_num_threads() == 2
         assert "threads   1 thread, as --threads says" in capsys.readouterr().out
         assert commands.main(["train", "digits", "--dry-run", "--threads", "0"]) == 1
         assert "--threads must be" in capsys.readouterr().err
