@@ -78,11 +78,11 @@ def quality():
         return f"{mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
     return (
-        f"Over {len(runs)} seeds of the training, the mean, and the lowest and highest: "
-        "Fréchet distance in pixels over that of real training digits "
-        f"{over_seeds('fd_pixels_1000_ratio')}, precision {over_seeds('precision')}, "
-        f"recall {over_seeds('recall')}, and a forest tells new digits from real ones in "
-        f"{over_seeds('detectability')} of cases, where 0.5 is guessing."
+        f"Means over {len(runs)} training seeds, with the lowest and the highest: Fréchet "
+        "distance in pixel space, relative to that of real training digits, "
+        f"{over_seeds('fd_pixels_1000_ratio')}; precision {over_seeds('precision')}; recall "
+        f"{over_seeds('recall')}. A random forest tells new digits from real ones in "
+        f"{over_seeds('detectability')} of cases; guessing gives 0.5."
     )
 
 
@@ -93,11 +93,12 @@ def text():
     readme = HERE.parent / "README.md"
     written = readme.read_text("utf-8")
     for mark, lines in numbers.items():
-        start, end = f"<!-- {mark} -->\n\n", "\n\n<!-- end -->"
+        start, end = f"<!-- {mark} -->", "<!-- end -->"
         if written.count(start) != 1:
-            raise SystemExit(f"README.md needs one place {start.strip()}")
+            raise SystemExit(f"README.md needs one place {start}")
         before, after = written.split(start)
-        written = before + start + lines + end + after.split(end, 1)[1]
+        after = after.split(end, 1)[1]
+        written = f"{before}{start}\n\n{lines}\n\n{end}{after}"
     readme.write_text(written, "utf-8")
     print("wrote the measured numbers into README.md")
 

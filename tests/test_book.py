@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from statistics import mean
 
 import jupytext
 import nbformat
@@ -302,6 +303,21 @@ def test_the_speeds_in_readme_are_those_that_were_measured():
     results = json.loads((ROOT / "figures" / "runs" / "bench.json").read_text("utf-8"))
     lines = list(bench_page.summary(results))
     assert len(lines) > 4 and "\n".join(lines) in readme
+
+
+def test_the_quality_in_readme_is_that_which_was_measured():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "figures" / "readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert f"\n\n{module.quality()}\n\n" in (ROOT / "README.md").read_text("utf-8")
+    runs = json.loads((ROOT / "figures" / "runs" / "first_digits.json").read_text("utf-8"))
+    means = {
+        name: mean(run["measures"][name]["generated"] for run in runs["runs"])
+        for name in ("fd_pixels_1000_ratio", "precision", "recall", "detectability")
+    }
+    assert [run["seed"] for run in runs["runs"]] == [0, 1, 2]
+    assert means["fd_pixels_1000_ratio"] <= 1.1 and means["precision"] >= 0.80
+    assert means["recall"] >= 0.85 and means["detectability"] <= 0.72
 
 
 def test_what_bfloat16_costs_is_what_was_measured():
