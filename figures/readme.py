@@ -81,8 +81,8 @@ def quality():
         f"Means over {len(runs)} training seeds, with the lowest and the highest: Fréchet "
         "distance in pixel space, relative to that of real training digits, "
         f"{over_seeds('fd_pixels_1000_ratio')}; precision {over_seeds('precision')}; "
-        f"recall {over_seeds('recall')}. A random forest tells new digits from real ones in "
-        f"{over_seeds('detectability')} of cases; guessing gives 0.5."
+        f"recall {over_seeds('recall')}. A random forest tells new digits from real ones "
+        f"in {over_seeds('detectability')} of cases; guessing gives 0.5."
     )
 
 
