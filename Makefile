@@ -39,7 +39,7 @@ test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest tests -m "not slow" -n 2
 
 test-runs: $(READY)
 	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_distributed.py -m slow
