@@ -9,6 +9,8 @@ export SOURCE_DATE_EPOCH := 0
 ONE := test test-unit test-runs test-mutation test-notebooks test-classroom test-part
 ONE += test-machines lab book figures assignments
 $(ONE): export OMP_NUM_THREADS ?= 1
+# Threads of two processes would wait for each other.
+JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 
 .PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench gpu lint clean
 
@@ -39,7 +41,7 @@ test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest tests -m "not slow" -n 2
+	$(BIN)/python -m pytest tests -m "not slow" -n $(JOBS)
 
 test-runs: $(READY)
 	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_distributed.py -m slow
