@@ -22,7 +22,7 @@ help:
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
-	@echo "make bench    measure speed and memory here, beside diffusers (half an hour)"
+	@echo "make bench    measure speed and memory here, beside diffusers (a quarter of an hour)"
 	@echo "make gpu      try everything on one GPU in nine minutes (at toy size without one)"
 	@echo "make lint     check the style; make clean: remove what was built"
 
@@ -79,7 +79,7 @@ assignments: $(READY)
 	$(BIN)/python exercises/assignments.py
 
 bench: $(READY)
-	$(BIN)/python -m ddpm_lite bench --limit 50 --out figures/runs
+	$(BIN)/python -m ddpm_lite bench --batches 32 --rounds 3 --limit 20 --out figures/runs
 	$(BIN)/python figures/readme.py text
 
 # Without set-up: a machine with a GPU has a torch of its own, and often no way to others.
