@@ -79,12 +79,12 @@ assignments: $(READY)
 	$(BIN)/python exercises/assignments.py
 
 bench: $(READY)
-	$(BIN)/python -m ddpm_lite bench --batches 32 --rounds 3 --limit 20 --out figures/runs
+	$(BIN)/python -m ddpm_lite bench --batches 32 --minutes 13 --out figures/runs
 	$(BIN)/python figures/readme.py text
 
 # Without set-up: a machine with a GPU has a torch of its own, and often no way to others.
 gpu:
-	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m ddpm_lite.bench.gpu
+	@$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) -m ddpm_lite.bench.gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .

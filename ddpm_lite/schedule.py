@@ -128,6 +128,15 @@ class Schedule:
         rise = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
         return cls.from_beta(beta_start + (beta_end - beta_start) * rise)
 
+    def same_as(self, other):
+        r"""Whether another schedule has the same beta, to the rounding of any machine.
+
+        One may come from a file that another CPU has written. Close to pi / 2 the angles
+        of the cosine schedule lose T of float64's 10^16 steps: 1e-9 allows for T = 10^6.
+        """
+        same_T = self.T == other.T
+        return same_T and torch.allclose(self.beta, other.beta, rtol=1e-9, atol=0)
+
     def prior_gap(self, second_moment=1.0, *, t=None, warn=True):
         r"""Measure how far q(x_T | x_0) still is from the N(0, I) that sampling uses.
 

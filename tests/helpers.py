@@ -60,6 +60,12 @@ def exact_tables(schedule):
     }
 
 
+def of_another_machine(schedule):
+    r"""The schedule of another CPU: each beta is one unit in the last place off."""
+    beta = schedule.beta[1:]
+    return Schedule.from_beta(torch.nextafter(beta, torch.zeros_like(beta)))
+
+
 def worst(actual, expected):
     r"""The largest relative error of a table of floats against exact numbers."""
     errors = [0.0]

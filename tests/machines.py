@@ -203,7 +203,7 @@ def main():
         show()
         return
     work = PART if options.part else dict.fromkeys(options.names or MACHINES, ("", []))
-    report, good = [], True
+    report, good, ran = [], True, 0
     for name, (tests, chapters) in work.items():
         if why := cannot(name):
             report.append(f"{name:12} left out: {why}")
@@ -213,9 +213,11 @@ def main():
                 line, fine = run(name, command)
                 print(line, flush=True)
                 report.append(line)
-                good = good and fine
+                good, ran = good and fine, ran + 1
     print("\n" + "\n".join(report))
-    sys.exit(not good)
+    if not ran:
+        print("nothing ran: name a machine that this CPU can be")
+    sys.exit(not (good and ran))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ CORE = ["schedule", "process", "oracle", "loss", "sampling.sampler"]
 ROOMS = list(ddpm_lite.CONTENTS)  # in reading order, the ground floor's modules first
 
 # What each room may import beside `checks` and itself (a subset suffices): of the rooms
-# above it in DESIGN.md's table, those that it has a reason to know.
+# above it in the drawing of ddpm_lite/README.md, those that it has a reason to know.
 PAPER = {"schedule", "process", "loss", "oracle"}
 ALLOWED = {
     "schedule": set(),
@@ -104,7 +104,12 @@ def test_a_room_imports_only_from_rooms_above_it(name):
     inside, _ = imports_of(SOURCES[name], name)
     rooms = {module.split(".")[0] for module in inside} - {room, "checks"}
     if name.endswith(".__init__"):
+        assert re.search(r"^from \.\.+ import hand_on$", SOURCES[name], re.M)
         rooms -= {""}  # hand_on
+    # by name: a command, the exercises of a chapter, other people's libraries
+    by_name = {"commands.main", "classroom.exercise", "bench.contestants"}
+    assert "import_module" not in SOURCES[name] or name in by_name
+    assert "__import__" not in SOURCES[name]
     assert rooms <= ALLOWED[room]
 
 

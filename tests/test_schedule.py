@@ -5,7 +5,15 @@ import warnings
 
 import pytest
 import torch
-from helpers import EXACT, close, exact_tables, schedules, some_schedules, worst
+from helpers import (
+    EXACT,
+    close,
+    exact_tables,
+    of_another_machine,
+    schedules,
+    some_schedules,
+    worst,
+)
 from hypothesis import given
 
 from ddpm_lite import Schedule
@@ -22,6 +30,16 @@ def test_tables_agree_with_fifty_digits(name):
     close(schedule.alpha, 1 - schedule.beta, rtol=0)
     logs = [EXACT.log(a) if a else -EXACT.inf for a in exact["alpha_bar"]]
     assert worst(schedule.log_alpha_bar, logs) <= 1e-12
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_is_the_same_on_another_machine_and_no_other_is(name):
+    schedule = SCHEDULES[name]
+    other = of_another_machine(schedule)
+    assert not torch.equal(other.beta, schedule.beta)
+    assert schedule.same_as(other) and other.same_as(schedule)
+    assert not schedule.same_as(Schedule.from_beta(schedule.beta[1:] * (1 - 1e-6)))
+    assert not schedule.same_as(Schedule.from_beta([0.5, *schedule.beta[1:].tolist()]))
 
 
 def test_one_minus_alpha_bar_keeps_its_digits_where_the_difference_loses_them():

@@ -83,13 +83,14 @@ def bench(
     results["options"] |= dict(compile=compile)
     results |= {"rows": [], "ceilings": [], "ladders": [], "overheads": [], "growth": {}}
     results |= {"neighbours": [], "memory": [], "start_up": {}}
-    pace = pace_of(make_task(PRESETS[presets[0]], 4, device, precision))
-    plan = Plan(_parts(presets, batches, pace, rounds, steps, limit, budget), budget, file)
+    paces = {n: pace_of(make_task(PRESETS[n], 4, device, precision)) for n in presets}
+    plan = Plan(_parts(paces, batches, rounds, steps, limit, budget), budget, file)
     for name, asked in [(name, batch) for name in presets for batch in batches]:
         place, draws = f"{name}, batch {asked}", steps if asked == batches[0] else 0
         task = make_task(PRESETS[name], asked, device, precision)
         if hasty:
-            task = replace(task, batch=_affordable(task, pace, plan.share(f"{place}, ")))
+            share = plan.share(f"{place}, ")
+            task = replace(task, batch=_affordable(task, paces[name], share))
         which = {"preset": name, "batch": task.batch}
         more = compiled(task, found) if compile else []
         rows, ceiling = compare(task, found, rounds, draws, limit, more, (plan, place))
@@ -115,7 +116,7 @@ def bench(
                 rungs = ladder(task, rounds, limit, compile)
                 results["ladders"] += [which | rung for rung in rungs]
                 results["growth"][name] = growth(task, rounds, limit)
-    for name in _beside(presets, hasty):
+    for name in _beside(presets, budget):
         with plan.part(f"{name}, beside a busy program") as most:
             row = {"preset": name} | neighbour(name, most=most)
             results["neighbours"].append(row)
@@ -140,9 +141,9 @@ def pace_of(task):
     return seconds / (task.batch * cost(task.config).flops)
 
 
-def _beside(presets, hasty):
+def _beside(presets, budget):
     names = [name for name in presets if name in NEIGHBOURS]
-    return names[:1] if hasty else names
+    return names[:1] if budget <= QUICK else names
 
 
 def _affordable(task, pace, seconds):
@@ -153,11 +154,11 @@ def _affordable(task, pace, seconds):
     return batch
 
 
-def _parts(presets, batches, pace, rounds, steps, limit, budget):
+def _parts(paces, batches, rounds, steps, limit, budget):
     r"""What `bench` measures, with a guess of the seconds: {name of the part: seconds}."""
-    beside, hasty = _beside(presets, budget < math.inf), budget < math.inf
-    parts, places = {}, len(presets) * len(batches)
-    for name in presets:
+    beside, hasty = _beside(paces, budget), budget < math.inf
+    parts, places = {}, len(paces) * len(batches)
+    for name, pace in paces.items():
         one = pace * cost(PRESETS[name]).flops  # of a pass, for one picture
         for batch in batches:
             place, turns = f"{name}, batch {batch}", rounds + 1.5

@@ -7,7 +7,6 @@ no checks and no grades: it gets inputs and gives back plain numbers.
 import contextlib
 import linecache
 import re
-import resource
 import signal
 import socket
 
@@ -26,6 +25,8 @@ def main(fd, memory, seconds, processes):
     memory: bytes of address space. seconds: of processor time, all in all. processes: how
     many it may have with all threads, 0 for no limit, where others share the count.
     """
+    import resource  # which Windows does not have
+
     for what, limit in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from ..bench import measuring, page
+from ..training.threads import cores
 from .shared import Machine
 
 
@@ -21,6 +22,7 @@ class Options:
     limit: float = 60.0  # seconds that one number may take; else less of it, or none
     precision: str = "float32"  # of all networks: auto, float32, bfloat16 or float16
     compile: bool = False  # with torch.compile too, in training: this takes minutes
+    minutes: float | None = None  # for all together: no more than speeds, and fewer turns
     quick: bool = False  # in three minutes: less of everything, as the machine is fast
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     json: bool = False  # print the numbers as JSON
@@ -29,7 +31,8 @@ class Options:
 def run(options, threads):
     r"""Measure, print and write. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
-    budget = math.inf
+    print(f"measured all through with {threads.now} of {cores()} threads", file=sys.stderr)
+    budget = math.inf if options.minutes is None else 60 * options.minutes
     if options.quick:
         few = dict(presets=("digits", "small-32"), batches=(32,), rounds=3)
         few = {k: v for k, v in few.items() if getattr(options, k) == getattr(Options, k)}

@@ -20,7 +20,8 @@ class Options:
 
 
 def run(options, threads):
-    r"""Print the findings; returns 1 where one is wrong. threads: of no use here."""
+    r"""Print the findings; returns 1 where one is wrong. threads: a Threads, not begun."""
+    threads.begin()
     if options.lab:
         schedule = find_model(options.run).schedule if options.run else None
         findings, show = page.examine(schedule), page.page

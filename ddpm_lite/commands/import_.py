@@ -29,7 +29,8 @@ class Options:
 
 
 def run(options, threads):
-    r"""Read, verify where asked, and write. threads: of no use here."""
+    r"""Read, verify where asked, and write. threads: a Threads, not begun."""
+    threads.begin()
     _check_out(options)
     found = from_diffusers(
         options.folder,

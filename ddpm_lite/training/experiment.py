@@ -116,7 +116,7 @@ def start_from(model, schedule, name):
     """
     other = open_model(name)
     weights, own = other.model.state_dict(), model.state_dict()
-    if not torch.equal(other.schedule.beta, schedule.beta):
+    if not other.schedule.same_as(schedule):
         raise ValueError(
             f"{name} was trained with another schedule ({other.schedule.T} steps, beta_T = "
             f"{float(other.schedule.beta[-1]):.3g}): choose the same one with --schedule"
@@ -149,7 +149,9 @@ def summary(prepared, threads=None):
     per_process = config.train.batch_size // trainer.world // config.train.accumulate
     half = 4 if trainer.precision == "float32" else 2
     counted = cost(config.unet, per_process, half)
-    step = seconds_per_step(trainer)
+    on_cpu = trainer.device.type == "cpu"
+    with following(threads, *_followed(trainer)):
+        step = seconds_per_step(trainer)
     pictures = prepared.pictures
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
     classes = f", {len(pictures.classes)} classes" if config.unet.classes else ""
@@ -160,7 +162,7 @@ def summary(prepared, threads=None):
         f"picture; {config.schedule} schedule, T = {config.unet.T}",
         f"device    {describe(trainer.device, trainer.precision)}"
         + (f"; {trainer.world} processes" if trainer.world > 1 else "")
-        + (f"\nthreads   {threads.summary()}" if threads else ""),
+        + (f"\nthreads   {threads.summary()}" if threads and on_cpu else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * (config.train.steps - trainer.step))} at "
@@ -196,7 +198,7 @@ def train(
     def pictures(model, step):
         grid(model, trainer.schedule, config, run / "samples" / f"step_{step:09d}.png")
 
-    with following(threads, trainer.model, trainer.ema.model):
+    with following(threads, *_followed(trainer)):
         done = fit(
             trainer,
             run,
@@ -210,6 +212,11 @@ def train(
         if done["finished"]:
             report(prepared, run)
     return done
+
+
+def _followed(trainer):
+    # torch.compile would compile again for every number of threads
+    return () if trainer.config.compile else (trainer.model, trainer.ema.model)
 
 
 def resume(run, *, steps=None, device="auto", **options):

@@ -286,7 +286,7 @@ def _restore(trainer, instruments, run):
         older = [f.name for f in checkpoints(run) if f != folder]
         advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
         raise type(error)(f"{error}{advice}") from error
-    if not torch.equal(pretrained.schedule.beta, trainer.schedule.beta):
+    if not pretrained.schedule.same_as(trainer.schedule):
         raise ValueError(f"{folder} was trained with another schedule than the one given")
     try:
         trainer.restore(pretrained.model.state_dict(), tensors, numbers)

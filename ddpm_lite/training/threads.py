@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # a user's own, which torch reads
+VARIABLES = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")  # a user's own; torch asks MKL first
 EVERY = 2.0  # seconds that the load is averaged over
 TAKEN = 0.35  # of a core that others use, from which on it counts as theirs
 GIVEN_BACK = 0.15  # and down to which it has to fall to count as free
@@ -99,7 +99,7 @@ class Threads:
         self.most, self.now, self.before = 1, 1, None
         try:
             self.load = load()
-        except ImportError:
+        except Exception:  # psutil is missing, or may not read this system's load
             self.load = None  # nobody can be seen: `summary` says so
 
     def begin(self, requested=None):
@@ -121,17 +121,19 @@ class Threads:
         r"""Choose the number for the first time. Returns self.
 
         requested: a number that stays, or None; a user's variable (see VARIABLES) fixes it
-        too. Raises ValueError for a number below 1.
+        too. Raises ValueError for a number below 1 or above all cores.
         """
         import torch
 
         from ..checks import check_integer  # imports torch too
 
-        name = next((name for name in VARIABLES if os.environ.get(name)), None)
+        self.fixed, name = None, next(filter(_number_in, VARIABLES), None)
         if requested is not None:
-            self.most, self.fixed = check_integer("--threads", requested, 1), "--threads"
+            most = os.cpu_count() or 1  # more would only wait for each other
+            self.most = check_integer("--threads", requested, 1, most)
+            self.fixed = "--threads"
         elif name is not None:
-            self.most, self.fixed = torch.get_num_threads(), name
+            self.most, self.fixed = torch.get_num_threads(), f"{name}={_number_in(name)}"
         else:
             self.most = max(1, min(torch.get_num_threads(), cores()))
         self.now = self.most
@@ -179,10 +181,16 @@ class Threads:
         if self.most == 1:
             return f"{many}: torch was set to one, or there is one core"
         if self.load is None:
-            return f"{many}; psutil is missing, so neighbours cannot be seen"
+            return f"{many}; without psutil neighbours cannot be seen"
         if self.now < self.most:
             return f"{many}: others keep {self.others:.1f} of {self.load.cores} cores busy"
         return f"{many}, fewer when others need the cores"
+
+
+def _number_in(name):
+    # OpenMP takes a list too, a number for each level, and ignores what is no number
+    first = os.environ.get(name, "").split(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 @contextmanager

@@ -226,6 +226,7 @@ def test_make_gpu_uses_the_environment_or_else_any_python(tmp_path, there):
     if there:
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "python").touch()
+        (tmp_path / ".ready").touch()
     root = Path(__file__).parents[2]
     command = ["make", "-n", "gpu", f"VENV={tmp_path}", "PYTHON=some-python"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from diffusers_folders import same_tensors, write
+from helpers import of_another_machine
 
 from ddpm_lite import Schedule, UNet, load_model
 from ddpm_lite.commands import main as cli
@@ -25,6 +26,7 @@ def test_start_from_a_folder_of_diffusers(tmp_path):
     assert not is_diffusers(tmp_path / "scheduler") and not is_diffusers(tmp_path / "no")
     c = open_model(tmp_path).model.unet_config
     model = UNet(c)
+    start_from(model, of_another_machine(Schedule.linear(1000)), tmp_path)
     start_from(model, Schedule.linear(1000), tmp_path)
     same_tensors(model, unet)
     with pytest.raises(ValueError, match="was trained with another schedule"):
