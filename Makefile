@@ -22,7 +22,7 @@ help:
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
-	@echo "make bench    measure speed and memory here, beside diffusers (a quarter of an hour)"
+	@echo "make bench    measure speed and memory here, beside diffusers (ten minutes)"
 	@echo "make gpu      try everything on one GPU in nine minutes (at toy size without one)"
 	@echo "make lint     check the style; make clean: remove what was built"
 

@@ -26,9 +26,9 @@ from ..training.device import autocast, choose_precision, keep_memory
 from ..training.ema import EMA
 from ..training.trainer import TrainConfig, Trainer
 from .clock import timed
+from .page import BEST
 
 PICTURES = 32  # drawn by one chain
-BEST = "diffusers, at its best"
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ def test_a_budget_is_kept_on_a_machine_that_is_too_slow(tiny, monkeypatch):
     assert all("batch 64 would" in row["said"] for row in results["rows"])
     page = bench_page.page(results)
     assert "no time" in page and "settings of the training loop" not in page
-    assert len(bench_page.draw(results).axes) == 6
+    assert len(bench_page.draw(results).axes) == 3  # speeds alone
     shown = file.getvalue()
     assert shown.index("tiny, batch 64, forward: ours") < shown.index("batch 64, training")
 
@@ -378,14 +378,17 @@ def test_the_summary_has_both_ratios_and_the_neighbour():
         return which | {"precision": "bfloat16"} | more
 
     one, two, best = ({"median": value} for value in (1.25, 2.5, 1.75))
+    mine, theirs = ({"share_of_conv": {"median": value}} for value in (0.7, 0.4))
     rows = [row("ours", over_diffusers=one)]
-    rows += [row("ours, by default", over_diffusers=two, over_best=best)]
+    rows += [row("ours, by default", over_diffusers=two, over_best=best, **mine)]
+    rows += [row(contestants.BEST, **theirs)]
     beside = [{"preset": "digits", "said": "", "slow_down": {"median": 1.5}}]
     where = {"instructions": "AVX", "cores": 2}
     results = {"rows": rows, "measured_on": where, "neighbours": beside}
     lines = list(bench_page.summary(results))
     assert lines[2] == "| `tiny`, forward, batch 8 | 1.25 | 2.50, bfloat16 | 1.75 |"
-    assert lines[3] == "" and "1.50 (`digits`) times" in lines[4]
+    assert lines[3] == lines[5] == "" and "1.50 (`digits`) times" in lines[6]
+    assert "70 %" in lines[4] and "40 %" in lines[4] and "say 2.50." in lines[4]
     beside[0]["said"] = "not measured"
     del rows[1]["over_best"]
     lines = list(bench_page.summary(results))

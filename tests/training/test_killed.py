@@ -24,6 +24,7 @@ from ddpm_lite.models.unet import UNet
 from ddpm_lite.training.fit import fit
 from ddpm_lite.training.instruments import Log
 
+TESTS = Path(__file__).parents[1]
 MOMENTS = 20
 TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
 TINY |= dict(attention=(), dropout=0.3, classes=3, T=10)
@@ -173,7 +174,7 @@ def test_killed_at_twenty_moments(tmp_path, capsys):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)},
     )
     with capsys.disabled():
         print(f"\n{done.stdout}")
