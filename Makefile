@@ -15,7 +15,7 @@ JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 .PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench gpu lint clean
 
 help:
-	@echo "make run      train on handwritten digits for two minutes and draw new ones"
+	@echo "make run      train on handwritten digits for a minute or two, and draw new ones"
 	@echo "make test     unit tests, mutations, every notebook alone, a part on other machines"
 	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"

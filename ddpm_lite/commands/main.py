@@ -17,7 +17,7 @@ from . import parsing
 COMMANDS = {
     "quickstart": (
         "quickstart",
-        "Train on handwritten digits for two minutes, draw new ones and measure them.",
+        "Train on handwritten digits for a minute or two, draw new ones and measure them.",
     ),
     "presets": (
         "presets",

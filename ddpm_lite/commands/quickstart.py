@@ -1,8 +1,8 @@
 r"""The command `quickstart`: train on handwritten digits and draw new ones.
 
-About two minutes on two cores; `make run` calls it. Real digits (8 by 8, embedded in
+A minute or two on two cores; `make run` calls it. Real digits (8 by 8, embedded in
 scikit-learn), a small class-conditional U-Net, and the trainer, run folder,
- sampler and measures that a larger experiment has: `ddpm-lite train digits` and
+sampler and measures that a larger experiment has: `ddpm-lite train digits` and
 `ddpm-lite evaluate` in one.
 """
 
@@ -25,7 +25,7 @@ CHAIN = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0)
 
 @dataclass(frozen=True)
 class Options:
-    r"""Train on handwritten digits for two minutes, draw new ones and measure them."""
+    r"""Train on handwritten digits for a minute or two, draw new ones and measure them."""
 
     out: str = ""  # the new folder; runs/first_digits, or the first free _2, if not given
     steps: int | None = None  # updates of the weights; those of the preset if not given

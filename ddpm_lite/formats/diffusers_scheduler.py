@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..checks import check_integer, check_name
-from ..schedule import Schedule
+from ..schedule import Schedule, same_beta
 from .diffusers_fields import (
     SCHEDULER_ALWAYS,
     SCHEDULERS,
@@ -182,30 +182,17 @@ def _beta_fields(schedule):
     r"""Name a schedule where diffusers has the same one, else give its numbers."""
     start, end = float(schedule.beta[1]), float(schedule.beta[-1])
     named = {"trained_betas": None, "beta_start": start, "beta_end": end}
-    if _is_linear(schedule, start, end):
+    # not a Schedule: of this many steps it may be none
+    line = torch.linspace(start, end, schedule.T, dtype=torch.float64)
+    if same_beta(schedule.beta[1:], line):
         return named | {"beta_schedule": "linear"}
-    if _is_cosine(schedule):
+    if schedule.same_as(Schedule.cosine(schedule.T)):
         return named | {"beta_schedule": "squaredcos_cap_v2"}
     return named | {"beta_schedule": "linear", "trained_betas": schedule.beta[1:].tolist()}
 
 
 def name_of(schedule):
     r"""How the settings of a run name a schedule, None if they cannot."""
-    if _is_linear(schedule, 1e-4, 0.02):
+    if schedule.same_as(Schedule.linear(schedule.T)):
         return "linear"
-    return "cosine" if _is_cosine(schedule) else None
-
-
-def _is_linear(schedule, start, end):
-    line = torch.linspace(start, end, schedule.T, dtype=torch.float64)
-    return _same(line, schedule.beta[1:])
-
-
-def _is_cosine(schedule):
-    return _same(Schedule.cosine(schedule.T).beta, schedule.beta)
-
-
-def _same(beta, other):
-    # one may come from a file that another machine wrote: the angles near pi / 2 of the
-    # cosine schedule lose three digits of float64
-    return torch.allclose(beta, other, rtol=1e-12, atol=0)
+    return "cosine" if schedule.same_as(Schedule.cosine(schedule.T)) else None

@@ -4,9 +4,9 @@ The threads of one operation wait for each other, spinning. Where one of them sh
 core with another program, all of them wait until it has its turn again, several hundred
 times in a training step: with two threads on two cores, one busy neighbour can make a step
 ten times as long, and a thread fewer costs less than two. Waiting asleep
-(OMP_WAIT_POLICY=passive) mends half of that and takes twice the time where nobody else is
-there, so how threads wait is left to OpenMP, and their number follows the neighbours.
-`ddpm-lite bench` measures both.
+(OMP_WAIT_POLICY=passive) helps there, but slows down small operations where nobody else
+is at work, so how threads wait is left to OpenMP, and their number follows the neighbours.
+`ddpm-lite bench` measures what a busy one costs then.
 
 A sum is added up in another order by another number of threads, so that its last bits
 differ: who needs the same bits twice fixes the number, by --threads or OMP_NUM_THREADS.
