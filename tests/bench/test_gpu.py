@@ -3,6 +3,7 @@ r"""The run for a GPU, at toy size on the CPU: what it yields, and what it survi
 import itertools
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -229,6 +230,9 @@ def test_make_gpu_uses_the_environment_or_else_any_python(tmp_path, there):
         (tmp_path / ".ready").touch()
     root = Path(__file__).parents[2]
     command = ["make", "-n", "gpu", f"VENV={tmp_path}", "PYTHON=some-python"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    # without what a make around this test has left: its flags and its level
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    options = dict(capture_output=True, text=True, check=True, env=own)
+    done = subprocess.run(command, cwd=root, **options)
     python = f"{tmp_path}/bin/python" if there else "some-python"
     assert done.stdout.strip().endswith(f"{python} -m ddpm_lite.bench.gpu")
