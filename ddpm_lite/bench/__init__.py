@@ -4,8 +4,8 @@ from .. import hand_on
 
 CONTENTS = {
     "clock": (),
-    "page": (),
     "contestants": (),
+    "page": (),
     "settings": (),
     "processes": (),
     "measuring": (),

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from .. import figure
+from .contestants import BEST
 
-BEST = "diffusers, at its best"
 LINES = {  # of contestants; a colour of the book, or one by itself
     "ours": "prediction",
     "ours, by default": "#005C44",

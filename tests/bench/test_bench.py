@@ -556,11 +556,15 @@ step()
 assert len(faults) == 9 and faults[6] < 1_000, faults
 assert min(faults[7:]) > 10_000, faults  # one after it, and this one
 """
-    # in a process of its own: in one that has lived long, the heap may be unable to grow
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    # In a process of its own: in one that has lived long, the heap may be unable to grow.
+    # Where the system lays it is chance, and now and then a small piece of memory lies in
+    # its way: one of five processes must show it, and none does where memory is not kept.
+    for _ in range(5):
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+    raise AssertionError(done.stderr)
 
 
 def test_without_glibc_the_rung_says_so(monkeypatch):
