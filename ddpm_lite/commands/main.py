@@ -7,6 +7,7 @@ are printed as JSON with --json. An error is one line on stderr and the exit sta
 option that does not exist gives status 2.
 """
 
+import os
 import sys
 from importlib import import_module
 
@@ -73,11 +74,16 @@ def main(arguments=None):
     threads = Threads()
     try:
         command = import_module(f".{COMMANDS[name][0]}", __package__)
-        return command.run(_options(command, name, rest), threads) or 0
+        status = command.run(_options(command, name, rest), threads) or 0
     except (ValueError, OSError, FloatingPointError, RuntimeError, ImportError) as error:
-        return _fail(" ".join(str(error).split()))
+        status = _fail(" ".join(str(error).split()))
     finally:
         threads.end()
+    if "RANK" in os.environ:  # torchrun's
+        from ..training.experiment import leave  # brings torch
+
+        leave(status)
+    return status
 
 
 def usage():

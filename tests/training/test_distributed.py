@@ -346,6 +346,35 @@ def test_one_process_that_is_asked_stops_both(folder):
         assert "already holds a run, up to step_000000008" in t["exists"]
 
 
+def test_one_of_several_processes_leaves_out_the_interpreters_end():
+    # where gloo's threads, which DistributedDataParallel keeps, abort now and then
+    code = """
+import atexit
+from torch.nn import Linear
+from torch.nn.parallel import DistributedDataParallel
+from ddpm_lite.training.experiment import join, leave
+
+atexit.register(print, "the interpreter's end")
+leave(1)  # one process only: nothing happens
+assert join() == "cpu"
+DistributedDataParallel(Linear(1, 1))
+print("said")
+leave(3)
+"""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = dict(RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | group | {"GLOO_SOCKET_IFNAME": "lo"},
+    )
+    assert (done.stdout, done.returncode) == ("said\n", 3), done.stderr
+
+
 @pytest.mark.slow
 def test_torchrun_and_the_command_line(tmp_path):
     options = "--batch-size 8 --log-every 2 --save-every 3 --sample-every 0 "
