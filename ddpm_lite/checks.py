@@ -4,6 +4,18 @@ import math
 
 import torch
 
+DRAWN = "ddpm-lite"  # what PNGs of this package name as their software
+
+
+def shown(name):
+    r"""A name of a file for messages: what no screen may print stands there as an escape.
+
+    Such as a line break, or a byte that is no UTF-8, which Python keeps as a surrogate.
+    """
+    name = str(name)
+    safe = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return name if name.isprintable() else "".join(safe)
+
 
 def check_beta(beta):
     r"""Refuse a beta (T,) outside (0, 1), but for a last entry of 1, with ValueError."""
@@ -201,7 +213,9 @@ def check_data(data, name="data", pictures=False):
         return data
     if not isinstance(data, torch.Tensor) or not data.is_floating_point():
         got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
-        raise TypeError(f"{name} must be a floating point tensor (N, *shape), got {got}")
+        what = f"{name} must be a floating point tensor (N, *shape)"
+        what += " or uint8 pictures (N, C, H, W)" * pictures
+        raise TypeError(f"{what}, got {got}")
     if data.dim() < 2 or len(data) == 0:
         raise ValueError(f"{name} must be (N, *shape), N >= 1, got {tuple(data.shape)}")
     bad = ~torch.isfinite(data).flatten(1).all(1)

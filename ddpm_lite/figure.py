@@ -14,7 +14,9 @@ import torch
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, PngImagePlugin
+
+from .checks import DRAWN
 
 COLOURS = {
     "x_0": "#0072B2",  # data: blue
@@ -214,8 +216,11 @@ def html_player(frames, label="film", seconds=0.1):
 </script></div>"""
 
 
-def png(figure, dpi=100):
-    r"""A figure as PNG bytes, the same for the same figure, in at most 256 colours."""
+def png(figure, dpi=100, **options):
+    r"""A figure as PNG bytes, the same for the same figure, in at most 256 colours.
+
+    options: of Pillow's `save`.
+    """
     file, small = io.BytesIO(), io.BytesIO()
     with rc_context(STYLE):
         figure.savefig(file, format="png", dpi=dpi)
@@ -223,7 +228,7 @@ def png(figure, dpi=100):
     picture = picture.quantize(
         256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
-    picture.save(small, format="PNG", optimize=True)
+    picture.save(small, format="PNG", optimize=True, **options)
     return small.getvalue()
 
 
@@ -231,8 +236,20 @@ def save(picture, path):
     r"""Write a figure (as PNG) or film (bytes of a GIF) to a file, and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture if isinstance(picture, bytes) else png(picture, dpi=130))
+    if not isinstance(picture, bytes):
+        picture = png(picture, dpi=130, pnginfo=mark("figure"))
+    path.write_bytes(picture)
     return path
+
+
+def mark(kind):
+    r"""What a PNG says of where it comes from, so that no run trains on it unawares.
+
+    kind: "figure", which is nothing to train on, or "picture", a single sample.
+    """
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", f"{DRAWN}: {kind}")
+    return info
 
 
 def save_pictures(pictures, path, columns=8, least=640):
@@ -251,7 +268,8 @@ def save_pictures(pictures, path, columns=8, least=640):
     big = big.repeat(scale, 0).repeat(scale, 1)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray((big * 255).round().astype(np.uint8)).save(path)
+    info = mark("picture" if len(pictures) == 1 else "figure")
+    Image.fromarray((big * 255).round().astype(np.uint8)).save(path, pnginfo=info)
     return path
 
 

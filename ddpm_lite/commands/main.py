@@ -65,6 +65,9 @@ COMMANDS = {
 def main(arguments=None):
     r"""Run a command line, sys.argv if None. Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a letter that they lack ends no training
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0

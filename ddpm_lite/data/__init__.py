@@ -12,7 +12,11 @@ CONTENTS = {
         "gaussian_mixture",
         "mixture_means",
     ),
+    "ranges": (),
+    "listing": (),
+    "folders": (),
     "pictures": ("PictureSet",),
+    "arrays": (),
     "sources": ("load", "digits", "photo", "check_pictures"),
 }
 

@@ -1,4 +1,4 @@
-r"""Pictures from a folder, an .npy file, or parquet in the hub's layout, as one tensor.
+r"""Pictures from a folder, or from parquet in the hub's layout, as one tensor.
 
 Everything is decoded before it is returned, so that a broken picture is named before any
 training starts. `data.load` is the way in.
@@ -19,14 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..checks import check_integer
+from ..checks import check_integer, shown
 from ..seeds import HELD_OUT, generator_for
+from .folders import understand
+from .listing import several
 
-# HEIC and AVIF are here to be named where this Pillow cannot read them, not passed over.
-ENDINGS = (
-    ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .heic .heif .avif".split()
-)
-SPLITS = {"train", "test", "val", "valid", "validation"}
+SKIP = "or pass skip_broken=True (--skip-broken) to go on without"
 LARGER = "pass a smaller size, or an .npy file, which stays on the disk"
 HEAVY = 16_384  # bytes a picture; below, threads take turns and take twice the time
 
@@ -38,7 +36,8 @@ class PictureSet:
     x_0: uint8 (N, C, H, W), grey levels 0 .. levels - 1; not to be written to, for
     it may lie in a file. y: int64 (N,), or None. classes: their names, () if there are
     none. name: a short one for messages. skipped: broken pictures that were left out.
-    levels: how many equally spaced grey levels span [-1, 1]; 17 for the digits.
+    levels: how many equally spaced grey levels span [-1, 1]; 17 for the digits. told: what
+    was understood of the files, and what was left out, in sentences.
     Raises ValueError for tensors that are not so.
     """
 
@@ -48,6 +47,7 @@ class PictureSet:
     name: str = "pictures"
     skipped: tuple[str, ...] = ()
     levels: int = 256
+    told: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_integer("levels", self.levels, 2, 256)
@@ -116,86 +116,36 @@ def check_size(size):
     return tuple(check_integer("size", side, 1) for side in pair)
 
 
-def from_folder(folder, size, channels, skip_broken):
-    r"""Read every picture under a folder; sub-folders of one level name the classes.
+def from_folder(folder, split, size, channels, skip_broken, labels, folders):
+    r"""Read every picture under a folder; what sub-folders mean is said by `folders`.
 
     Arguments, errors and what is returned: see `data.load`.
     """
-    paths = _files(folder)
-    chosen = [path for path in paths if path.suffix.lower() in ENDINGS]
-    if not paths:
-        raise FileNotFoundError(f"the folder {folder} is empty")
-    if not chosen:
-        found = Counter(path.suffix.lower() or "no ending" for path in paths)
-        raise FileNotFoundError(
-            f"the folder {folder} holds no pictures ({', '.join(ENDINGS)}), but "
-            f"{len(paths):,} other files: {_listed(found)}"
-        )
-    names = [path.relative_to(folder).as_posix() for path in chosen]
-    parents = [name.split("/")[:-1] for name in names]
-    top = {parent[0] for parent in parents if parent}
-    if "train" in top and top <= SPLITS:
+    found, name = understand(folder, split, labels, folders), named(folder)
+    if found.unreadable and not skip_broken:
+        closed = [f"{inner} ({why})" for inner, why in found.unreadable.items()]
         raise ValueError(
-            f"{folder} holds the splits {', '.join(sorted(top))}, which are no classes: "
-            f"pass {Path(folder) / 'train'}"
+            f"{len(closed):,} folders in {name} cannot be listed: {several(closed, '; ')}. "
+            f"Open or remove them, {SKIP}"
         )
-    nested = all(len(parent) == 1 for parent in parents) and len(top) > 1
-    classes = tuple(sorted(top)) if nested else ()
 
     def picture(i):
-        return _opened(chosen[i].read_bytes())
+        with open(found.paths[i], "rb") as file:
+            return _opened(file.read())
 
-    name = Path(folder).resolve().name
-    total = sum(path.stat().st_size for path in chosen if path.is_file())
-    heavy = total > HEAVY * len(chosen)
-    x_0, kept, skipped = _stack(name, names, picture, heavy, size, channels, skip_broken)
-    y = torch.tensor([classes.index(parents[i][0]) for i in kept]) if nested else None
-    return PictureSet(x_0, y, classes, name, skipped)
+    total = sum(os.path.getsize(path) for path in found.paths if os.path.isfile(path))
+    heavy = total > HEAVY * len(found.paths)
+    x_0, kept, skipped = stacked(
+        name, found.names, picture, heavy, size, channels, skip_broken
+    )
+    y = None if found.labels is None else torch.tensor(found.labels)[kept]
+    skipped = (*found.unreadable, *skipped)
+    return PictureSet(x_0, y, found.classes, name, skipped, told=found.told)
 
 
-def from_npy(path, size, channels):
-    r"""Map the pictures of an .npy file into memory, uint8 (N, H, W), with C last or first.
-
-    The tensor can then not be written to. Pictures are read into memory where size or
-    channels ask for others than the file has.
-    Arguments, errors and what is returned: see `data.load`.
-    """
-    from PIL import Image
-
-    try:
-        array = np.load(path, mmap_mode="r")  # "c" is refused for more than memory holds
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no readable .npy file: {error}") from error
-    if array.dtype != np.uint8:
-        raise ValueError(
-            f"{path} must hold uint8, 0 to 255, got {array.dtype}: what is black "
-            "and what is white is not known. Save (255 * a).round().astype('uint8') if it "
-            "spans 0 to 1, (127.5 * (a + 1)).round().astype('uint8') if -1 to 1"
-        )
-    last, first = (array.ndim == 4 and array.shape[axis] in (1, 3) for axis in (3, 1))
-    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and 0 not in array.shape:
-        array = array[:, None]
-    elif last == first or 0 in array.shape:
-        raise ValueError(
-            f"{path} must hold N >= 1 pictures, (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            f"with C 1 or 3 and no doubt which, got {array.shape}"
-            + ", which could be either" * (last and first)
-            + "; one picture is (1, H, W, C)" * (array.ndim == 3)
-        )
-    elif last:
-        array = array.transpose(0, 3, 1, 2)
-    with warnings.catch_warnings(action="ignore"):  # that it cannot be written to
-        x_0 = torch.from_numpy(array)
-    N, C, H, W = x_0.shape
-    if size in (None, (H, W)) and channels in (None, C):
-        return PictureSet(x_0, name=Path(path).stem)
-
-    def picture(i):
-        return Image.fromarray(array[i, 0] if C == 1 else array[i].transpose(1, 2, 0))
-
-    names = [f"row {i}" for i in range(N)]
-    x_0, _, _ = _stack(Path(path).stem, names, picture, False, size, channels, False)
-    return PictureSet(x_0, name=Path(path).stem)
+def named(folder):
+    r"""The short name of a folder, for messages."""
+    return shown(Path(folder).resolve().name or folder)
 
 
 def from_hub(where, split, size, channels, skip_broken):
@@ -212,7 +162,7 @@ def from_hub(where, split, size, channels, skip_broken):
             f"to read {where} as parquet, or from the hub, install the library datasets: "
             "pip install 'ddpm-lite[data]'"
         ) from error
-    name = where.resolve().name if isinstance(where, Path) else where
+    name = named(where) if isinstance(where, Path) else where
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         table = _table(datasets, where, split, cache)
         image, label = _columns(datasets, table, name)
@@ -224,7 +174,7 @@ def from_hub(where, split, size, channels, skip_broken):
 
         names = [f"row {i}" for i in range(len(table))]
         heavy = encoded.nbytes > HEAVY * len(names)
-        x_0, kept, skipped = _stack(
+        x_0, kept, skipped = stacked(
             name, names, picture, heavy, size, channels, skip_broken
         )
         y, classes = None, ()
@@ -275,19 +225,7 @@ def _columns(datasets, table, name):
     return named[0], finest
 
 
-def _files(folder):
-    r"""Every file under a folder but hidden ones, in the order of their names."""
-    found, seen = [], set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        folders[:] = [f for f in folders if not f.startswith(".") and real not in seen]
-        if real not in seen:  # a link to a folder above it would never end
-            found += [Path(where, f) for f in files if not f.startswith(".")]
-        seen.add(real)
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _stack(name, names, picture, heavy, size, channels, skip_broken):
+def stacked(name, names, picture, heavy, size, channels, skip_broken):
     r"""Decode picture(i), a PIL image, for each of the names.
 
     heavy: a pool of threads pays. Returns x_0 (n, C, H, W), the n indices, broken names.
@@ -331,7 +269,7 @@ def _stack(name, names, picture, heavy, size, channels, skip_broken):
         finally:
             pool.shutdown(cancel_futures=True)
     if colour:  # the first ones were grey, so that there was room for one channel only
-        return _stack(name, names, picture, heavy, size, 3, skip_broken)
+        return stacked(name, names, picture, heavy, size, 3, skip_broken)
     _refuse_broken(name, names, broken, skip_broken)
     _refuse_sizes(name, sizes)
     kept = [i for i in range(N) if i not in broken]
@@ -343,11 +281,10 @@ def _stack(name, names, picture, heavy, size, channels, skip_broken):
 
 def _refuse_broken(name, names, broken, skip_broken):
     if broken and (not skip_broken or len(broken) == len(names)):
-        listed = _listed([f"{names[i]} ({reason})" for i, reason in broken.items()], "; ")
+        listed = several([f"{names[i]} ({reason})" for i, reason in broken.items()], "; ")
         raise ValueError(
             f"{len(broken):,} of {len(names):,} pictures of {name} cannot be read: "
-            f"{listed}. Mend or remove them, or pass skip_broken=True (--skip-broken) to "
-            "go on without"
+            f"{listed}. Mend or remove them, {SKIP}"
         )
 
 
@@ -356,7 +293,7 @@ def _refuse_sizes(name, sizes):
         found = [f"{H} x {W} ({n:,})" for (H, W), n in sizes.most_common()]
         raise ValueError(
             f"the pictures of {name} have {len(sizes)} sizes, height x width: "
-            f"{_listed(found)}; pass size, such as size=64, to scale and cut them to one"
+            f"{several(found)}; pass size, such as size=64, to scale and cut them to one"
         )
 
 
@@ -400,12 +337,9 @@ def _reason(error):
         return "not a picture that Pillow reads"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return " ".join(str(error).split())[:100] or type(error).__name__
-
-
-def _listed(things, separator=", ", most=10):
-    shown = separator.join(str(thing) for thing in list(things)[:most])
-    return shown + f"{separator}and {len(things) - most:,} more" * (len(things) > most)
 
 
 def _refuse_too_large(name, shape, advice):

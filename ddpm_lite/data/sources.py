@@ -6,15 +6,31 @@ r"""Where pictures come from: the embedded digits, a name, a path or a hub id.
 import difflib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..checks import check_integer
-from .pictures import PictureSet, check_size, from_folder, from_hub, from_npy
+from ..checks import check_integer, check_name, shown
+from .arrays import from_array
+from .folders import READINGS
+from .listing import endings, listed, several
+from .pictures import PictureSet, check_size, from_folder, from_hub
+from .ranges import to_floats, told_range
 
 HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
+OTHERS = {  # files that people have, and how they become something that is read
+    ".csv": "write its rows as uint8 (N, H, W) with np.save('pictures.npy', rows)",
+    ".h5": "write its pictures as uint8 with np.save('pictures.npy', pictures)",
+    ".mat": "write its pictures as uint8 with np.save('pictures.npy', pictures)",
+    ".parquet": "pass the folder that it lies in",
+    ".pt": "np.save('pictures.npy', torch.load(FILE).numpy()), as uint8",
+    ".tar": "unpack it, tar -xf FILE, and pass the folder",
+    ".zip": "unpack it, python -m zipfile -e FILE pictures, and pass the folder",
+}
+OTHERS |= {".hdf5": OTHERS[".h5"], ".pth": OTHERS[".pt"], ".pkl": OTHERS[".mat"]}
+OTHERS |= dict.fromkeys([".gz", ".tgz", ".bz2", ".xz"], OTHERS[".tar"])
 
 
 def digits(split="train"):
@@ -36,7 +52,16 @@ def digits(split="train"):
     return check_pictures(pictures / 8 - 1), torch.from_numpy(bunch.target[chosen])
 
 
-def load(name, *, size=None, channels=None, split="train", skip_broken=False):
+def load(
+    name,
+    *,
+    size=None,
+    channels=None,
+    split="train",
+    skip_broken=False,
+    labels=True,
+    folders="auto",
+):
     r"""Load pictures, all of them and at once, as a `PictureSet`.
 
     name: one of
@@ -45,33 +70,52 @@ def load(name, *, size=None, channels=None, split="train", skip_broken=False):
       with the library `datasets`: the column of pictures and the finest classes are found
       by their type, and a class of -1 says that there are none. split: as it is named
       there, "train[:1000]" too;
-    - a folder of pictures (png, jpg, webp, bmp, gif, tif, ppm), with all folders below it
-      but hidden ones, in the order of their names. If all pictures lie in two or more
-      sub-folders, one level down, the names of these are the classes;
+    - a folder of pictures, of all kinds that Pillow reads, with all folders below it, in
+      the order of their names. Two or more sub-folders with pictures are classes. If they
+      are named train, test, validation or in a way as usual, they are splits, and split
+      says which one is read. Hidden files and what this package drew are left out;
     - an .npy file of uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, which is
-      mapped into memory: it may be larger than that.
+      mapped into memory: it may be larger than that; or an .npz file with one such array.
 
     size: (H, W), or one number for both. Each picture is scaled to cover it (LANCZOS),
     and its middle is cut out. None: as they are, if all have one size.
     channels: 1 or 3; None is 1 if every picture is stored in grey, else 3.
     skip_broken: leave out what cannot be read and say so in `.skipped`.
-    Pictures are turned as EXIF says, transparent ones lie on white, 16 bits become 8,
-    CMYK becomes RGB, a film gives its first picture; colour profiles are not applied.
+    labels: False leaves classes out. folders: what sub-folders are where "auto" cannot
+    tell: "classes", "splits", or "plain", which stands for nothing at all.
+    What was understood is in `.told`. Pictures are turned as EXIF says, transparent ones
+    lie on white, 16 bits become 8, CMYK becomes RGB, a film gives its first picture;
+    colour profiles are not applied.
     Raises FileNotFoundError for a name that is not there or a folder without pictures,
     ImportError without `datasets`, ConnectionError if the hub does not answer, and
-    ValueError for broken pictures (it names them), several sizes, other arrays, and more
-    pictures than memory holds.
+    ValueError for a folder that can be read in two ways, broken pictures (it names them),
+    several sizes, other arrays, grey levels 0 and 1 alone, and more pictures than memory
+    holds.
     """
     size = check_size(size)
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
-    if name == "digits":
-        return _digits_set(size, channels, split)
     if not isinstance(name, str | Path) or not str(name).strip():
         raise ValueError(f"name must name a data set or a path, got {name!r}")
+    found = _read(name, split, size, channels, skip_broken, labels, folders)
+    if not labels:
+        found = replace(found, y=None, classes=())
+    return replace(found, told=_told(found))
+
+
+def _read(name, split, size, channels, skip_broken, labels, folders):
+    if name == "digits":
+        return _digits_set(size, channels, split)
     path = Path(name).expanduser()
-    if path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")]):
-        return from_hub(path, split, size, channels, skip_broken)
+    check_name("folders", folders, *READINGS)
+    if folders in ("classes", "splits") and not path.is_dir():
+        raise ValueError(
+            f"folders={folders!r} is for a folder of pictures, which {shown(path)} is not"
+        )
+    if path.is_dir():
+        if _holds_parquet(path, folders):
+            return from_hub(path, split, size, channels, skip_broken)
+        return from_folder(path, split, size, channels, skip_broken, labels, folders)
     if not path.exists():
         if re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
             try:
@@ -80,12 +124,43 @@ def load(name, *, size=None, channels=None, split="train", skip_broken=False):
                 raise ConnectionError(f"{_not_there(path)}. {error}") from error
         raise FileNotFoundError(_not_there(path))
     if split != "train":
-        raise ValueError(f"{path} has no splits: leave split out, or load another path")
-    if path.is_dir():
-        return from_folder(path, size, channels, skip_broken)
-    if path.suffix.lower() == ".npy":
-        return from_npy(path, size, channels)
-    raise ValueError(f"{path} must be an .npy file or a folder; put pictures in a folder")
+        raise ValueError(
+            f"{shown(path)} has no splits: leave split out, or load another path"
+        )
+    ending = path.suffix.lower()
+    if ending in (".npy", ".npz"):
+        return from_array(path, size, channels)
+    advice = OTHERS.get(ending, "put pictures in a folder")
+    if ending in endings():
+        advice = "it is one picture: put it in a folder, and pass that"
+    raise ValueError(f"{shown(path)} must be an .npy file or a folder; {advice}")
+
+
+def _holds_parquet(path, folders):
+    r"""Whether a folder is one of parquet; ValueError where it holds pictures as well."""
+    found = [*path.glob("*.parquet"), *path.glob("*/*.parquet")]
+    if folders != "auto" or all(file.name.startswith(".") for file in found):
+        return False
+    there = listed(path)
+    if there.pictures and not there.drawn:
+        raise ValueError(
+            f"{shown(path)} can be read in two ways: as {len(there.pictures):,} pictures, "
+            f"such as {shown(there.pictures[0])}, or as parquet, {shown(found[0].name)}. "
+            "Pass the folder of one of them; or, for the pictures, folders='plain' "
+            "(--folders plain) or 'classes'"
+        )
+    return True
+
+
+def _told(found):
+    r"""Pictures and classes with their numbers, then what the reader has told."""
+    told = [*found.told, *(told_range(found.x_0) if found.levels == 256 else [])]
+    number = f"{len(found):,} picture{'s' * (len(found) > 1)}"
+    if found.y is None:
+        return f"{number} without classes", *told
+    counts = torch.bincount(found.y, minlength=len(found.classes)).tolist()
+    words = [f"{c} ({n:,})" for c, n in zip(found.classes, counts, strict=True)]
+    return f"{number} in {len(words)} classes: {several(words)}", *told
 
 
 def _digits_set(size, channels, split):
@@ -110,7 +185,7 @@ def _not_there(path):
     near = [names[n] for w in wanted for n in difflib.get_close_matches(w, names, n=1)]
     hint = f", did you mean {near[0]}?" if near and near[0] != str(path) else "."
     return (
-        f"there is no file or folder {path}{hint} Known names are digits, "
+        f"there is no file or folder {shown(path)}{shown(hint)} Known names are digits, "
         f"{', '.join(HUB)}; else pass a folder of pictures or parquet, an .npy file, or a "
         "hub id"
     )
@@ -148,7 +223,7 @@ def check_pictures(x_0):
     low, high = float(x_0.min()), float(x_0.max())
     if not -1 <= low <= high <= 1:
         raise ValueError(
-            f"pictures must lie in [-1, 1], got values from {low:.4g} to {high:.4g}; "
-            "divide by half the largest grey level and subtract 1"
+            f"pictures must lie in [-1, 1], got values from {low:.4g} to {high:.4g}: "
+            + ("mend what made them" if low != low else to_floats(low, high))
         )
     return x_0

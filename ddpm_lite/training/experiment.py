@@ -78,6 +78,7 @@ def prepare(config, device="auto", fresh=True):
         "pictures": len(pictures),
         "held_out": 0 if held_out is None else len(held_out),
         "skipped": list(pictures.skipped),
+        "told": list(pictures.told),
         "shape": list(pictures.x_0.shape[1:]),
         "classes": list(pictures.classes),
         "levels": pictures.levels,
@@ -89,7 +90,8 @@ def prepare(config, device="auto", fresh=True):
 def load_pictures(config):
     r"""The pictures of a RunConfig and those set aside: two PictureSets, or one and None.
 
-    Raises ValueError where no data is named, or where it does not fit the network.
+    Raises ValueError where no data is named, where it does not fit the network, or where
+    the two have not the same classes.
     """
     if not config.data:
         raise ValueError(
@@ -99,9 +101,17 @@ def load_pictures(config):
     unet = config.unet
     H_W = (unet.height, unet.picture_width)
     known = dict(size=H_W, channels=unet.channels, skip_broken=config.skip_broken)
+    known |= dict(labels=config.labels, folders=config.folders)
     pictures = data.load(config.data, split=config.split, **known)
     if config.held_out_split:
-        return pictures, data.load(config.data, split=config.held_out_split, **known)
+        held_out = data.load(config.data, split=config.held_out_split, **known)
+        if pictures.classes not in ((), held_out.classes):
+            raise ValueError(
+                f"the split {config.held_out_split} of {pictures.name} has the classes "
+                f"{held_out.classes or 'none'}, and {config.split} has {pictures.classes}: "
+                "pass --no-labels, or set aside pictures of the other, see --hold-out"
+            )
+        return pictures, held_out
     share = config.hold_out < 1
     hold = round(config.hold_out * len(pictures)) if share else int(config.hold_out)
     return pictures.split(hold) if hold else (pictures, None)
@@ -170,6 +180,10 @@ def summary(prepared, threads=None):
         f"{config.train.batch_size / step:.0f} pictures/s, "
         f"{counted.training_bytes / 1e9:.2g} GB beside torch itself",
     ]
+    told = [f"{'':10}{sentence}" for sentence in pictures.told]
+    if config.held_out_split:
+        told += [f"{'aside':10}{sentence}" for sentence in prepared.held_out.told]
+    lines[1:1] = told
     if pictures.skipped:
         lines.append(f"skipped   {len(pictures.skipped)}: {', '.join(pictures.skipped)}")
     return "\n".join(lines)

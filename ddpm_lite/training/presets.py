@@ -11,6 +11,7 @@ import torch
 
 from .. import data
 from ..checks import check_integer, check_name, check_number
+from ..data.folders import READINGS
 from ..models.mlp import MLP
 from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
@@ -27,11 +28,14 @@ class RunConfig:
     The fields say what they are. Raises ValueError for values out of range.
     """
 
-    data: str = ""  # folder of pictures, .npy, folder of parquet, hub id, or digits
-    split: str = "train"  # of a data set that has several
+    # folder of pictures, whose sub-folders are classes, or splits if they are named train
+    # and test; or .npy, folder of parquet, hub id, digits
+    data: str = ""
+    split: str = "train"  # of a data set that has several, or of a folder: train, test ...
     held_out_split: str = ""  # the split whose pictures are set aside; else see hold_out
     hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
     labels: bool = True  # learn the classes too, where there are any
+    folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
     schedule: str = "linear"  # or cosine
     clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
@@ -42,6 +46,7 @@ class RunConfig:
 
     def __post_init__(self):
         check_name("schedule", self.schedule, *SCHEDULES)
+        check_name("folders", self.folders, *READINGS)
         check_number("hold_out", self.hold_out, 0)
         check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
 
@@ -56,6 +61,8 @@ class RunConfig:
         Raises ValueError or TypeError for values that are not so.
         """
         own = {k: values[k] for k in RunConfig.__dataclass_fields__ if k in values}
+        if "folders" not in values and not values.get("described", {}).get("classes", True):
+            own["folders"] = "plain"  # as 0.2.0 read a folder in which it saw no classes
         unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
         return RunConfig(**own | {"unet": unet, "train": train})
 

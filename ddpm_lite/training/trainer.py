@@ -16,6 +16,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checks import check_data, check_integer, check_name, check_number, check_training
+from ..data.ranges import check_range
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
 from ..process import prediction_of
@@ -114,6 +115,7 @@ class Trainer:
     def __init__(self, model, schedule, data, config, *, y=None, levels=256):
         check_data(data, pictures=True)
         check_training(data, y, getattr(model, "classes", 0), config)
+        check_range(data, levels)
         prediction_of(model)
         self.model, self.schedule, self.config = model, schedule, config
         self.levels, self.step, self.first_bad = levels, 0, None

@@ -278,46 +278,11 @@ def test_order_and_classes_do_not_depend_on_the_file_system(tmp_path):
     assert one.classes == ("a", "b", "c") and one.name == "pets" and one.skipped == ()
 
 
-@pytest.mark.parametrize(
-    "names", [["a/1.png", "2.png"], ["a/b/1.png", "c/d/2.png"], ["a/1.png", "a/2.png"]]
-)
-def test_other_folders_have_no_classes(tmp_path, names):
-    for name in names:
-        save(tmp_path / name, GREY)
-    loaded = data.load(str(tmp_path))
-    assert len(loaded) == 2 and loaded.y is None and loaded.classes == ()
-
-
-def test_splits_are_no_classes(tmp_path):
-    for name in ("train/cat/1.png", "test/cat/2.png", "train/dog/3.png"):
-        save(tmp_path / name, GREY)
-    with pytest.raises(ValueError, match="holds the splits test, train, which are no cl"):
-        data.load(tmp_path)
-    assert data.load(tmp_path / "train").classes == ("cat", "dog")
-    with pytest.raises(ValueError, match="has no splits: leave split out"):
-        data.load(tmp_path / "train", split="test")
-
-
 @pytest.mark.parametrize("N", [1, 7])
 def test_a_few_pictures_are_enough(tmp_path, N):
     for i in range(N):
         save(tmp_path / f"{i}.png", COLOUR)
     assert data.load(tmp_path).x_0.shape == (N, 3, 6, 8)
-
-
-def test_links_are_followed_and_loops_are_not(tmp_path):
-    save(tmp_path / "real" / "1.png", GREY)
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    try:
-        (folder / "cats").symlink_to(tmp_path / "real")
-        (folder / "loop").symlink_to(folder)
-    except OSError:
-        pytest.skip("this system lets nobody make links")
-    assert len(data.load(folder)) == 1
-    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(ValueError, match=r"1 of 2 pictures of folder cannot .*: gone\.png"):
-        data.load(folder)
 
 
 # Broken pictures.

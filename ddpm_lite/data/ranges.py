@@ -1,0 +1,107 @@
+r"""Which number is black and which is white: what pictures say, and what to do about it.
+
+Numbers alone do not tell. Where they can be read in two ways, both are named.
+"""
+
+import warnings
+
+import torch
+
+NEARLY_BLACK = 31  # of 255: pictures that never get lighter were hardly meant so
+
+
+def check_range(x_0, levels=256):
+    r"""Refuse pictures, as a trainer gets them, whose range is surely another one.
+
+    x_0: uint8 (N, C, H, W) with grey levels 0 .. levels - 1, or floats in [-1, 1]; other
+    shapes pass, and so do other numbers of channels than 1 and 3. Raises ValueError that
+    says how to scale them. Warns of floats in [0, 1], which may be meant so.
+    """
+    if x_0.dim() != 4 or (x_0.is_floating_point() and x_0.shape[1] not in (1, 3)):
+        return
+    if not x_0.is_floating_point():
+        highest = brightest(x_0, 1)
+        if levels == 256 and highest == 1:
+            raise ValueError(
+                "uint8 pictures must use grey levels 0..255, got 0 and 1 alone: if 1 is "
+                "white, pass levels=2, or 255 * x; else all is black, and nothing to learn"
+            )
+        return
+    low, high = float(x_0.min()), float(x_0.max())
+    span = f"values from {low:.4g} to {high:.4g}"
+    if low >= 0 and high > 1 + 1e-3:
+        raise ValueError(
+            f"pictures must lie in [-1, 1], got {span}: {to_floats(low, high)}"
+        )
+    if low < -1 - 1e-3 or high > 1 + 1e-3:
+        warnings.warn(
+            f"pictures have {span}, and samples are cut to [-1, 1]: {to_floats(low, high)}",
+            stacklevel=3,
+        )
+    elif low >= 0 and high > 0.5:
+        warnings.warn(
+            f"pictures have {span}. If 0 is black, pass 2 * x - 1; read as they are, 0 is "
+            "grey and none is darker",
+            stacklevel=3,
+        )
+
+
+def brightest(x_0, enough):
+    r"""The largest of uint8 pictures, or the first one found that is above `enough`."""
+    highest = 0
+    for part in x_0.split(256):
+        highest = max(highest, int(part.max()))
+        if highest > enough:
+            break
+    return highest
+
+
+def to_floats(low, high):
+    r"""How to scale pictures x from low..high to [-1, 1], in words."""
+    if -1 <= low < 0 and high <= 1:
+        return "they are in [-1, 1] already"
+    if low >= 0 and high <= 1:
+        return "pass 2 * x - 1, if 0 is black and 1 is white"
+    if low >= 0:
+        white = _white(high)
+        return f"pass 2 * x / {white:g} - 1, if 0 is black and {white:g} is white"
+    return (
+        "pass 2 * (x - black) / (white - black) - 1, with what is black and white in them"
+    )
+
+
+def to_grey(low, high, floats):
+    r"""How to turn an array a of numbers in low..high into uint8 grey levels, in words.
+
+    floats: it holds floats. Returns (an expression of numpy, under which condition).
+    """
+    if -1 <= low < 0 and high <= 1:
+        change, condition = "127.5 * (a + 1)", "-1 is black and 1 white"
+    elif low >= 0 and high <= 1:
+        change, condition = "255 * a", "0 is black and 1 white"
+        if not floats:  # such as int8, which ends at 127
+            return "255 * a.astype('uint8')", condition
+    elif low >= 0:
+        white = _white(high)
+        change, condition = f"255 / {white:g} * a", f"0 is black and {white:g} white"
+        if white == 255:
+            return f"a{'.round()' * floats}.astype('uint8')", condition
+    else:
+        change = "255 * ((a - black) / (white - black)).clip(0, 1)"
+        condition = "black and white are the numbers that stand for them"
+    return f"({change}).round().astype('uint8')", condition
+
+
+def _white(high):
+    r"""The value of white that a largest value makes most likely."""
+    if NEARLY_BLACK < high <= 255:
+        return 255
+    return next((w for w in (1023, 4095, 65535) if w / 2 < high <= w), high)
+
+
+def told_range(x_0):
+    r"""A sentence about uint8 pictures that never get light, in a list; else none."""
+    highest = brightest(x_0, NEARLY_BLACK)
+    if highest > NEARLY_BLACK or x_0.dtype != torch.uint8:
+        return []
+    return [f"NEARLY BLACK: no grey level above {highest} of 255, where white is 255"]
