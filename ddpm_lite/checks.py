@@ -215,7 +215,7 @@ def check_data(data, name="data", pictures=False):
         got = data.dtype if isinstance(data, torch.Tensor) else type(data).__name__
         what = f"{name} must be a floating point tensor (N, *shape)"
         what += " or uint8 pictures (N, C, H, W)" * pictures
-        raise TypeError(f"{what}, got {got}")
+        raise TypeError(f"{what}, got {got}{_as_uint8(data) if pictures else ''}")
     if data.dim() < 2 or len(data) == 0:
         raise ValueError(f"{name} must be (N, *shape), N >= 1, got {tuple(data.shape)}")
     bad = ~torch.isfinite(data).flatten(1).all(1)
@@ -223,6 +223,17 @@ def check_data(data, name="data", pictures=False):
         first = int(bad.nonzero()[0])
         raise ValueError(f"{name} must be finite, but example {first} has NaN or infinity")
     return data
+
+
+def _as_uint8(data):
+    r"""How to make uint8 pictures of other whole numbers, if they are some."""
+    if not isinstance(data, torch.Tensor) or data.dim() != 4 or not len(data):
+        return ""
+    if data.is_complex() or data.min() < 0 or data.max() > 255:
+        return ""
+    high = int(data.max())
+    change = "x.to(torch.uint8)" if high > 1 else "255 * x.to(torch.uint8)"
+    return f" from {int(data.min())} to {high}: pass {change}, where 255 is white"
 
 
 def check_training(data, y, classes, config):

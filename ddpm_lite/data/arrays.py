@@ -56,17 +56,20 @@ def _opened(path, where):
     quoted = repr(str(path)) if str(path).isprintable() else "FILE"
     read = f"np.load({quoted})"
     try:
-        array = np.load(path, mmap_mode="r")  # "c" is refused for more than memory holds
-        if isinstance(array, np.ndarray):
-            return array, read
-        with array as arrays:
-            if len(arrays.files) == 1:
-                return arrays[arrays.files[0]], f"{read}[{arrays.files[0]!r}]"
-            found = arrays.files
+        with open(path, "rb") as file:
+            if file.read(2) != b"PK":  # "c" is refused for more than memory holds
+                return np.load(path, mmap_mode="r"), read
+            file.seek(0)
+            with np.load(file) as arrays:
+                found = arrays.files
+                if len(found) == 1:
+                    return arrays[found[0]], f"{read}[{found[0]!r}]"
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         kind = Path(path).suffix.lower()
         why = " ".join(str(error).split())
-        why += ": pictures of several sizes go into a folder" * ("pickle" in why)
+        why += ": pictures of several sizes go into a folder" * (
+            "pickle" in why or "objects" in why
+        )
         raise ValueError(f"{where} is no readable {kind} file: {why}") from error
     raise ValueError(
         f"{where} must hold one array, got {len(found)}: {several(found)}; save the "

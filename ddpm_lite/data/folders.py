@@ -226,7 +226,7 @@ def _classes(reading, where):
     found = {_class(name, reading.depth) for name in reading.names}
     if len(found) < len(tops):
         raise ValueError(
-            f"{where} has folders whose names look the same: {several(map(ascii, tops))}"
+            f"{where} has folders whose names look the same: {several([*map(ascii, tops)])}"
         )
     return tuple(sorted(found))
 

@@ -4,6 +4,7 @@ Nothing here depends on the order in which a file system lists its files. What i
 out is kept with a reason, so that it can be told.
 """
 
+import glob
 import heapq
 import os
 import re
@@ -18,7 +19,7 @@ from ..checks import DRAWN, shown
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 # To be named where this Pillow cannot read them, not passed over.
 WELL_KNOWN = {".avif", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".mpo", ".webp"}
-RUN = {"checkpoints", "lock", "metrics.jsonl", "newest"}  # one of them beside config.json
+RUN = {"lock", "metrics.jsonl", "newest"}  # one of them, beside config.json
 WRITTEN = {"checkpoints", "curves.png", "digits.png", "samples", "tensorboard"}  # by a run
 
 
@@ -159,8 +160,7 @@ def _entries(found, name, path):
             raise
         found.unreadable[shown(name)] = error.strerror
         return
-    here = {entry.name for entry in entries}
-    written = WRITTEN if "config.json" in here and here & RUN else ()
+    written = WRITTEN if _is_run({entry.name for entry in entries}, path) else ()
     for entry in entries:
         inner = f"{name}/{entry.name}" if name else entry.name
         if entry.name.startswith("."):
@@ -169,6 +169,13 @@ def _entries(found, name, path):
             found.left["written by a run of ddpm-lite"].append(inner)
         else:
             yield inner, entry
+
+
+def _is_run(names, path):
+    if "config.json" not in names:
+        return False
+    steps = os.path.join(glob.escape(path), "checkpoints", "step_*")
+    return bool(names & RUN) or bool(glob.glob(steps))
 
 
 def _enter(found, name, real, readable):

@@ -17,7 +17,7 @@ from .arrays import from_array
 from .folders import READINGS
 from .listing import endings, listed, several
 from .pictures import PictureSet, check_size, from_folder, from_hub
-from .ranges import to_floats, told_range
+from .ranges import brightest, to_floats, told_range
 
 HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
 OTHERS = {  # files that people have, and how they become something that is read
@@ -98,20 +98,25 @@ def load(
     if not isinstance(name, str | Path) or not str(name).strip():
         raise ValueError(f"name must name a data set or a path, got {name!r}")
     found = _read(name, split, size, channels, skip_broken, labels, folders)
+    if found.levels == 256 and brightest(found.x_0, 1) == 1:
+        raise ValueError(
+            f"{found.name} holds grey levels 0 and 1 alone, of 0 to 255: if 1 is white, "
+            "save the pictures again with 255 times as much; else all is black"
+        )
     if not labels:
         found = replace(found, y=None, classes=())
     return replace(found, told=_told(found))
 
 
 def _read(name, split, size, channels, skip_broken, labels, folders):
-    if name == "digits":
-        return _digits_set(size, channels, split)
     path = Path(name).expanduser()
     check_name("folders", folders, *READINGS)
-    if folders in ("classes", "splits") and not path.is_dir():
+    if folders in ("classes", "splits") and (name == "digits" or not path.is_dir()):
         raise ValueError(
             f"folders={folders!r} is for a folder of pictures, which {shown(path)} is not"
         )
+    if name == "digits":
+        return _digits_set(size, channels, split)
     if path.is_dir():
         if _holds_parquet(path, folders):
             return from_hub(path, split, size, channels, skip_broken)
@@ -171,7 +176,9 @@ def _digits_set(size, channels, split):
         )
     x_0, y = digits(split)
     grey = ((x_0 + 1) * 8).to(torch.uint8)  # 0..16, exact
-    return PictureSet(grey, y, tuple("0123456789"), "digits", levels=17)
+    told = ("these digits come with scikit-learn; for the folder here, pass ./digits",)
+    told = told if Path("digits").is_dir() else ()
+    return PictureSet(grey, y, tuple("0123456789"), "digits", levels=17, told=told)
 
 
 def _not_there(path):
