@@ -20,6 +20,7 @@ import torch
 from torch import distributed
 
 from .. import data, figure
+from ..data.listing import several
 from ..evaluation import metrics
 from ..formats.checkpoint import checkpoint_of, read_json, write_text
 from ..formats.diffusers import open_model
@@ -180,13 +181,15 @@ def summary(prepared, threads=None):
         f"{config.train.batch_size / step:.0f} pictures/s, "
         f"{counted.training_bytes / 1e9:.2g} GB beside torch itself",
     ]
-    told = [f"{'':10}{sentence}" for sentence in pictures.told]
-    if config.held_out_split:
-        told += [f"{'aside':10}{sentence}" for sentence in prepared.held_out.told]
-    lines[1:1] = told
+    aside = _told("aside", prepared.held_out) if config.held_out_split else []
+    lines[1:1] = [*_told("read", pictures), *aside]
     if pictures.skipped:
-        lines.append(f"skipped   {len(pictures.skipped)}: {', '.join(pictures.skipped)}")
+        lines.append(f"skipped   {len(pictures.skipped)}: {several(pictures.skipped)}")
     return "\n".join(lines)
+
+
+def _told(word, pictures):
+    return [f"{word if i == 0 else '':10}{s}" for i, s in enumerate(pictures.told)]
 
 
 def train(
