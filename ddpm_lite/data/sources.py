@@ -15,6 +15,7 @@ from ..checks import check_integer
 from .pictures import PictureSet, check_size, from_folder, from_hub, from_npy
 
 HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
+HUB_ID = r"\w[\w.-]*/[\w.-]+"
 
 
 def digits(split="train"):
@@ -73,7 +74,7 @@ def load(name, *, size=None, channels=None, split="train", skip_broken=False):
     if path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")]):
         return from_hub(path, split, size, channels, skip_broken)
     if not path.exists():
-        if re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+        if re.fullmatch(HUB_ID, str(name)) and not path.parent.exists():
             try:
                 return from_hub(str(name), split, size, channels, skip_broken)
             except ConnectionError as error:
@@ -86,6 +87,30 @@ def load(name, *, size=None, channels=None, split="train", skip_broken=False):
     if path.suffix.lower() == ".npy":
         return from_npy(path, size, channels)
     raise ValueError(f"{path} must be an .npy file or a folder; put pictures in a folder")
+
+
+def splits(name):
+    r"""Names of the splits that a data set has, () where it has none, as a folder.
+
+    name: as in `load`. What cannot be read has none, for `load` says why; raises
+    ConnectionError if the hub does not answer.
+    """
+    if name == "digits":
+        return "train", "held_out"
+    path = Path(name).expanduser()
+    parquet = path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
+    if not parquet and (path.exists() or not re.fullmatch(HUB_ID, str(name))):
+        return ()
+    try:
+        import datasets
+
+        where = str(path.resolve()) if parquet else str(name)
+        return tuple(datasets.get_dataset_split_names(where))
+    except Exception as error:  # of many kinds
+        if parquet or isinstance(error, ImportError):
+            return ()
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"the hub does not tell of {name}: {reason}") from error
 
 
 def _digits_set(size, channels, split):

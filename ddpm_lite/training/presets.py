@@ -27,7 +27,7 @@ class RunConfig:
     The fields say what they are. Raises ValueError for values out of range.
     """
 
-    data: str = ""  # folder of pictures, .npy, folder of parquet, hub id, or digits
+    data: str = ""  # folder (sub-folders are classes), .npy, parquet, hub id, or digits
     split: str = "train"  # of a data set that has several
     held_out_split: str = ""  # the split whose pictures are set aside; else see hold_out
     hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
@@ -43,6 +43,11 @@ class RunConfig:
     def __post_init__(self):
         check_name("schedule", self.schedule, *SCHEDULES)
         check_number("hold_out", self.hold_out, 0)
+        if self.hold_out > 1 and self.hold_out % 1:
+            raise ValueError(
+                "hold_out must be a whole number of pictures or a share below 1, got "
+                f"{self.hold_out!r}"
+            )
         check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
 
     def as_dict(self):
@@ -60,9 +65,9 @@ class RunConfig:
         return RunConfig(**own | {"unet": unet, "train": train})
 
     def fitted_to(self, pictures):
-        r"""These settings with the number of classes that a PictureSet has.
+        r"""These settings with the channels and the number of classes of a PictureSet.
 
-        Raises ValueError where the network is already for another number.
+        Raises ValueError where the network is already for another number of classes.
         """
         classes = len(pictures.classes) if self.labels else 0
         if self.unet.classes not in (0, classes):
@@ -73,7 +78,7 @@ class RunConfig:
         drop = self.train.drop_label if classes else 0.0
         return replace(
             self,
-            unet=replace(self.unet, classes=classes),
+            unet=replace(self.unet, channels=pictures.shape[0], classes=classes),
             train=replace(self.train, drop_label=drop),
         )
 
