@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..models.unet import UNet
 from .device import autocast
 
-TIMED = 6e10  # operations: about a second of one core
+TIMED = 6e10  # operations of what is timed: about a second of one core
+LIGHT = 4e7  # weights of it, so that they and their gradients take 0.3 GB
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,13 @@ def step_time(config, count, device, precision="float32"):
 
 
 def smaller(config):
-    r"""A U-Net of the same kind whose training step costs at most TIMED for one picture.
+    r"""A U-Net of the same kind that is quick to time: TIMED operations, LIGHT weights.
 
-    Halves height and width and leaves out the coarsest resolution, so that the feature
-    maps that are left look as before; as often as needed and possible.
+    For one picture's training step. Halves height and width and leaves out the coarsest
+    resolution, so that the feature maps that are left look as before; as often as needed
+    and possible.
     """
-    while cost(config).training_flops > TIMED:
+    while not _is_quick(cost(config)):
         H, W, levels = config.height // 2, config.picture_width // 2, config.multipliers
         levels = levels[:-1] or levels
         if H % 2 ** (len(levels) - 1) or W % 2 ** (len(levels) - 1) or not min(H, W):
@@ -113,6 +115,10 @@ def smaller(config):
         attention = tuple(h for h in config.attention if h in heights)
         config = replace(config, size=(H, W), multipliers=levels, attention=attention)
     return config
+
+
+def _is_quick(counted):
+    return counted.training_flops <= TIMED and counted.parameters <= LIGHT
 
 
 def _seconds(config, count, device, precision):

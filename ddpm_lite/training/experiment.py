@@ -155,6 +155,7 @@ def summary(prepared, threads=None):
     counted = cost(config.unet, at_once, 4 if precision == "float32" else 2)
     step, timed = step_time(config.unet, at_once, device, precision)
     step *= config.train.accumulate
+    speed = config.train.batch_size / step
     pictures = prepared.pictures
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
     classes = f", {len(pictures.classes)} classes" if config.unet.classes else ""
@@ -169,7 +170,7 @@ def summary(prepared, threads=None):
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * config.train.steps)} at "
-        f"{config.train.batch_size / step:.3g} pictures/s"
+        f"{speed:{'.0f' if speed >= 10 else '.2g'}} pictures/s"
         + f" (timed on {timed})" * bool(timed)
         + f", {counted.training_bytes / 1e9:.2g} GB beside torch itself",
     ]

@@ -256,10 +256,12 @@ def smaller_presets(config, seconds, device):
     r"""Presets that would train in less than an hour where a RunConfig takes `seconds`.
 
     Each has the size of the preset, with the channels and classes of this one. Timed are
-    those of which the operations alone let it hope. Returns [(name, seconds)].
+    those that make no more steps, if their operations give hope. Returns [(name, seconds)].
     """
     own, found = _operations(config), []
     for name, preset in RUNS.items():
+        if preset.train.steps > config.train.steps:
+            continue
         same = dict(channels=config.unet.channels, classes=config.unet.classes)
         small = replace(preset, unet=replace(preset.unet, **same))
         if _operations(small) * seconds < 2 * HOUR * own:
