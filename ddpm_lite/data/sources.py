@@ -6,6 +6,7 @@ r"""Where pictures come from: the embedded digits, a name, a path or a hub id.
 import difflib
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -89,26 +90,29 @@ def load(name, *, size=None, channels=None, split="train", skip_broken=False):
     raise ValueError(f"{path} must be an .npy file or a folder; put pictures in a folder")
 
 
-def splits(name):
-    r"""Names of the splits that a data set has, () where it has none, as a folder.
+def has_split(name, split):
+    r"""Whether a data set has a split of this name, such as "test".
 
     name: as in `load`. What cannot be read has none, for `load` says why; raises
     ConnectionError if the hub does not answer.
     """
     if name == "digits":
-        return "train", "held_out"
+        return split in ("train", "held_out")
     path = Path(name).expanduser()
     parquet = path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
     if not parquet and (path.exists() or not re.fullmatch(HUB_ID, str(name))):
-        return ()
+        return False
     try:
         import datasets
 
-        where = str(path.resolve()) if parquet else str(name)
-        return tuple(datasets.get_dataset_split_names(where))
+        if not parquet:
+            return split in datasets.get_dataset_split_names(str(name))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+            where = str(path.resolve())
+            return split in datasets.get_dataset_split_names(where, cache_dir=cache)
     except Exception as error:  # of many kinds
         if parquet or isinstance(error, ImportError):
-            return ()
+            return False
         reason = " ".join(str(error).split())
         raise ConnectionError(f"the hub does not tell of {name}: {reason}") from error
 

@@ -165,7 +165,8 @@ def on_other_data(config, preset, typed):
         return config, False, []
     follow = not config.init and "channels" not in typed
     wish = config.held_out_split
-    if not wish or "held-out-split" in typed or wish in data.sources.splits(config.data):
+    typed = "held-out-split" in typed
+    if not wish or typed or data.sources.has_split(config.data, wish):
         return config, follow, []
     aside = config.hold_out
     many = f"{100 * aside:g} %" if aside < 1 else f"{aside:g}"
