@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from ..training import experiment
 from ..training.device import keep_memory
-from ..training.plan import attention_at, check_out, on_other_data
+from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
 from ..training.trainer import processes
 from . import parsing
@@ -75,8 +75,13 @@ def run(options, threads):
     if options.tensorboard and find_spec("tensorboard") is None:
         raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard")
     preset = RUNS[options.preset]
-    config, follow, said = on_other_data(options.run, preset, options.typed)
+    config, follow, said = on_data(options.run, preset, options.typed)
     prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
+    if "drop-label" in options.typed and config.train.drop_label > 0:
+        if not prepared.config.unet.classes:
+            raise ValueError(
+                "--drop-label replaces labels, and there are none: leave it out"
+            )
     first = processes()[0] == 0
     if not options.json:  # all processes time a step, as they all train at once
         lines = [experiment.summary(prepared, threads), *said]

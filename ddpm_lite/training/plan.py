@@ -152,26 +152,32 @@ def attention_at(wanted, config):
     return tuple(h for h in heights if h in found)
 
 
-def on_other_data(config, preset, typed):
-    r"""The RunConfig of a preset for which a user has named other data.
+def on_data(config, preset, typed):
+    r"""The RunConfig that somebody means who starts from a preset and names data.
 
     config: what was asked for. preset: the RunConfig that it started from. typed: names of
-    the options that were given; they stay. What the preset says of its own data does not
-    hold for these: a split that they do not have is set aside by `hold_out` instead.
+    the options that were given; they hold. What a preset says of its own data does not hold
+    for others: `hold_out` sets pictures aside where they lack its split.
     Returns (RunConfig, whether the channels are those of the pictures, what to say).
+    Raises ValueError for what can be read in two ways.
     """
-    bound = bool(preset.held_out_split)  # made for one data set
-    if not bound or config.data in ("", preset.data):
+    if "data" in typed and config.data == "digits" and Path("digits").exists():
+        raise ValueError(
+            "digits is a name here, and that of digits which come with this package: "
+            "--data ./digits takes what is here; for the others call from another folder"
+        )
+    if {"hold-out", "held-out-split"} <= typed:
+        raise ValueError("--hold-out or --held-out-split says what is set aside: give one")
+    if "hold-out" in typed:
+        config = replace(config, held_out_split="")
+    if config.data in ("", preset.data):
         return config, False, []
-    follow = not config.init and "channels" not in typed
-    wish = config.held_out_split
-    typed = "held-out-split" in typed
-    if not wish or typed or data.sources.has_split(config.data, wish):
+    follow, wish = "channels" not in typed and not config.init, config.held_out_split
+    asked = "held-out-split" in typed
+    if not wish or asked or data.sources.has_split(config.data, wish):
         return config, follow, []
-    aside = config.hold_out
-    many = f"{100 * aside:g} %" if aside < 1 else f"{aside:g}"
-    said = f"held out  {many} of the pictures (--hold-out), for they have no split {wish!r}"
-    return replace(config, held_out_split=""), follow, [said]
+    said = f"held out  {config.hold_out:g} of the pictures, which have no split {wish!r}"
+    return replace(config, held_out_split=""), follow, [f"{said} (--hold-out)"]
 
 
 def find_data(name, run):
@@ -237,11 +243,10 @@ def advice(prepared, seconds, at_once):
             f"{len(pictures):,}"
         )
     if not prepared.described["held_out"]:
-        why = f"{config.hold_out:g} of {len(pictures)} is less than one: --hold-out 1"
-        none = "none, so that quality can only be measured with other pictures, --data"
-        lines.append(
-            f"held out  {none}" if not config.hold_out else f"held out  none, {why}"
-        )
+        none = "held out  none, so that quality can only be measured with other pictures"
+        few = f"held out  none: {config.hold_out:g} of {len(pictures)} is less than one"
+        more = len(pictures) > 1
+        lines.append(few + "; --hold-out 1" * more if config.hold_out else none)
     if config.unet.classes:
         many = torch.bincount(pictures.y, minlength=config.unet.classes)
         bare = [name for name, n in zip(pictures.classes, many, strict=True) if not n]

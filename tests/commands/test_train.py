@@ -45,12 +45,11 @@ def test_a_preset_trains_on_other_data(preset, mode, channels, tmp_path, capsys)
     about, shown = config_of(run), capsys.readouterr().out
     assert (about["split"], about["held_out_split"]) == ("train", "")
     assert about["described"]["held_out"] == 1  # 5 % of 20
-    expected = 3 if preset == "small-32" else channels
-    assert about["unet"]["channels"] == about["described"]["shape"][0] == expected
-    other = RUNS[preset].unet.channels != expected
-    assert (f"channels  {expected}, as the pictures have" in shown) == other
+    assert about["unet"]["channels"] == about["described"]["shape"][0] == channels
+    other = RUNS[preset].unet.channels != channels
+    assert (f"channels  {channels}, as the pictures have" in shown) == other
     lacks = bool(RUNS[preset].held_out_split)
-    assert ("5 % of the pictures (--hold-out), for they have no split" in shown) == lacks
+    assert ("held out  0.05 of the pictures, which have no split" in shown) == lacks
 
 
 def test_what_was_typed_holds_on_other_data(tmp_path, capsys):
@@ -61,6 +60,15 @@ def test_what_was_typed_holds_on_other_data(tmp_path, capsys):
     assert "17 pictures of 1 x 8 x 8; 3 set aside" in shown and "channels  " not in shown
     assert main([*ask, "--held-out-split", "held_out"]) == 1
     assert "split" in capsys.readouterr().err
+
+
+def test_labels_that_are_not_there_cannot_be_dropped(tmp_path, capsys):
+    path = photos(tmp_path / "photos")
+    ask = ["train", "digits", "--data", path, "--dry-run", *SMALL]
+    assert main(ask) == 0  # the preset's share holds where there are labels
+    for share, status in (("0.2", 1), ("0", 0)):
+        assert main([*ask, "--drop-label", share]) == status
+    assert "--drop-label replaces labels, and there are none" in capsys.readouterr().err
 
 
 def test_a_preset_takes_its_own_data_as_before(tmp_path, capsys):

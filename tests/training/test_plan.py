@@ -128,7 +128,8 @@ def test_a_long_run_says_so_and_names_presets_that_are_quick(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("N", "hold_out", "words"),
     [
-        (3, 0.05, "held out  none, 0.05 of 3 is less than one: --hold-out 1"),
+        (3, 0.05, "held out  none: 0.05 of 3 is less than one; --hold-out 1"),
+        (1, 0.05, "held out  none: 0.05 of 1 is less than one"),
         (3, 0, "held out  none, so that quality can only be measured with other pictures"),
         (3, 1, "batches   of 4 hold a picture several times, for there are 2"),
     ],
@@ -136,8 +137,8 @@ def test_a_long_run_says_so_and_names_presets_that_are_quick(tmp_path, monkeypat
 def test_few_pictures_are_said(N, hold_out, words, tmp_path):
     path = npy(tmp_path / "a.npy", N)
     prepared = experiment.prepare(config(data=path, hold_out=hold_out), "cpu")
-    shown = experiment.summary(prepared)
-    assert words in shown
+    assert words in experiment.summary(prepared).splitlines() or hold_out == 0
+    assert words in experiment.summary(prepared)
 
 
 def test_a_class_without_a_picture_to_train_on_is_named(tmp_path, monkeypatch):
@@ -192,38 +193,59 @@ def test_equal_pictures_and_single_ones_of_a_class_train(
 # --- other data than the preset's
 
 
-def test_a_preset_keeps_its_own_splits_and_channels_on_its_own_data():
+def test_a_preset_keeps_its_own_split_and_channels_on_its_own_data():
     for name in ("digits", "small-32"):
         own = RUNS[name]
-        assert plan.on_other_data(own, own, frozenset()) == (own, False, [])
+        assert plan.on_data(own, own, frozenset()) == (own, False, [])
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion"])
 def test_a_split_that_the_data_lack_is_not_asked_for(name, tmp_path):
     preset = RUNS[name]
     given = replace(preset, data=str(tmp_path))
-    found, follow, said = plan.on_other_data(given, preset, frozenset())
+    found, follow, said = plan.on_data(given, preset, frozenset({"data"}))
     assert found == replace(given, held_out_split="") and follow
     wish = preset.held_out_split
     assert said == [
-        f"held out  5 % of the pictures (--hold-out), for they have no split {wish!r}"
+        f"held out  0.05 of the pictures, which have no split {wish!r} (--hold-out)"
     ]
-    many = replace(given, hold_out=12.0)
-    assert "12 of the pictures" in plan.on_other_data(many, preset, frozenset())[2][0]
 
 
 def test_what_was_typed_stays(tmp_path):
-    given = replace(RUNS["fashion"], data=str(tmp_path))
+    given = replace(RUNS["fashion"], data=str(tmp_path), hold_out=12.0)
     typed = frozenset({"held-out-split", "channels"})
-    assert plan.on_other_data(given, RUNS["fashion"], typed) == (given, False, [])
+    assert plan.on_data(given, RUNS["fashion"], typed) == (given, False, [])
+    found, *_ = plan.on_data(given, RUNS["fashion"], frozenset({"hold-out"}))
+    assert (found.held_out_split, found.hold_out) == ("", 12)
+    digits = replace(RUNS["digits"], hold_out=12.0)  # a number holds there too
+    found, *_ = plan.on_data(digits, RUNS["digits"], frozenset({"hold-out"}))
+    assert (found.held_out_split, found.hold_out) == ("", 12)
+    with pytest.raises(ValueError, match=r"--hold-out or --held-out-split .* give one"):
+        plan.on_data(given, RUNS["fashion"], frozenset({"hold-out", "held-out-split"}))
+
+
+def test_weights_to_start_from_keep_the_channels(tmp_path):
+    given = replace(RUNS["digits"], data=str(tmp_path), init="digits")
+    assert plan.on_data(given, RUNS["digits"], frozenset())[1] is False
+
+
+def test_digits_that_are_a_folder_too_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed, own = frozenset({"data"}), RUNS["digits"]
+    plan.on_data(own, own, typed)
+    (tmp_path / "digits").mkdir()
+    with pytest.raises(ValueError, match=r"--data \./digits takes what is here"):
+        plan.on_data(own, own, typed)
+    plan.on_data(own, own, frozenset())
+    plan.on_data(replace(own, data="./digits"), own, typed)
 
 
 def test_a_split_that_the_data_have_is_set_aside(monkeypatch):
     monkeypatch.setattr(data.sources, "has_split", lambda name, split: split == "test")
     given = replace(RUNS["fashion"], data="ylecun/mnist")
-    assert plan.on_other_data(given, RUNS["fashion"], frozenset()) == (given, True, [])
+    assert plan.on_data(given, RUNS["fashion"], frozenset()) == (given, True, [])
     given = replace(RUNS["digits"], data="ylecun/mnist")
-    assert plan.on_other_data(given, RUNS["digits"], frozenset())[0].held_out_split == ""
+    assert plan.on_data(given, RUNS["digits"], frozenset())[0].held_out_split == ""
 
 
 @pytest.mark.parametrize("channels", [1, 3])
