@@ -45,7 +45,7 @@ def test_a_long_step_is_timed_on_a_few_pictures(asked, monkeypatch):
 
 def test_a_network_that_is_too_large_is_timed_on_a_smaller_one(asked, monkeypatch):
     big = UNetConfig(
-        size=(32, 16), width=4, multipliers=(1, 2, 2), attention=(8,), groups=2
+        size=(32, 16), width=4, multipliers=(1, 2, 2), attention=(32, 8), groups=2
     )
     monkeypatch.setattr(cost, "TIMED", cost.cost(big).training_flops / 3)
     seconds, timed = cost.step_time(big, 10, CPU)
