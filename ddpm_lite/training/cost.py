@@ -15,6 +15,7 @@ from .device import autocast
 
 TIMED = 6e10  # operations of what is timed: about a second of one core
 LIGHT = 4e7  # weights of it, so that they and their gradients take 0.3 GB
+CARD = 100  # times as much on a GPU
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,12 @@ def step_time(config, count, device, precision="float32"):
     more, of a smaller network on smaller pictures. Returns (seconds, what was timed in
     words, "" if the step itself); scaled by operations, right to a factor of two or so.
     """
-    each = cost(config).training_flops
-    few = max(1, min(count, 8, int(TIMED / each)))
-    part = smaller(config)
+    one, times = cost(config), 1 if device.type == "cpu" else CARD
+    each = one.training_flops
+    few = max(1, min(count, 8, int(times * TIMED / each)))
+    if device.type == "cuda":
+        few = max(1, min(few, torch.cuda.mem_get_info(device)[0] // (2 * one.stored)))
+    part = smaller(config, times)
     seconds = _seconds(part, few, device, precision) / few * count
     if part != config:
         seconds *= each / cost(part).training_flops
@@ -99,14 +103,14 @@ def step_time(config, count, device, precision="float32"):
     return seconds, f"{few} of {count} pictures" if few < count else ""
 
 
-def smaller(config):
+def smaller(config, times=1):
     r"""A U-Net of the same kind that is quick to time: TIMED operations, LIGHT weights.
 
-    For one picture's training step. Halves height and width and leaves out the coarsest
-    resolution, so that the feature maps that are left look as before; as often as needed
-    and possible.
+    times: or so many times as much. That is for one picture's training step. Halves height
+    and width and leaves out the coarsest resolution, so that the feature maps that are left
+    look as before; as often as needed and possible.
     """
-    while not _is_quick(cost(config)):
+    while not _is_quick(cost(config), times):
         H, W, levels = config.height // 2, config.picture_width // 2, config.multipliers
         levels = levels[:-1] or levels
         if H % 2 ** (len(levels) - 1) or W % 2 ** (len(levels) - 1) or not min(H, W):
@@ -117,8 +121,8 @@ def smaller(config):
     return config
 
 
-def _is_quick(counted):
-    return counted.training_flops <= TIMED and counted.parameters <= LIGHT
+def _is_quick(one, times):
+    return one.training_flops <= times * TIMED and one.parameters <= times * LIGHT
 
 
 def _seconds(config, count, device, precision):

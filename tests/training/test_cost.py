@@ -76,6 +76,17 @@ def test_no_preset_is_timed_on_more_than_memory_and_patience_bear(name, monkeypa
         assert held < 0.6e9
 
 
+def test_a_card_is_timed_on_more_and_within_its_memory(asked, monkeypatch):
+    free = 100e9
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free), 0))
+    card, unet = torch.device("cuda"), RUNS["ddpm-256"].unet
+    cost.step_time(unet, 64, card)
+    assert asked == [(unet, 4), (unet, 64)]  # less than a second, as this clock says
+    free, asked[:] = 5 * cost.cost(unet).stored, []
+    cost.step_time(unet, 640, card)
+    assert asked == [(unet, 2)]
+
+
 @pytest.mark.parametrize("size", [1, 2, 6, 12, (4, 2), (512, 8)])
 def test_what_cannot_be_made_smaller_stays_a_network(size, monkeypatch):
     monkeypatch.setattr(cost, "TIMED", 1)
