@@ -252,6 +252,17 @@ def check_training(data, y, classes, config):
         raise ValueError("drop_label replaces labels, but there are no labels y")
 
 
+def check_parts(batch_size, accumulate, world):
+    r"""Refuse a batch that processes and parts do not share evenly, with ValueError."""
+    parts = world * accumulate
+    if batch_size % parts:
+        near = batch_size // parts * parts or parts
+        raise ValueError(
+            f"batch_size {batch_size} must be a multiple of {world} processes x accumulate "
+            f"{accumulate}: take --batch-size {near}"
+        )
+
+
 def check_number(name, value, low=-math.inf, high=math.inf):
     r"""Return a number in [low, high]; raise ValueError for anything else."""
     if isinstance(value, bool) or not (low <= value <= high) or math.isinf(value):

@@ -19,6 +19,7 @@ class Options:
 
     run: Positional[str]  # the run's folder
     machine: Machine = field(default_factory=Machine)
+    data: str = ""  # where its pictures are now, if they have moved
     steps: int | None = None  # a new total, to train longer than planned
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
@@ -36,6 +37,7 @@ def run(options, threads):
     _, done = experiment.resume(
         options.run,
         steps=options.steps,
+        data=options.data,
         device=options.machine.device if options.machine.device != "auto" else device,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,

@@ -1,18 +1,26 @@
 r"""The command `train`: settings and a folder of pictures become a run."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 from ..training import experiment
 from ..training.device import keep_memory
+from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
+from ..training.trainer import processes
 from . import parsing
 from .shared import Machine, report_run
 
 
 @dataclass(frozen=True)
 class Options:
-    r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options]."""
+    r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options].
+
+    PRESET names settings to start from: digits or fashion (minutes to hours on a laptop),
+    small-32 (the one that is taken; days), ddpm-cifar10, ddpm-256 or iddpm-cifar10 (made
+    for GPUs). ddpm-lite presets tells their sizes, --dry-run the time they take here.
+    """
 
     run: RunConfig = field(default_factory=RunConfig)
     machine: Machine = field(default_factory=Machine)
@@ -21,6 +29,14 @@ class Options:
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
+
+
+@dataclass(frozen=True)
+class Request(Options):
+    r"""Options with the preset that they started from and the names that were typed."""
+
+    preset: str = "small-32"
+    typed: frozenset = frozenset()
 
 
 def parse(arguments):
@@ -33,21 +49,45 @@ def parse(arguments):
             f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)}; pictures go "
             "behind --data"
         )
-    default = Options(run=RUNS[preset], out=f"runs/{preset}")
-    return parsing.parse(Options, f"train {preset}", rest, default)
+    words = [word.partition("=")[0] for word in rest if word.startswith("--")]
+    typed = frozenset(word[2:].replace("_", "-") for word in words)
+    start = run = RUNS[preset]
+    moves = typed & {"size", "multipliers"} and "attention" not in typed
+    if moves:  # the preset's resolutions may not be there
+        start = replace(run, unet=replace(run.unet, attention=()))
+    default = Options(run=start, out=f"runs/{preset}")
+    options = parsing.parse(Options, f"train {preset}", rest, default)
+    if moves:
+        unet = options.run.unet
+        unet = replace(unet, attention=attention_at(run.unet.attention, unet))
+        options = replace(options, run=replace(options.run, unet=unet))
+    return Request(**vars(options), preset=preset, typed=typed)
 
 
 def run(options, threads):
-    r"""Train, or print what would be trained. threads: a Threads, not begun."""
+    r"""Train, or print what would be trained. options: a Request. threads: not begun."""
     threads.begin(options.machine.threads)
     keep_memory()
     device = experiment.join()
     device = options.machine.device if options.machine.device != "auto" else device
-    prepared = experiment.prepare(options.run, device)
-    first = prepared.trainer.rank == 0
-    summary = experiment.summary(prepared, threads)
-    if first and not options.json:
-        print(summary, flush=True)
+    if options.run.data and not options.dry_run:
+        check_out(options.out)
+    if options.tensorboard and find_spec("tensorboard") is None:
+        raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard")
+    preset = RUNS[options.preset]
+    config, follow, said = on_data(options.run, preset, options.typed)
+    prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
+    if "drop-label" in options.typed and config.train.drop_label > 0:
+        if not prepared.config.unet.classes:
+            raise ValueError(
+                "--drop-label replaces labels, and there are none: leave it out"
+            )
+    first = processes()[0] == 0
+    if not options.json:  # all processes time a step, as they all train at once
+        lines = [experiment.summary(prepared, threads), *said]
+        lines += _derived(prepared.config, preset, options.typed)
+        if first:
+            print("\n".join(lines), flush=True)
     if options.dry_run:
         if first:
             print(json.dumps(prepared.config.as_dict(), indent=1))
@@ -61,3 +101,15 @@ def run(options, threads):
     )
     if first:
         report_run(done, options.out, options.json)
+
+
+def _derived(config, preset, typed):
+    r"""Lines on what pictures and size decided, where the preset has it otherwise."""
+    unet, lines = config.unet, []
+    if unet.channels != preset.unet.channels and "channels" not in typed:
+        lines.append(f"channels  {unet.channels}, as the pictures have (--channels)")
+    if unet.attention != preset.unet.attention and "attention" not in typed:
+        here, there = (", ".join(map(str, u.attention)) for u in (unet, preset.unet))
+        words = f"at height {here}, where the preset has {there} (--attention)"
+        lines.append(f"attention {words}")
+    return lines

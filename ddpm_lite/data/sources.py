@@ -6,6 +6,7 @@ r"""Where pictures come from: the embedded digits, a name, a path or a hub id.
 import difflib
 import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 
 from ..checks import check_integer, check_name, shown
 from .arrays import from_array
-from .folders import READINGS
+from .folders import READINGS, understand
 from .listing import endings, listed, several
 from .pictures import PictureSet, check_size, from_folder, from_hub
 from .ranges import brightest, to_floats, told_range
@@ -31,6 +32,7 @@ OTHERS = {  # files that people have, and how they become something that is read
 }
 OTHERS |= {".hdf5": OTHERS[".h5"], ".pth": OTHERS[".pt"], ".pkl": OTHERS[".mat"]}
 OTHERS |= dict.fromkeys([".gz", ".tgz", ".bz2", ".xz"], OTHERS[".tar"])
+HUB_ID = r"\w[\w.-]*/[\w.-]+"
 
 
 def digits(split="train"):
@@ -122,7 +124,7 @@ def _read(name, split, size, channels, skip_broken, labels, folders):
             return from_hub(path, split, size, channels, skip_broken)
         return from_folder(path, split, size, channels, skip_broken, labels, folders)
     if not path.exists():
-        if re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+        if re.fullmatch(HUB_ID, str(name)) and not path.parent.exists():
             try:
                 return from_hub(str(name), split, size, channels, skip_broken)
             except ConnectionError as error:
@@ -166,6 +168,38 @@ def _told(found):
     counts = torch.bincount(found.y, minlength=len(found.classes)).tolist()
     words = [f"{c} ({n:,})" for c, n in zip(found.classes, counts, strict=True)]
     return f"{number} in {len(words)} classes: {several(words)}", *told
+
+
+def has_split(name, split):
+    r"""Whether a data set has a split of this name, such as "test".
+
+    name: as in `load`. What cannot be read has none, for `load` says why; raises
+    ConnectionError if the hub does not answer.
+    """
+    if name == "digits":
+        return split in ("train", "held_out")
+    path = Path(name).expanduser()
+    parquet = path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
+    if path.is_dir() and not parquet:
+        try:
+            return bool(understand(path, split, labels=False))
+        except (OSError, ValueError):
+            return False
+    if not parquet and (path.exists() or not re.fullmatch(HUB_ID, str(name))):
+        return False
+    try:
+        import datasets
+
+        if not parquet:
+            return split in datasets.get_dataset_split_names(str(name))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+            where = str(path.resolve())
+            return split in datasets.get_dataset_split_names(where, cache_dir=cache)
+    except Exception as error:  # of many kinds
+        if parquet or isinstance(error, ImportError):
+            return False
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"the hub does not tell of {name}: {reason}") from error
 
 
 def _digits_set(size, channels, split):

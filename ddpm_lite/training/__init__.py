@@ -12,6 +12,7 @@ CONTENTS = {
     "fit": (),
     "presets": (),
     "cost": (),
+    "plan": (),
     "experiment": (),
     "curves": (),
 }

@@ -5,12 +5,17 @@ cost of a network that does not fit this machine can be known too.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.unet import UNet
+from .device import autocast
+
+TIMED = 6e10  # operations of what is timed: about a second of one core
+LIGHT = 4e7  # weights of it, so that they and their gradients take 0.3 GB
+CARD = 100  # times as much on a GPU
 
 
 @dataclass(frozen=True)
@@ -73,33 +78,66 @@ def cost(config, batch_size=1, bytes_per_activation=4):
     )
 
 
-def seconds_per_step(trainer, repeats=2):
-    r"""Time what a step of a Trainer takes, and leave it as it was.
+def step_time(config, count, device, precision="float32"):
+    r"""Time a training step of `count` pictures on a U-Net, without its memory or minutes.
 
-    Computes loss and gradient of 8 pictures `repeats` times after one that is not counted
-    and scales to the batch; where that makes less than a second, of the whole batch, for
-    small pictures are quicker together. Returns seconds, an estimate.
+    config: a UNetConfig. device: a torch.device. precision: see `choose_precision`. Timed
+    are forward and backward of a network of its own: of all pictures if that takes less
+    than a second, else of as many as cost about `TIMED` operations, and where one costs
+    more, of a smaller network on smaller pictures. Returns (seconds, what was timed in
+    words, "" if the step itself); scaled by operations, right to a factor of two or so.
     """
-    own = trainer.config.batch_size // trainer.world
-    part = own // trainer.config.accumulate
-    few = min(part, 8)
-    seconds = _seconds(trainer, few, repeats) * own / few
-    if few < part and seconds < 1:
-        seconds = _seconds(trainer, part, repeats) * own / part
-    return seconds
+    one, times = cost(config), 1 if device.type == "cpu" else CARD
+    each = one.training_flops
+    few = max(1, min(count, 8, int(times * TIMED / each)))
+    if device.type == "cuda":
+        few = max(1, min(few, torch.cuda.mem_get_info(device)[0] // (2 * one.stored)))
+    part = smaller(config, times)
+    seconds = _seconds(part, few, device, precision) / few * count
+    if part != config:
+        seconds *= each / cost(part).training_flops
+        size = f"{part.height} x {part.picture_width}"
+        return seconds, f"a smaller network on {size} pictures, to a factor of two"
+    if few < count and seconds < 1:
+        return _seconds(config, count, device, precision), ""
+    return seconds, f"{few} of {count} pictures" if few < count else ""
 
 
-def _seconds(trainer, count, repeats):
-    x_0, t, noise, y = (
-        None if numbers is None else numbers[:count]
-        for numbers in (*trainer.draw(1), trainer.labels(1))
-    )
-    times = []
-    for _ in range(1 + repeats):
-        start = time.perf_counter()
-        trainer.losses(x_0, t, noise, y).sum().backward()
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize(trainer.device)
-        times.append(time.perf_counter() - start)
-    trainer.optimizer.zero_grad(set_to_none=True)
-    return min(times[1:])
+def smaller(config, times=1):
+    r"""A U-Net of the same kind that is quick to time: TIMED operations, LIGHT weights.
+
+    times: or so many times as much. That is for one picture's training step. Halves height
+    and width and leaves out the coarsest resolution, so that the feature maps that are left
+    look as before; as often as needed and possible.
+    """
+    while not _is_quick(cost(config), times):
+        H, W, levels = config.height // 2, config.picture_width // 2, config.multipliers
+        levels = levels[:-1] or levels
+        if H % 2 ** (len(levels) - 1) or W % 2 ** (len(levels) - 1) or not min(H, W):
+            break
+        heights = {H >> i for i in range(len(levels))}
+        attention = tuple(h for h in config.attention if h in heights)
+        config = replace(config, size=(H, W), multipliers=levels, attention=attention)
+    return config
+
+
+def _is_quick(one, times):
+    return one.training_flops <= times * TIMED and one.parameters <= times * LIGHT
+
+
+def _seconds(config, count, device, precision):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = UNet(config).to(device, memory_format=torch.channels_last)
+        x_t = torch.randn(count, *config.sample_shape).to(device)
+        t = torch.ones(count, dtype=torch.int64, device=device)
+        times = []
+        while len(times) < 3 and sum(times) < 2:  # the first sets up what others reuse
+            start = time.perf_counter()
+            with autocast(device, precision):
+                out = model(x_t, t)
+            out.float().square().mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+    return min(times)

@@ -25,16 +25,22 @@ from ..evaluation import metrics
 from ..formats.checkpoint import checkpoint_of, read_json, write_text
 from ..formats.diffusers import open_model
 from ..sampling.sampler import sample
-from .cost import cost, seconds_per_step
+from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
-from .presets import RunConfig, build
+from .plan import (
+    advice,
+    check_plan,
+    check_same_data,
+    check_start,
+    duration,
+    find_data,
+    located,
+    set_aside,
+)
+from .presets import SCHEDULES, RunConfig, build
 from .threads import following
-from .trainer import Trainer, processes
-
-# Fields of a UNetConfig that change what the same tensors mean.
-_CONVENTIONS = "groups eps head_width down_padding sine_first frequency_shift".split()
-_CONVENTIONS += ["t_shift", "prediction"]
+from .trainer import Trainer, processes, second_moment
 
 
 @dataclass(frozen=True)
@@ -42,38 +48,37 @@ class Prepared:
     r"""A run before its first step: config (all of it resolved), trainer, and pictures.
 
     pictures, held_out: PictureSets that are trained on and set aside. described: what
-    belongs to the data in config.json.
+    belongs to the data in config.json. device, precision: where the network runs, and in
+    what. trainer: None where nothing is to be trained.
     """
 
     config: RunConfig
-    trainer: Trainer
+    trainer: Trainer | None
     pictures: object
     held_out: object
     described: dict
+    device: torch.device
+    precision: str
 
 
-def prepare(config, device="auto", fresh=True):
+def prepare(config, device="auto", fresh=True, follow=False, dry=False):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
-    The number of classes is taken from the data. fresh: start from the weights that
-    config.init names, if it does; not where a checkpoint follows. Returns a Prepared.
-    Raises ValueError or FileNotFoundError for pictures that cannot be read or settings
-    that do not fit them, before anything is written.
+    The number of classes is taken from the data, with `follow` that of channels too.
+    fresh: start from the weights that config.init names, if it does; not where a
+    checkpoint follows. dry: build no trainer. Returns a Prepared. Raises ValueError or
+    FileNotFoundError for pictures that cannot be read or settings that do not fit them,
+    before anything is written; settings that fit no pictures come first.
     """
     device = choose_device(device)
-    pictures, held_out = load_pictures(config)
+    config = replace(config, data=located(config.data), init=located(config.init))
+    precision = check_plan(config, device, fresh)
+    pictures, held_out = load_pictures(config, follow)
     config = config.fitted_to(pictures)
-    model, schedule = build(config)
-    if config.init and fresh:
-        start_from(model, schedule, config.init)
-    trainer = Trainer(
-        model.to(device),
-        schedule,
-        pictures.x_0,
-        config.train,
-        y=pictures.y if config.unet.classes else None,
-        levels=pictures.levels,
-    )
+    trainer = None if dry else _trainer(config, device, pictures, fresh)
+    if dry:  # a Trainer warns of a short chain
+        moment = second_moment(pictures.x_0, pictures.levels)
+        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
     described = {
         "name": pictures.name,
         "pictures": len(pictures),
@@ -83,29 +88,46 @@ def prepare(config, device="auto", fresh=True):
         "shape": list(pictures.x_0.shape[1:]),
         "classes": list(pictures.classes),
         "levels": pictures.levels,
-        "fingerprint": trainer.fingerprint,
+        "fingerprint": None if dry else trainer.fingerprint,
     }
-    return Prepared(config, trainer, pictures, held_out, described)
+    return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
 
-def load_pictures(config):
+def _trainer(config, device, pictures, fresh):
+    model, schedule = build(config)
+    if config.init and fresh:
+        start_from(model, schedule, config.init)
+    return Trainer(
+        model.to(device),
+        schedule,
+        pictures.x_0,
+        config.train,
+        y=pictures.y if config.unet.classes else None,
+        levels=pictures.levels,
+    )
+
+
+def load_pictures(config, follow=False):
     r"""The pictures of a RunConfig and those set aside: two PictureSets, or one and None.
 
-    Raises ValueError where no data is named, where it does not fit the network, or where
-    the two have not the same classes.
+    follow: with as many channels as they have, and not as the network has. Raises
+    ValueError where no data is named, where it does not fit the network, or where the two
+    have not the same classes.
     """
     if not config.data:
         raise ValueError(
             "say what to train on: --data with a folder of pictures, an .npy, a folder of "
-            "parquet, a hub id, or digits"
+            "parquet, a hub id such as zalando-datasets/fashion_mnist, or digits"
         )
     unet = config.unet
     H_W = (unet.height, unet.picture_width)
-    known = dict(size=H_W, channels=unet.channels, skip_broken=config.skip_broken)
+    known = dict(size=H_W, skip_broken=config.skip_broken)
     known |= dict(labels=config.labels, folders=config.folders)
-    pictures = data.load(config.data, split=config.split, **known)
+    channels = None if follow else unet.channels
+    pictures = data.load(config.data, split=config.split, channels=channels, **known)
     if config.held_out_split:
-        held_out = data.load(config.data, split=config.held_out_split, **known)
+        known |= dict(split=config.held_out_split, channels=pictures.shape[0])
+        held_out = data.load(config.data, **known)
         if pictures.classes not in ((), held_out.classes):
             raise ValueError(
                 f"the split {config.held_out_split} of {pictures.name} has the classes "
@@ -113,8 +135,7 @@ def load_pictures(config):
                 "pass --no-labels, or set aside pictures of the other, see --hold-out"
             )
         return pictures, held_out
-    share = config.hold_out < 1
-    hold = round(config.hold_out * len(pictures)) if share else int(config.hold_out)
+    hold = set_aside(config.hold_out, len(pictures))
     return pictures.split(hold) if hold else (pictures, None)
 
 
@@ -126,30 +147,12 @@ def start_from(model, schedule, name):
     the number of classes differs; so is a convention that shapes do not show. Raises
     ValueError that names the first, and where the other schedule is not this one.
     """
-    other = open_model(name)
-    weights, own = other.model.state_dict(), model.state_dict()
-    if not other.schedule.same_as(schedule):
-        raise ValueError(
-            f"{name} was trained with another schedule ({other.schedule.T} steps, beta_T = "
-            f"{float(other.schedule.beta[-1]):.3g}): choose the same one with --schedule"
-        )
-    fit = {k for k in own if k in weights and weights[k].shape == own[k].shape}
+    start = open_model(name)
+    check_start(start, name, model, schedule)
+    weights, own = start.model.state_dict(), model.state_dict()
     for key in own:
-        if key not in fit and not key.startswith("class_embedding"):
-            got = tuple(weights[key].shape) if key in weights else "nothing"
-            raise ValueError(
-                f"{name} does not fit this network: {key} is {tuple(own[key].shape)} here "
-                f"and {got} there; take its settings, see ddpm-lite info {name}"
-            )
-    for key in _CONVENTIONS:
-        here, there = model.config[key], other.model.config[key]
-        if here != there:
-            raise ValueError(
-                f"{name} fits this network in its shapes, but was trained with {key} = "
-                f"{there!r}, and here it is {here!r}: set it to the same"
-            )
-    for key in fit:
-        own[key].copy_(weights[key])
+        if key in weights and weights[key].shape == own[key].shape:
+            own[key].copy_(weights[key])
 
 
 def summary(prepared, threads=None):
@@ -157,13 +160,13 @@ def summary(prepared, threads=None):
 
     threads: a `Threads`, whose summary is added.
     """
-    config, trainer = prepared.config, prepared.trainer
-    per_process = config.train.batch_size // trainer.world // config.train.accumulate
-    half = 4 if trainer.precision == "float32" else 2
-    counted = cost(config.unet, per_process, half)
-    on_cpu = trainer.device.type == "cpu"
-    with following(threads, *_followed(trainer)):
-        step = seconds_per_step(trainer)
+    config, precision, device = prepared.config, prepared.precision, prepared.device
+    world = processes()[1]
+    at_once = config.train.batch_size // world // config.train.accumulate
+    counted = cost(config.unet, at_once, 4 if precision == "float32" else 2)
+    step, timed = step_time(config.unet, at_once, device, precision)
+    step *= config.train.accumulate
+    speed = config.train.batch_size / step
     pictures = prepared.pictures
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
     classes = f", {len(pictures.classes)} classes" if config.unet.classes else ""
@@ -172,17 +175,19 @@ def summary(prepared, threads=None):
         f"{prepared.described['held_out']:,} set aside",
         f"network   {counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
         f"picture; {config.schedule} schedule, T = {config.unet.T}",
-        f"device    {describe(trainer.device, trainer.precision)}"
-        + (f"; {trainer.world} processes" if trainer.world > 1 else "")
-        + (f"\nthreads   {threads.summary()}" if threads and on_cpu else ""),
+        f"device    {describe(device, precision)}"
+        + (f"; {world} processes" if world > 1 else "")
+        + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
         f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
-        f"estimate  {duration(step * (config.train.steps - trainer.step))} at "
-        f"{config.train.batch_size / step:.0f} pictures/s, "
-        f"{counted.training_bytes / 1e9:.2g} GB beside torch itself",
+        f"estimate  {duration(step * config.train.steps)} at "
+        f"{speed:{'.0f' if speed >= 10 else '.2g'}} pictures/s"
+        + f" (timed on {timed})" * bool(timed)
+        + f", {counted.training_bytes / 1e9:.2g} GB beside torch itself",
     ]
     aside = _told("aside", prepared.held_out) if config.held_out_split else []
     lines[1:1] = [*_told("read", pictures), *aside]
+    lines += advice(prepared, step * config.train.steps, at_once)
     if pictures.skipped:
         lines.append(f"skipped   {len(pictures.skipped)}: {several(pictures.skipped)}")
     return "\n".join(lines)
@@ -237,18 +242,21 @@ def _followed(trainer):
     return () if trainer.config.compile else (trainer.model, trainer.ema.model)
 
 
-def resume(run, *, steps=None, device="auto", **options):
+def resume(run, *, steps=None, device="auto", data="", **options):
     r"""Go on with a run from its newest checkpoint.
 
     run: the folder. steps: a new total, to train longer than planned. device: may be
-    another one than before. options: of `train`. Returns (Prepared, what `fit` returns).
-    Raises FileNotFoundError where there is no run, ValueError where the data changed.
+    another one than before. data: where its pictures are now. options: of `train`.
+    Returns (Prepared, what `fit` returns). Raises FileNotFoundError where there is no run
+    or no data, ValueError where the data changed.
     """
     about = read_json(checkpoint_of(run).parents[1] / "config.json")
     config = RunConfig.from_dict(about)
+    config = replace(config, data=data or find_data(config.data, run))
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))
     prepared = prepare(config, device, fresh=False)
+    check_same_data(about.get("described", {}), prepared.described)
     before, now = about.get("precision"), prepared.trainer.precision
     if before not in (None, now):
         change = f"the network ran in {before} so far, and from here on runs in {now}: "
@@ -406,13 +414,3 @@ def commit():
         check=False,
     )
     return done.stdout.strip() or None
-
-
-def duration(seconds):
-    r"""Seconds as a person says them, such as "2 h 5 min"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    words = [f"{n} {unit}" for n, unit in parts if n]
-    return " ".join(words[:2]) or "0 s"

@@ -48,6 +48,11 @@ class RunConfig:
         check_name("schedule", self.schedule, *SCHEDULES)
         check_name("folders", self.folders, *READINGS)
         check_number("hold_out", self.hold_out, 0)
+        if self.hold_out > 1 and self.hold_out % 1:
+            raise ValueError(
+                "hold_out must be a whole number of pictures or a share below 1, got "
+                f"{self.hold_out!r}"
+            )
         check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
 
     def as_dict(self):
@@ -67,9 +72,9 @@ class RunConfig:
         return RunConfig(**own | {"unet": unet, "train": train})
 
     def fitted_to(self, pictures):
-        r"""These settings with the number of classes that a PictureSet has.
+        r"""These settings with the channels and the number of classes of a PictureSet.
 
-        Raises ValueError where the network is already for another number.
+        Raises ValueError where the network is already for another number of classes.
         """
         classes = len(pictures.classes) if self.labels else 0
         if self.unet.classes not in (0, classes):
@@ -80,7 +85,7 @@ class RunConfig:
         drop = self.train.drop_label if classes else 0.0
         return replace(
             self,
-            unet=replace(self.unet, classes=classes),
+            unet=replace(self.unet, channels=pictures.shape[0], classes=classes),
             train=replace(self.train, drop_label=drop),
         )
 

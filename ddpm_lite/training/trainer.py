@@ -15,7 +15,14 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checks import check_data, check_integer, check_name, check_number, check_training
+from ..checks import (
+    check_data,
+    check_integer,
+    check_name,
+    check_number,
+    check_parts,
+    check_training,
+)
 from ..data.ranges import check_range
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
@@ -124,11 +131,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.precision = choose_precision(self.device, config.precision, model)
         self.rank, self.world = processes()
-        if config.batch_size % (self.world * config.accumulate):
-            raise ValueError(
-                f"batch_size {config.batch_size} must be a multiple of {self.world} "
-                f"processes x accumulate {config.accumulate}"
-            )
+        check_parts(config.batch_size, config.accumulate, self.world)
         self.fingerprint = fingerprint(data, y)
         self.data = data.to(self.device) if _fits(data, self.device) else data
         self.y = None if y is None else y.to(self.data.device)

@@ -19,7 +19,6 @@ from ddpm_lite.formats.checkpoint import checkpoint_of, checkpoints, load_run, s
 from ddpm_lite.models.unet import UNet
 from ddpm_lite.process import q_sample
 from ddpm_lite.seeds import HELD_OUT, generator_for
-from ddpm_lite.training import cost
 from ddpm_lite.training.fit import Stop, fit, held_out_loss
 from ddpm_lite.training.instruments import read_log
 from ddpm_lite.training.trainer import NotFinite
@@ -589,22 +588,3 @@ def test_the_bar_goes_to_stderr(tmp_path, capsys):
     fit(points(), tmp_path / "run")
     output = capsys.readouterr()
     assert output.out == "" and "9/9" in output.err and "loss" in output.err
-
-
-def test_the_estimate_of_time_scales_and_leaves_the_trainer_as_it_was(monkeypatch):
-    plain, timed = pictures(steps=3), pictures(steps=3)
-    assert cost.seconds_per_step(timed) > 0
-    for a, b in zip(plain.run(), timed.run(), strict=True):
-        assert torch.equal(a.losses, b.losses)
-    asked = []
-
-    def seconds(trainer, count, repeats):
-        asked.append(count)
-        return each * count
-
-    monkeypatch.setattr(cost, "_seconds", seconds)
-    big = points(batch_size=64, accumulate=2)
-    each = 0.01  # a batch of 64 takes less than a second: its parts are timed whole
-    assert cost.seconds_per_step(big) == pytest.approx(0.64) and asked == [8, 32]
-    each, asked[:] = 0.1, []
-    assert cost.seconds_per_step(big) == pytest.approx(6.4) and asked == [8]
