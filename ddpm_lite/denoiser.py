@@ -35,7 +35,7 @@ def check_denoiser(model, schedule):
             f"{type(schedule).__name__}"
         )
     T = getattr(model, "T", None)
-    if T not in (None, schedule.T):
+    if isinstance(T, int) and schedule.T != T:
         raise ValueError(
             f"the model knows T = {T} steps, and the schedule has {schedule.T}: make both "
             f"of one T; a shorter chain of the same network keeps its schedule of {T} "
@@ -110,9 +110,9 @@ def check_trainable(model, data):
             f"weights are trained in float32 or float64, got {weight.dtype}: take "
             'model.float(), and TrainConfig(precision="bfloat16") for speed'
         )
-    low, high = getattr(model, "clip", None) or (-torch.inf, torch.inf)
-    if data.is_floating_point() and low > -torch.inf:
-        least, most = float(data.min()), float(data.max())
+    clip = clip_of(model)
+    if clip is not None and data.is_floating_point():
+        (low, high), least, most = clip, float(data.min()), float(data.max())
         if max(low - least, most - high) > (high - low) / 256:
             warnings.warn(
                 f"data reach from {least:.4g} to {most:.4g}, but what the model predicts "
@@ -151,19 +151,20 @@ def check_halves(value, x_t):
     return value
 
 
-def warn_far(x_0, model):
-    r"""Warn where samples lie far outside the range that a model says its data have.
+def warn_far(x_0, data):
+    r"""Warn where samples lie far outside the range of the data.
 
-    x_0: (B, *shape). Far is five times as far from the middle of `model.clip` as its ends:
-    for pictures beyond 5, which one of 1.7 million numbers from N(0, 1) is, so that not
-    even pure noise has many. A model without a range is compared with nothing.
+    x_0: (B, *shape). data: (low, high), such as a model's clip, or None, and nothing is
+    compared. Far is five times as far from the middle as the ends are: for pictures beyond
+    5, which one of 1.7 million numbers from N(0, 1) is, so that pure noise has few.
     """
-    low, high = getattr(model, "clip", None) or (-torch.inf, torch.inf)
-    middle, half = (low + high) / 2, (high - low) / 2
-    if half < torch.inf and (x_0 - middle).abs().max() > 5 * half:
+    if data is None:
+        return
+    low, high = data
+    if (x_0 - (low + high) / 2).abs().max() > 5 * (high - low) / 2:
         warnings.warn(
             f"samples reach from {float(x_0.min()):.4g} to {float(x_0.max()):.4g}, and the "
-            f"model's data lie in [{low:g}, {high:g}]: leave clip out, and the predicted "
-            "x_0 is cut to that; or the model is not trained yet",
+            f"model's data lie in [{low:g}, {high:g}]: leave clip out, or let it cut the "
+            "predicted x_0 to that; or the model is not trained yet",
             stacklevel=3,
         )

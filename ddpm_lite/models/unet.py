@@ -53,7 +53,7 @@ class UNetConfig:
     classes: int = 0  # number of classes; label `classes` then means "no class"
     prediction: str = "noise"  # noise, x_0 or v
     learned_variance: bool = False  # a second half of channels is for the variance
-    clip: bool = True  # data lie in [-1, 1], to which the predicted x_0 is cut
+    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     T: int = 1000  # number of steps
 
     def __post_init__(self):

@@ -216,7 +216,7 @@ def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
         yield State(then, x_t, x_0_pred, calls)
     if not torch.isfinite(x_t).all():
         raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
-    warn_far(x_t, model)
+    warn_far(x_t, clip_of(model))
 
 
 def _learned(schedule, v, x_t, t, s):

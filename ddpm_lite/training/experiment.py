@@ -21,6 +21,7 @@ from torch import distributed
 
 from .. import data, figure
 from ..checks import check_integer
+from ..denoiser import clip_of, warn_far
 from ..evaluation import metrics
 from ..formats.checkpoint import checkpoint_of, read_json, write_text
 from ..formats.diffusers import open_model
@@ -279,6 +280,8 @@ def draw(
                     y=None if y is None else y[mine].to(device),
                     **options,
                 )
+    if clip_of(model) is None:  # else `sample` has looked
+        warn_far(pictures, (-1, 1))
     if world > 1:
         distributed.all_reduce(pictures)  # every other process has zeros there
     return pictures.cpu()
