@@ -92,6 +92,7 @@ __all__ = [
 # Modules and rooms in reading order, and the names that are handed on from each.
 CONTENTS = {
     "schedule": ("PriorGap", "Schedule"),
+    "denoiser": (),
     "process": (
         "q_step",
         "q_sample",

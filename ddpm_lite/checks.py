@@ -1,6 +1,7 @@
 r"""What public functions refuse, in words: what was expected, and what came."""
 
 import math
+from numbers import Integral, Real
 
 import torch
 
@@ -34,7 +35,7 @@ def check_beta(beta):
 def check_ends(beta_start, beta_end):
     r"""Refuse end points of a schedule outside (0, 1], with ValueError."""
     for name, value in (("beta_start", beta_start), ("beta_end", beta_end)):
-        if not 0 < value <= 1:
+        if not _is_number(value) or not 0 < value <= 1:
             raise ValueError(f"{name} must lie in (0, 1], got {value!r}")
 
 
@@ -89,9 +90,13 @@ def check_s(t, s):
 def same_shape(**tensors):
     r"""Refuse tensors of different shapes instead of broadcasting them.
 
-    Raises ValueError that names both.
+    Raises ValueError that names both, TypeError for what is no floating point tensor.
     """
     (name, first), *others = tensors.items()
+    for which, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            got = getattr(tensor, "dtype", type(tensor).__name__)
+            raise TypeError(f"{which} must be a floating point tensor, got {got}")
     for other, tensor in others:
         if tensor.shape != first.shape:
             raise ValueError(
@@ -105,7 +110,7 @@ def check_levels(x_0, levels):
 
     Raises ValueError that names the range found.
     """
-    if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+    if not _is_whole(levels) or levels < 2:
         raise ValueError(f"levels must be an integer >= 2 or None, got {levels!r}")
     grey = (x_0 + 1) * (levels - 1) / 2
     if (x_0.abs() > 1 + 1e-4).any() or (grey - grey.round()).abs().max() > 1e-2:
@@ -120,7 +125,13 @@ def check_pairs(pairs, T):
 
     Raises ValueError that shows where the list breaks.
     """
-    pairs = [(int(t), int(s)) for t, s in pairs]
+    try:
+        pairs = [(check_integer("t", t, 1), check_integer("s", s, 0)) for t, s in pairs]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "pairs must be a list of (t, s) in whole numbers, the last s 0, got "
+            f"{short(pairs)} ({error})"
+        ) from error
     starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
     if not pairs or starts[0] > T or ends != [*starts[1:], 0]:
         raise ValueError(
@@ -137,7 +148,7 @@ def check_steps(steps, T, schedule=None):
 
     schedule: if T is less than its own T, the error says where the chain starts.
     """
-    if schedule is not None and T < schedule.T and isinstance(steps, int) and steps > T:
+    if schedule is not None and T < schedule.T and _is_whole(steps) and steps > T:
         raise ValueError(
             f"steps must be an integer in 1..{T}, got {steps!r}: this chain starts at "
             f"t = {T} of {schedule.T}, where sigma_t is not too large for the sampler"
@@ -191,12 +202,12 @@ def check_dtype(dtype):
 
 def check_shape(shape):
     r"""Return the shape of a batch as a tuple; refuse anything but positive integers."""
-    shape = tuple(shape)
-    if len(shape) < 2 or any(not isinstance(n, int) or n < 1 for n in shape):
+    listed = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    if len(listed) < 2 or any(not _is_whole(n) or n < 1 for n in listed):
         raise ValueError(
-            f"shape must be (B, ...), two or more positive integers, got {shape}"
+            f"shape must be (B, ...), two or more positive integers, got {short(shape)}"
         )
-    return shape
+    return tuple(int(n) for n in listed)
 
 
 def check_data(data, name="data", pictures=False):
@@ -242,12 +253,16 @@ def check_training(data, y, classes, config):
     data: (N, *shape). y: labels int64 (N,) in 0..classes - 1, or None. classes: of the
     network, 0 if it has none. config: a TrainConfig. Raises TypeError or ValueError.
     """
+    if not hasattr(config, "drop_label"):
+        raise TypeError(f"config must be a TrainConfig, got a {type(config).__name__}")
     if config.flip and data.dim() != 4:
         raise ValueError(f"flip mirrors pictures (N, C, H, W), got {tuple(data.shape)}")
     if y is not None and not classes:
-        raise ValueError("there are labels y, but the network has no classes")
+        raise ValueError(
+            "there are labels y, but the network has no classes: .classes is missing or 0"
+        )
     if y is not None:
-        check_labels(y, torch.empty(len(data)), classes)
+        check_labels(y, len(data), classes, data=True)
     elif config.drop_label:
         raise ValueError("drop_label replaces labels, but there are no labels y")
 
@@ -265,18 +280,45 @@ def check_parts(batch_size, accumulate, world):
 
 def check_number(name, value, low=-math.inf, high=math.inf):
     r"""Return a number in [low, high]; raise ValueError for anything else."""
-    if isinstance(value, bool) or not (low <= value <= high) or math.isinf(value):
-        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}")
-    return value
+    if not _is_number(value) or not (low <= value <= high) or math.isinf(value):
+        raise ValueError(f"{name} must be a number in [{low}, {high}], got {short(value)}")
+    return value.item() if hasattr(value, "item") else value  # numpy's, as JSON needs it
 
 
 def check_integer(name, value, low, high=None):
-    r"""Return an integer in low..high; raise ValueError for anything else."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
+    r"""Return an integer in low..high as an int, numpy's too; else raise ValueError."""
+    if not _is_whole(value) or value < low or (high is not None and value > high):
         span = f"in {low}..{high}" if high is not None else f">= {low}"
-        raise ValueError(f"{name} must be an integer {span}, got {value!r}")
-    return value
+        raise ValueError(f"{name} must be an integer {span}, got {short(value)}")
+    return int(value)
+
+
+def _is_whole(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def short(value):
+    r"""A value in an error: its repr in one line, cut where it is long."""
+    return f"{' '.join(repr(value).split()):.120}"
+
+
+def check_iterable(name, values):
+    r"""Return what can be gone through; raise TypeError for anything else."""
+    if not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a list or a tensor, got {short(values)}")
+    return values
+
+
+def check_table(name, values):
+    r"""Return numbers as a float64 tensor on the CPU; raise TypeError for others."""
+    try:
+        return torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be numbers, got {short(values)}") from error
 
 
 def check_variance(name, variance):
@@ -311,22 +353,40 @@ def check_choice(variance):
 SAMPLERS = ("ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde")
 
 
-def check_sampler(sampler, variance, eta, rederive=True):
-    r"""Refuse a sampler that is no function and no known name, or settings unfit for it."""
+def check_sampler(sampler, variance=None, eta=None, rederive=None):
+    r"""Refuse a sampler that is no function and no known name, or settings unfit for it.
+
+    None is a setting that was not given; any other must be one that the sampler uses.
+    """
     if not callable(sampler):
         check_name("sampler", sampler, *SAMPLERS)
-    check_choice(variance)
-    check_number("eta", eta, 0, 1)
-    if not rederive and sampler != "ddim":
-        raise ValueError(f"rederive=False is for sampler='ddim', got sampler={sampler!r}")
-    if eta and sampler in SAMPLERS[2:]:
-        raise ValueError(f"eta is for sampler='ddim', got eta={eta} for {sampler!r}")
+    if variance is not None:
+        check_choice(variance)
+    if eta is not None:
+        check_number("eta", eta, 0, 1)
+    if rederive not in (None, True, False):
+        raise ValueError(f"rederive must be True or False, got {short(rederive)}")
+    for name, value, home in (
+        ("variance", variance, "ancestral"),
+        ("eta", eta, "ddim"),
+        ("rederive", rederive, "ddim"),
+    ):
+        if value is not None and sampler != home:
+            own = ": give it to the function itself" if callable(sampler) else ""
+            raise ValueError(
+                f"{name} is for sampler={home!r}, got {name}={short(value)} "
+                f"for {short(sampler)}, which does not use it{own}"
+            )
 
 
 def check_clip(clip):
     r"""Return None or (low, high) with low < high; raise ValueError for anything else."""
-    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-        raise ValueError(f"clip must be None or (low, high) with low < high, got {clip!r}")
+    pair = isinstance(clip, (tuple, list)) and len(clip) == 2 and all(map(_is_number, clip))
+    if clip is not None and not (pair and clip[0] < clip[1]):
+        raise ValueError(
+            "clip must be None or (low, high) with low < high, got "
+            f"{short(clip)}; for pictures it is (-1, 1)"
+        )
     return clip
 
 
@@ -353,17 +413,25 @@ def check_sizes(H, W, factor):
             )
 
 
-def check_labels(y, t, classes):
+def check_labels(y, B, classes, data=False):
     r"""Return labels y; refuse any that are not int64 (B,) in 0..classes.
 
-    `classes` itself stands for "no class". Raises TypeError for another dtype, ValueError
-    for another shape or range.
+    `classes` itself stands for "no class"; data: what is trained on has one, and there it
+    is refused. Raises TypeError for another dtype, ValueError for another shape or range.
     """
     if not isinstance(y, torch.Tensor) or y.dtype != torch.int64:
         got = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
-        raise TypeError(f"y must be an int64 tensor of shape (B,), got {got}")
-    if y.shape != t.shape:
-        raise ValueError(f"y must have shape {tuple(t.shape)}, got {tuple(y.shape)}")
+        raise TypeError(
+            f"y must be an int64 tensor of shape (B,), got {got}; whole numbers become one "
+            "by torch.as_tensor(y).long()"
+        )
+    if tuple(y.shape) != (B,):
+        raise ValueError(f"y must have shape {(B,)}, got {tuple(y.shape)}")
+    if data and len(y) and not (0 <= int(y.min()) and int(y.max()) < classes):
+        raise ValueError(
+            f"labels y must lie in 0..{classes - 1} for {classes} classes, got values from "
+            f"{int(y.min())} to {int(y.max())}: count them from 0"
+        )
     if y.device.type == "cpu" and not ((y >= 0) & (y <= classes)).all():
         raise ValueError(
             f"labels y must lie in 0..{classes - 1}, or be {classes} for no class, got "

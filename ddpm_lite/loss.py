@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_choice, check_clip, check_data, check_levels
+from .checks import check_choice, check_data, check_iterable, check_levels
+from .denoiser import OWN, check_denoiser, check_y, clip_of
 from .process import (
     predict,
     predict_x_0,
@@ -29,9 +30,10 @@ def simple_loss(model, schedule, x_0, t, noise, *, y=None, prediction=None):
     the model takes as third argument, or None. prediction: "noise" (the paper's), "x_0"
     or "v"; read from `model.prediction` where it is there. Returns (B,), at least
     float32; its mean over t, x_0 and noise is L_simple, divided by the number of
-    dimensions. Raises ValueError or TypeError for unequal shapes, a bad t or a
-    prediction that is not named. Ho et al. 2020, Eq. 14.
+    dimensions. Raises ValueError or TypeError for unequal shapes, a bad t, a prediction
+    that is not named, or a model of another T than the schedule's. Ho et al. 2020, Eq. 14.
     """
+    check_denoiser(model, schedule)
     prediction = prediction_of(model, prediction)
     x_t = q_sample(schedule, x_0, t, noise)
     predicted = predict(model, x_t, t, y)
@@ -61,6 +63,11 @@ class Bound:
     prior: torch.Tensor
     steps: torch.Tensor
 
+    def __repr__(self):
+        return (
+            f"Bound({float(self.bits.mean()):.4g} bits per dimension, B={len(self.prior)})"
+        )
+
     @property
     def nats(self):
         r"""The whole bound of each example, (B,), in nats per dimension."""
@@ -80,7 +87,7 @@ def vlb_terms(
     *,
     variance="large",
     levels=None,
-    clip=None,
+    clip=OWN,
     y=None,
     prediction=None,
 ):
@@ -91,20 +98,23 @@ def vlb_terms(
     variance: "large", "small" or a function, see `reverse_variance`. At t = 1 the two
     named ones use posterior_variance[2] as the authors' code does (beta_1 if T = 1).
     levels: number of grey levels of x_0 in [-1, 1], for the decoder of Eq. 13; None for
-    continuous data, whose L_0 is the negative log density. clip: (low, high) for x_0.
-    Returns a Bound. Raises ValueError where shapes differ, where noise has not T
-    entries, and with `levels` where x_0 is not on its grid of grey levels.
+    continuous data, whose L_0 is the negative log density. clip: (low, high) for x_0, or
+    None; the model's own unless given. Returns a Bound. Raises ValueError where shapes
+    differ, where model and schedule have not one T, where noise has not T entries, and
+    with `levels` where x_0 is not on its grid of grey levels.
     Ho et al. 2020, Eq. 5 to 9 and 13.
     """
     x_0 = check_data(x_0, "x_0").to(torch.promote_types(x_0.dtype, torch.float32))
     if levels is not None:
         check_levels(x_0, levels)
-    prediction, clip = prediction_of(model, prediction), check_clip(clip)
+    check_denoiser(model, schedule)
+    prediction, clip = prediction_of(model, prediction), clip_of(model, clip)
     check_choice(variance)
     T, B = schedule.T, len(x_0)
+    check_y(model, y, B)
     steps = x_0.new_zeros(T + 1, B)
     count = 0
-    for count, noise_t in enumerate(noise, start=1):
+    for count, noise_t in enumerate(check_iterable("noise", noise), start=1):
         if count > T:
             break
         t = torch.full((B,), count)

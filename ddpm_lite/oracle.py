@@ -11,7 +11,14 @@ mean and variance of x_0 given x_t, both like x_t. A bad t raises as in `q_sampl
 
 import torch
 
-from .checks import check_covariance, check_data, check_t, check_variance, check_weights
+from .checks import (
+    check_covariance,
+    check_data,
+    check_t,
+    check_table,
+    check_variance,
+    check_weights,
+)
 from .process import noise_from_x_0, q_posterior
 from .schedule import at
 
@@ -25,9 +32,14 @@ class Oracle:
 
     prediction = "noise"
     learned_variance = False
+    clip, classes = None, 0
 
     def __init__(self, schedule, sample_shape):
-        self.schedule, self.sample_shape = schedule, tuple(sample_shape)
+        self.schedule, self.T = schedule, schedule.T
+        self.sample_shape = tuple(sample_shape)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(T={self.T}, shape={self.sample_shape})"
 
     def __call__(self, x_t, t):
         x_0_mean, _ = self.x_0_moments(x_t, t)
@@ -68,9 +80,9 @@ class GaussianOracle(Oracle):
     """
 
     def __init__(self, schedule, mean, covariance):
-        mean = torch.as_tensor(mean, dtype=torch.float64)
+        mean = check_table("mean", mean)
         super().__init__(schedule, mean.shape)
-        covariance = torch.as_tensor(covariance, dtype=torch.float64)
+        covariance = check_table("covariance", covariance)
         if covariance.dim() == 0 or covariance.shape == mean.shape:
             covariance = covariance.expand(mean.shape).flatten().diag()
         check_covariance(covariance, mean.numel())
@@ -101,11 +113,11 @@ class MixtureOracle(Oracle):
     """
 
     def __init__(self, schedule, means, variances, weights=None):
-        means = torch.as_tensor(means, dtype=torch.float64)
+        means = check_table("means", means)
         super().__init__(schedule, means.shape[1:])
-        variances = torch.as_tensor(variances, dtype=torch.float64).expand(means.shape)
+        variances = check_table("variances", variances).expand(means.shape)
         weights = [1 / len(means)] * len(means) if weights is None else weights
-        weights = torch.as_tensor(weights, dtype=torch.float64)
+        weights = check_table("weights", weights)
         check_variance("variances", variances)
         check_weights(weights, len(means))
         self.means, self.variances = means.flatten(1), variances.flatten(1)
@@ -146,9 +158,9 @@ class DataOracle(Oracle):
     """
 
     def __init__(self, schedule, x_0, variance=0.0):
-        x_0 = torch.as_tensor(x_0, dtype=torch.float64)
+        x_0 = check_table("x_0", x_0)
         super().__init__(schedule, x_0.shape[1:])
-        variance = torch.as_tensor(variance, dtype=torch.float64).expand(x_0.shape[1:])
+        variance = check_table("variance", variance).expand(x_0.shape[1:])
         check_data(x_0, "x_0")
         check_variance("variance", variance)
         self.x_0, self.variance = x_0.flatten(1), variance.flatten()

@@ -7,6 +7,7 @@ gathered at t takes the dtype of x, at least float32: float64 in, float64 out.
 import torch
 
 from .checks import check_choice, check_name, check_s, check_t, check_variance, same_shape
+from .denoiser import as_weights, check_answer, check_halves
 from .schedule import at, spread
 
 
@@ -279,6 +280,11 @@ def prediction_of(model, prediction=None):
     own = getattr(model, "prediction", None)
     if None not in (own, prediction) and own != prediction:
         raise ValueError(f"the model predicts {own!r}, but prediction={prediction!r}")
+    if own is None and prediction is None:
+        raise ValueError(
+            "prediction must be one of noise, x_0, v, got None: the model does not say "
+            "what it predicts, so give prediction="
+        )
     return check_name("prediction", own or prediction, "noise", "x_0", "v")
 
 
@@ -296,15 +302,18 @@ def predict_both(model, x_t, t, y=None):
     r"""Call a denoiser, and split off what it says of the variance, None if nothing.
 
     Arguments as for `predict`. Returns two tensors like x_t, in its dtype, or one and
-    None. Raises ValueError for another shape. Nichol and Dhariwal 2021, section 3.1.
+    None. A network is asked in the dtype of its weights. Raises ValueError for another
+    shape or device, TypeError for an answer that is no tensor.
+    Nichol and Dhariwal 2021, section 3.1.
     """
-    t = t.to(x_t.device, non_blocking=True)
-    value, share = model(x_t, t) if y is None else model(x_t, t, y), None
+    x, t = as_weights(model, x_t), t.to(x_t.device, non_blocking=True)
+    y = y.to(x_t.device) if isinstance(y, torch.Tensor) else y
+    value, share = model(x, t) if y is None else model(x, t, y), None
+    value = check_answer(value, x_t).to(x_t.dtype)
     if getattr(model, "learned_variance", False):
-        value, share = value.to(x_t.dtype).chunk(2, dim=1)
-        same_shape(x_t=x_t, variance_output=share)
+        value, share = check_halves(value, x_t).chunk(2, dim=1)
     same_shape(x_t=x_t, model_output=value)
-    return value.to(x_t.dtype), share
+    return value, share
 
 
 def _check(schedule, t, **tensors):

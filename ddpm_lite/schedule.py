@@ -15,7 +15,14 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_beta, check_decreasing, check_ends, check_integer, check_number
+from .checks import (
+    check_beta,
+    check_decreasing,
+    check_ends,
+    check_integer,
+    check_number,
+    check_table,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Schedule:
         Raises ValueError for an empty, non-finite or out-of-range beta, and where
         alpha_bar would stop decreasing in float64. Ho et al. 2020, Eq. 2 and 4.
         """
-        beta = torch.as_tensor(beta, dtype=torch.float64).detach().cpu()
+        beta = check_table("beta", beta)
         check_beta(beta)
         beta = torch.cat([torch.zeros(1, dtype=torch.float64), beta])  # (T+1,)
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
@@ -127,6 +134,11 @@ class Schedule:
         check_ends(beta_start, beta_end)
         rise = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
         return cls.from_beta(beta_start + (beta_end - beta_start) * rise)
+
+    def __repr__(self):
+        ends = f"{float(self.beta[1]):.3g} ... {float(self.beta[-1]):.3g}"
+        alpha_bar_T = float(self.alpha_bar[-1])
+        return f"Schedule(T={self.T}, beta={ends}, alpha_bar_T={alpha_bar_T:.3g})"
 
     def same_as(self, other):
         r"""Whether another schedule has the same beta, see `same_beta`."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from .checks import check_dtype, check_shape
+from .checks import check_dtype, check_integer, check_shape, short
 
 # What keeps the streams of different uses apart.
 TRAIN, SHUFFLE, SAMPLE, FLIP, LABEL, DROPOUT, HELD_OUT, WEIGHTS = range(8)
@@ -69,11 +69,8 @@ class SampleNoise:
 
     def __init__(self, seed, shape, device, dtype):
         B, *self.sample_shape = check_shape(shape)
-        one = isinstance(seed, (int, np.integer))
-        seeds = [(seed, i) for i in range(B)] if one else list(seed)
-        if len(seeds) != B or np.min(seeds) < 0:
-            raise ValueError(f"seed must be one int >= 0 or {B} of them, got {seed!r:.60}")
-        self.generators = [generator_for(SAMPLE, *np.atleast_1d(s).tolist()) for s in seeds]
+        seeds = _seeds(seed, B)
+        self.generators = [generator_for(SAMPLE, *numbers) for numbers in seeds]
         self.block = max(1, 64 // max(1, int(np.prod(self.sample_shape))))
         self.device, self.dtype, self.ready = device, check_dtype(dtype), []
 
@@ -86,3 +83,20 @@ class SampleNoise:
             ]
             self.ready = list(torch.stack(drawn, 1).unbind(0))[::-1]
         return self.ready.pop().to(self.device)
+
+
+def _seeds(seed, B):
+    # the numbers of each sample's stream: (seed, i), or those that are listed
+    seed = seed.tolist() if hasattr(seed, "tolist") else seed  # of a tensor, or numpy's
+    if isinstance(seed, (list, tuple, range)):
+        seeds = [tuple(s) if isinstance(s, (list, tuple)) else (s,) for s in seed]
+    else:
+        seeds = [(seed, i) for i in range(B)]
+    try:
+        if len(seeds) != B:
+            raise ValueError(f"{len(seeds)} came")
+        return [tuple(check_integer("a seed", n, 0) for n in one) for one in seeds]
+    except ValueError as error:
+        raise ValueError(
+            f"seed must be one int >= 0 or {B} of them, got {short(seed)}"
+        ) from error

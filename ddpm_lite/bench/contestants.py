@@ -209,7 +209,7 @@ def _diffusers_unet(task, channels_last):
 
     logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as here:
-        found = Pretrained(task.model, task.schedule, {"clip": True})
+        found = Pretrained(task.model, task.schedule, {})
         folder = to_diffusers(found, Path(here) / "pipeline")
         unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
         chain = dict(clip_sample=True, timestep_spacing="trailing")

@@ -57,7 +57,8 @@ class Replayed:
     """
 
     def __init__(self, model, shape, precision):
-        self.prediction, self.learned_variance = model.prediction, model.learned_variance
+        for name in ("prediction", "learned_variance", "clip", "T", "classes"):
+            setattr(self, name, getattr(model, name))
         self.parameters, device = model.parameters, next(model.parameters()).device
         self.x_t = torch.zeros(shape, device=device)
         self.t = torch.ones(shape[0], dtype=torch.int64, device=device)

@@ -116,7 +116,7 @@ def start_up(found, rounds):
     libraries = [n for n in START if n == "ours" or not absent(found[n])]
     times = {name: [] for name in libraries}
     task = make_task(PRESETS["digits"], 1)
-    config = {"clip": True, "unet": task.config.as_dict()}
+    config = {"unet": task.config.as_dict()}
     with tempfile.TemporaryDirectory() as here:
         file, folder = Path(here) / "model.safetensors", Path(here) / "pipeline"
         save_model(file, task.model, task.schedule, config)

@@ -72,7 +72,7 @@ def _how(drawing):
         "sampler": drawing.sampler,
         "steps": drawing.steps,
         "calls": network_calls(drawing.sampler, drawing.steps),
-        "spacing": drawing.spacing,
+        "spacing": drawing.spacing or "trailing",
         "seed": drawing.seed,
     }
     more = {"eta": drawing.eta, "variance": drawing.variance}

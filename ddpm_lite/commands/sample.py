@@ -1,14 +1,25 @@
-r"""The command `sample`: a model becomes pictures in a folder."""
+r"""The command `sample`: a model becomes pictures, in a folder or in one file."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from tyro.conf import Positional
 
 from .. import figure
+from ..checks import check_integer
 from ..sampling.solvers import network_calls
-from .shared import Drawing, Machine, describe_device, draw, new_folder, open_pictures
+from .shared import (
+    Drawing,
+    Machine,
+    describe_device,
+    draw,
+    free_folder,
+    new_folder,
+    open_pictures,
+)
 
 
 @dataclass(frozen=True)
@@ -20,34 +31,92 @@ class Options:
     machine: Machine = field(default_factory=Machine)
     num: int = 64  # how many
     label: int | None = None  # one class for all; else classes in turn
-    out: str = ""  # folder for grid.png and 00000.png ...; samples_NAME if not given
+    # a new folder for grid.png and 00000.png ...; a file x.png for the grid alone; or x.npy
+    # for an array, float32 (num, C, H, W) with black -1 and white 1. If not given, a folder
+    # samples_NAME, then samples_NAME_2 ...
+    out: str = ""
     step: int | None = None  # of which checkpoint; the newest if not given
     json: bool = False  # print the outcome as JSON
 
 
 def run(options, threads):
-    r"""Draw, and write a grid and single pictures. threads: a Threads, not begun."""
+    r"""Draw, and write what --out names. threads: a Threads, not begun."""
+    check_integer("--num", options.num, 1)
+    kind, path = place(options.out, options.run)
+    check_writable(path.parent)
     threads.begin(options.machine.threads)
     found = open_pictures(options.run, options.step, options.machine.device)
-    folder = new_folder(options.out or f"samples_{Path(options.run).stem}")
+    channels = found.config.unet.channels
+    if kind != "array" and channels not in (1, 3):
+        raise ValueError(
+            f"pictures of {channels} channels cannot be a PNG: write --out x.npy"
+        )
     drawing = options.drawing.with_steps(found.schedule)
     shown = dict(label=options.label, progress=not options.json)
     pictures = draw(found, drawing, options.num, threads, **shown)
-    columns = 8 if options.num < 100 else 16
-    grid = figure.save_pictures(pictures, folder / "grid.png", columns)
-    for i, picture in enumerate(pictures):
-        figure.save_pictures(picture[None], folder / f"{i:05d}.png", 1, least=1)
     outcome = {
-        "grid": str(grid),
+        kind if kind == "array" else "grid": str(write(pictures, kind, path)),
         "pictures": options.num,
         "steps": drawing.steps,
         "calls": network_calls(drawing.sampler, drawing.steps),
         "seed": drawing.seed,
         "device": describe_device(found, drawing),
     }
-    print(
-        json.dumps(outcome)
-        if options.json
-        else "{pictures} pictures in {steps} steps, {calls} network calls, on {device}: "
-        "{grid}, and single ones beside it".format(**outcome)
-    )
+    if options.json:
+        print(json.dumps(outcome))
+        return
+    how = "{pictures} pictures in {steps} steps, {calls} network calls, on {device}"
+    where = outcome.get("array") or outcome["grid"]
+    beside = ", and single ones beside it" if kind == "folder" else ""
+    print(f"{how.format(**outcome)}: {where}{beside}")
+
+
+def place(out, run):
+    r"""What --out names: ("folder", "grid" or "array", a path that is free).
+
+    out: as given, "" for a folder named after the run. Raises
+    FileExistsError where something is, FileNotFoundError for a file in no folder, and
+    ValueError for a file of another kind.
+    """
+    path = Path(out)
+    ending, is_folder = path.suffix.lower(), out.endswith(("/", os.sep))
+    if ending in (".npy", ".png") and not is_folder:
+        if path.exists():
+            raise FileExistsError(f"{path} is there: name another file with --out")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"no folder {path.parent} for {path.name}: make it")
+        return "array" if ending == ".npy" else "grid", path
+    if any(c.isalpha() for c in ending) and not is_folder and not path.is_dir():
+        raise ValueError(
+            f"--out takes a folder, or a file that ends in .npy or .png, got {path}; if "
+            f"that is to be a folder, say {path}/"
+        )
+    if out:
+        folder = new_folder(out)
+    else:
+        named = Path(run).resolve()
+        name = named.stem if named.is_file() else named.name
+        folder = free_folder(f"samples_{name}")
+    return "folder", folder
+
+
+def check_writable(folder):
+    r"""Refuse a folder that cannot be written or made, with OSError."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PermissionError(f"cannot write into {folder}: name another place with --out")
+
+
+def write(pictures, kind, path):
+    r"""Write pictures (N, C, H, W) to what `place` gave. Returns the path to look at."""
+    if kind == "array":
+        with path.open("xb") as file:
+            np.save(file, pictures.numpy())
+        return path
+    columns = 8 if len(pictures) < 100 else 16
+    if kind == "grid":
+        return figure.save_pictures(pictures, path, columns)
+    for i, picture in enumerate(pictures):
+        figure.save_pictures(picture[None], path / f"{i:05d}.png", 1, least=1)
+    return figure.save_pictures(pictures, path / "grid.png", columns)

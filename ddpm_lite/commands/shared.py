@@ -6,9 +6,11 @@ from pathlib import Path
 
 import torch
 
+from ..checks import check_sampler
 from ..formats.checkpoint import load_run
 from ..formats.diffusers import open_model
 from ..sampling.solvers import start_of
+from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule
 from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
@@ -29,19 +31,27 @@ class Drawing:
 
     sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
     steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
-    spacing: str = "trailing"  # or leading, linspace, quadratic, log_snr
-    eta: float = 0.0  # share of fresh noise of ddim, in [0, 1]
-    variance: str | None = None  # of ancestral: small or large
+    spacing: str | None = (
+        None  # trailing if not given, leading, linspace, quadratic, log_snr
+    )
+    eta: float | None = None  # for ddim: share of fresh noise in [0, 1]; 0 if not given
+    variance: str | None = None  # for ancestral: small or large
     seed: int = 0  # picture i depends on (seed, i) alone
     batch: int = 256  # pictures at a time
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
 
     def with_steps(self, schedule):
-        r"""The same with a number of steps, where none is given, for a schedule."""
-        if self.steps is not None:
-            return self
+        r"""The same with a number of steps, where none is given, for a schedule.
+
+        Raises ValueError for what the sampler does not use, before anything is drawn.
+        """
+        check_sampler(self.sampler, self.variance, self.eta)
+        start = start_of(self.sampler, schedule)
         few = {"ancestral": schedule.T, "ddim": 50}.get(self.sampler, 25)
-        return replace(self, steps=min(few, start_of(self.sampler, schedule)))
+        steps = min(few, start) if self.steps is None else self.steps
+        check_spacing(steps, self.spacing, None, start)
+        timestep_pairs(start, steps, self.spacing or "trailing", schedule=schedule)
+        return replace(self, steps=steps)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,15 @@ def new_folder(name):
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name another folder with --out")
+    return folder
+
+
+def free_folder(name):
+    r"""The path of a folder that is not in use: of that name, or with _2, _3 ... behind."""
+    number, folder = 1, Path(name)
+    while folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        number += 1
+        folder = Path(f"{name}_{number}")
     return folder
 
 

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from ..denoiser import check_denoiser
 from ..models.mlp import MLP
 from ..models.unet import UNet
 from ..schedule import Schedule
@@ -40,19 +41,28 @@ class Pretrained:
     schedule: Schedule
     config: dict
 
+    def __repr__(self):
+        weights = sum(p.numel() for p in self.model.parameters())
+        name = type(self.model).__name__
+        return f"Pretrained({name} of {weights:,} weights, {self.schedule})"
+
 
 def save_model(path, model, schedule, config=None, half=False):
     r"""Write a network, its schedule and a dictionary of facts to one file.
 
     path: ends in .safetensors; a file that is there is replaced only once the new one
     is whole. config: JSON values. half: store the weights as float16, in half the space;
-    they are float32 again when loaded. Raises ValueError for a class of network that
-    `load_model` could not build again.
+    they are float32 again when loaded. Raises ValueError for another ending, for a class
+    of network that `load_model` could not build again, and where the network knows another
+    T than the schedule has.
     """
     path = Path(path)
     name = type(model).__name__
-    if name not in _NETWORKS:
+    if _NETWORKS.get(name) is not type(model):
         raise ValueError(f"can save {sorted(_NETWORKS)}, got a {name}")
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a weight file must end in .safetensors, got {path}")
+    check_denoiser(model, schedule)
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     if half:
         tensors = {name: value.half() for name, value in tensors.items()}
@@ -85,10 +95,12 @@ def load_model(path):
     network = _NETWORKS.get((about or {}).get("network"))
     if network is None or "beta" not in tensors:
         raise ValueError(f"{path} was not written by ddpm_lite.save_model")
-    schedule = Schedule.from_beta(tensors.pop("beta"))
+    schedule, settings = Schedule.from_beta(tensors.pop("beta")), about["settings"]
+    if network is UNet:  # until version 0.2 the run alone said it, if anybody did
+        settings = {"clip": about["config"].get("clip", True)} | settings
     weights = {name.removeprefix("model."): value for name, value in tensors.items()}
     try:
-        model = network(**about["settings"])
+        model = network(**settings)
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines

@@ -32,12 +32,12 @@ def from_diffusers(
     to [-1, 1]) are for a bare unet/, which does not say them, and for nothing else.
     null_class: whether the last row of a table of classes means "no class", where the
     file does not say so; if False, such a row of zeros is added, which nothing has trained.
-    Returns a Pretrained: .model in eval mode, .schedule in float64, and .config with
-    "unet", "clip", where the folder says it "variance" ("small" or "large", of ancestral
-    sampling), and all that was read under "imported". Weights are read from safetensors,
-    or from a .bin of which torch reads tensors only. Raises FileNotFoundError for what is
-    not there, and ValueError that names a field or a tensor that is missing, unknown, or
-    beyond this package.
+    Returns a Pretrained: .model in eval mode, with its clip, .schedule in float64, and
+    .config with "unet", where the folder says it "variance" ("small" or "large", of
+    ancestral sampling), and all that was read under "imported". Weights are read from
+    safetensors, or from a .bin of which torch reads tensors only. Raises FileNotFoundError
+    for what is not there, and ValueError that names a field or a tensor that is missing,
+    unknown, or beyond this package.
     """
     unet, scheduler = parts_of(folder_of(path_or_hub_id))
     fields, version = read_unet(unet / "config.json")
@@ -53,7 +53,7 @@ def from_diffusers(
         tensors["class_embedding.weight"] = torch.cat([table, row])
     model = _fill(UNet(unet_config), tensors, unet)
     model.to(memory_format=torch.channels_last)  # as in checkpoint.load_model
-    config = {"unet": unet_config.as_dict(), "clip": chain.clip}
+    config = {"unet": unet_config.as_dict()}
     if null_class is not None:
         config["null_class"] = null_class
     if chain.variance in ("small", "large"):
@@ -94,7 +94,7 @@ def _fill(model, tensors, folder):
 def to_diffusers(pretrained, folder):
     r"""Write a model as a folder that diffusers' DDPMPipeline.from_pretrained loads.
 
-    pretrained: a Pretrained of a UNet, its config with "clip". folder: a new one, or an
+    pretrained: a Pretrained of a UNet. folder: a new one, or an
     empty one. Schedules that diffusers cannot name go as numbers (trained_betas). A
     variance that is fixed is written as "large", the paper's for the full chain, unless
     config has "variance"; the spacing of shorter chains as "leading", with which diffusers

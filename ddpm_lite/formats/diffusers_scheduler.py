@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..checks import check_integer, check_name
+from ..denoiser import check_denoiser
 from ..schedule import Schedule, same_beta
 from .diffusers_fields import (
     SCHEDULER_ALWAYS,
@@ -149,15 +150,13 @@ def _without_signal(schedule):
 def scheduler_fields(pretrained):
     r"""The fields of diffusers' DDPMScheduler for a schedule and a network of ours.
 
-    pretrained: a Pretrained. Returns a dictionary for JSON. Raises ValueError where its
-    config does not say whether the predicted x_0 is clipped.
+    pretrained: a Pretrained. Returns a dictionary for JSON. Raises ValueError where the
+    network knows another T, or clips to something else than [-1, 1].
     """
     model, schedule, config = pretrained.model, pretrained.schedule, pretrained.config
-    if not isinstance(config.get("clip"), bool):
-        raise ValueError(
-            "config must say clip, True for pictures in [-1, 1] whose predicted x_0 is cut "
-            f"to that, else False; it has {sorted(config)}"
-        )
+    check_denoiser(model, schedule)
+    if model.clip not in (None, (-1, 1)):
+        raise ValueError(f"a model of pictures clips to (-1, 1) or None, got {model.clip}")
     variance = check_name("variance", config.get("variance", "large"), "small", "large")
     names = {ours: theirs for theirs, ours in _PREDICTION.items()}
     return {
@@ -166,7 +165,7 @@ def scheduler_fields(pretrained):
         "num_train_timesteps": schedule.T,
         **_beta_fields(schedule),
         "variance_type": "learned_range" if model.learned_variance else f"fixed_{variance}",
-        "clip_sample": config["clip"],
+        "clip_sample": model.clip is not None,
         "clip_sample_range": 1.0,
         "prediction_type": names[model.prediction],
         "thresholding": False,

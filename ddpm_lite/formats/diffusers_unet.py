@@ -83,6 +83,7 @@ def to_config(path, fields, version, chain, null_class):
             classes=(fields["num_class_embeds"] or 0) - bool(null_class),
             prediction=chain.prediction,
             learned_variance=out != C,
+            clip=chain.clip,
             T=chain.schedule.T,
         )
     except (ValueError, TypeError) as error:

@@ -132,8 +132,7 @@ def _sampling(pretrained, unet, scheduler):
         seed=0,
         x_T=x_T,
         y=y,
-        clip=(-1, 1) if config["clip"] else None,
-        variance=None if ours.learned_variance else config.get("variance", "large"),
+        variance=None if ddim or ours.learned_variance else config.get("variance", "large"),
         progress=False,
     )
     scale = max(1.0, float(x.abs().max()))

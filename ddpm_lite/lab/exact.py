@@ -16,6 +16,7 @@ import torch
 
 from .. import data
 from ..checks import check_integer
+from ..denoiser import check_denoiser
 from ..evaluation.metrics import mean_energy_distance
 from ..loss import simple_loss
 from ..oracle import DataOracle, GaussianOracle, MixtureOracle
@@ -140,6 +141,7 @@ def step_coefficients(model, schedule, step, pairs, shape):
 
 def _probed(model, schedule, step, pairs, shape, earlier):
     # five probes for each step: nothing, a unit of each input, and one at random
+    check_denoiser(model, schedule)
     N, prediction = len(pairs), prediction_of(model)
     units = torch.zeros(5, 3, *shape, dtype=torch.float64)
     units[1, 0], units[2, 1], units[3, 2] = 1.0, 1.0, 1.0
@@ -348,9 +350,11 @@ class Dosed:
     """
 
     prediction, learned_variance = "noise", False
+    clip, classes = None, 0
 
     def __init__(self, model, bias=0.0, gain=0.0, low=1, high=math.inf):
         self.model, self.sample_shape = model, model.sample_shape
+        self.T = getattr(model, "T", None)
         self.bias, self.gain, self.low, self.high = bias, gain, low, high
 
     def __call__(self, x_t, t):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import check_name
+from ..checks import check_integer, check_name
 
 
 class MLP(nn.Module):
@@ -18,15 +18,17 @@ class MLP(nn.Module):
     or "sinusoid", the sinusoidal embedding of t and one linear map for each layer.
     activation: "relu" or "silu". prediction: what the output means, "noise", "x_0" or
     "v". Called as model(x_t, t) with x_t (B, dim) and t int64 (B,); returns (B, dim).
-    Raises ValueError for other names or an x_t of another shape, IndexError for t
-    outside 1..T. Defaults are the lecture's (chapter 05).
+    Points have no range to clip to. Raises ValueError for other names or an x_t of another
+    shape, IndexError for t outside 1..T. Defaults are the lecture's (chapter 05), but for
+    its T = 100.
     """
 
     learned_variance = False
+    clip, classes = None, 0
 
     def __init__(
         self,
-        T=100,
+        T=1000,
         dim=2,
         width=128,
         depth=3,
@@ -35,6 +37,8 @@ class MLP(nn.Module):
         prediction="noise",
     ):
         super().__init__()
+        T, dim = check_integer("T", T, 1), check_integer("dim", dim, 1)
+        width, depth = check_integer("width", width, 1), check_integer("depth", depth, 1)
         check_name("embedding", embedding, "table", "sinusoid")
         check_name("activation", activation, "relu", "silu")
         check_name("prediction", prediction, "noise", "x_0", "v")

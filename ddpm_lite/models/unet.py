@@ -53,22 +53,22 @@ class UNetConfig:
     classes: int = 0  # number of classes; label `classes` then means "no class"
     prediction: str = "noise"  # noise, x_0 or v
     learned_variance: bool = False  # a second half of channels is for the variance
+    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     T: int = 1000  # number of steps
 
     def __post_init__(self):
-        for name in ("channels", "blocks", "groups", "T"):
-            check_integer(name, getattr(self, name), 1)
-        check_integer("width", self.width, 4)
-        check_integer("classes", self.classes, 0)
-        if self.head_width is not None:
-            check_integer("head_width", self.head_width, 1)
+        least = dict(channels=1, blocks=1, groups=1, T=1, width=4, classes=0)
+        least |= {} if self.head_width is None else dict(head_width=1)
+        for name, low in least.items():
+            self._set(name, check_integer(name, getattr(self, name), low))
         for name in ("frequency_shift", "t_shift"):
-            check_integer(name, getattr(self, name), 0, 1)
-        check_number("dropout", self.dropout, 0, 1 - 1e-6)
-        check_number("eps", self.eps, 1e-12)
+            self._set(name, check_integer(name, getattr(self, name), 0, 1))
+        self._set("dropout", check_number("dropout", self.dropout, 0, 1 - 1e-6))
+        self._set("eps", check_number("eps", self.eps, 1e-12))
         check_name("down_padding", self.down_padding, "right", "both")
         check_name("prediction", self.prediction, "noise", "x_0", "v")
-        for name in ("sine_first", "scale_shift", "zero_init", "learned_variance"):
+        flags = ("sine_first", "scale_shift", "zero_init", "learned_variance", "clip")
+        for name in flags:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
@@ -77,14 +77,15 @@ class UNetConfig:
             numbers = getattr(self, name)
             if not isinstance(numbers, (tuple, list)):
                 raise ValueError(f"{name} must be a tuple of numbers, got {numbers!r}")
-            object.__setattr__(self, name, tuple(numbers))  # JSON has lists only
+            what = "sizes and multipliers" if name == "multipliers" else "heights"
+            whole = (check_integer(what, n, 1) for n in numbers)
+            self._set(name, tuple(whole))  # JSON has lists only
         check_integer("the number of multipliers", len(self.multipliers), 1)
         H_W = self.size if isinstance(self.size, (tuple, list)) else (self.size,) * 2
         if len(H_W) != 2:
             raise ValueError(f"size must be one number or (height, width), got {H_W!r}")
-        object.__setattr__(self, "size", H_W[0] if H_W[0] == H_W[1] else tuple(H_W))
-        for n in (*H_W, *self.multipliers):
-            check_integer("sizes and multipliers", n, 1)
+        H_W = tuple(check_integer("sizes and multipliers", n, 1) for n in H_W)
+        self._set("size", H_W[0] if H_W[0] == H_W[1] else H_W)
         check_sizes(self.height, self.picture_width, self.factor)
         heights = [self.height >> i for i in range(len(self.multipliers))]
         if not set(self.attention) <= set(heights):
@@ -99,6 +100,9 @@ class UNetConfig:
                     f"{self.groups}, and the channels of the resolutions, "
                     f"{self.widths}, multiples of head_width = {self.head_width}"
                 )
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)  # as plain Python has it, for JSON
 
     @property
     def height(self):
@@ -195,8 +199,14 @@ class UNet(nn.Module):
 
     def __init__(self, config=None, **fields):
         super().__init__()
+        if not isinstance(config, UNetConfig | None):
+            raise TypeError(
+                "config must be a UNetConfig, such as UNetConfig.preset('digits'), got "
+                f"{config!r:.60}"
+            )
         c = UNetConfig(**fields) if config is None else replace(config, **fields)
         self.unet_config, self.config = c, c.as_dict()
+        self.clip = (-1, 1) if c.clip else None
         self.T, self.classes, self.prediction = c.T, c.classes, c.prediction
         self.learned_variance = c.learned_variance
         index = torch.arange(1, c.T + 1) - c.t_shift
@@ -239,7 +249,7 @@ class UNet(nn.Module):
         emb = self.time_embedding(F.embedding(t - 1, self.sinusoidal))  # (B, D)
         if self.class_embedding is not None:
             y = torch.full_like(t, c.classes) if y is None else y
-            emb = emb + self.class_embedding(check_labels(y, t, c.classes))
+            emb = emb + self.class_embedding(check_labels(y, len(t), c.classes))
         elif y is not None:
             raise ValueError("this network has no classes: call it without y")
         emb = F.silu(emb)  # every block would compute the same

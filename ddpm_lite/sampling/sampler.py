@@ -13,7 +13,15 @@ from inspect import signature
 import torch
 from tqdm import tqdm
 
-from ..checks import check_clip, check_noise_pred, check_number, check_pairs, check_sampler
+from ..checks import (
+    check_data,
+    check_noise_pred,
+    check_number,
+    check_pairs,
+    check_sampler,
+    check_shape,
+)
+from ..denoiser import OWN, check_denoiser, check_y, clip_of, first_weight, warn_far
 from ..process import (
     interpolated_variance,
     noise_from_x_0,
@@ -28,7 +36,7 @@ from ..process import (
 from ..schedule import spread
 from ..seeds import SampleNoise
 from .solvers import SOLVERS, start_of
-from .spacing import timestep_pairs
+from .spacing import check_spacing, timestep_pairs
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class State:
     x_t: torch.Tensor
     x_0_pred: torch.Tensor | None
     calls: int
+
+    def __repr__(self):
+        return f"State(t={self.t}, x_t={tuple(self.x_t.shape)}, calls={self.calls})"
 
 
 def ancestral_step(schedule, x_t, x_0_pred, t, s, noise, *, variance="small"):
@@ -92,14 +103,14 @@ def sample_path(
     *,
     sampler="ancestral",
     steps=None,
-    spacing="trailing",
+    spacing=None,
     pairs=None,
     seed=0,
     y=None,
     variance=None,
-    eta=0.0,
-    rederive=True,
-    clip=None,
+    eta=None,
+    rederive=None,
+    clip=OWN,
     prediction=None,
     x_T=None,
     progress=False,
@@ -109,24 +120,26 @@ def sample_path(
 
     Takes the arguments of `sample`, and checks them before the first State comes.
     """
-    prediction, clip = prediction_of(model, prediction), check_clip(clip)
-    if pairs is not None and (steps is not None or spacing != "trailing"):
-        raise ValueError("give steps or pairs, not both, and spacing only with steps")
-    check_sampler(sampler, "small" if variance is None else variance, eta, rederive)
+    check_denoiser(model, schedule)
+    prediction, clip = prediction_of(model, prediction), clip_of(model, clip)
+    shape = check_shape(shape)
+    check_y(model, y, shape[0])
+    check_sampler(sampler, variance, eta, rederive)
+    T = start_of(sampler, schedule) if pairs is None else schedule.T
+    check_spacing(steps, spacing, pairs, T)
     if pairs is None:
-        T = start_of(sampler, schedule)
-        pairs = timestep_pairs(T, steps, spacing, schedule=schedule)
+        pairs = timestep_pairs(T, steps, spacing or "trailing", schedule=schedule)
     pairs = check_pairs(pairs, schedule.T)
     learned = sampler == "ancestral" and getattr(model, "learned_variance", False)
     learned = learned and variance is None
     if variance is None:
         variance = "large" if len(pairs) == schedule.T else "small"
-    step = _step_function(sampler, variance, eta, rederive)
-    draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
+    step = _step_function(sampler, variance, eta or 0.0, rederive is not False)
     if x_T is None:
         schedule.prior_gap(t=pairs[0][0])
-    elif tuple(x_T.shape) != tuple(shape):
-        raise ValueError(f"x_T must have shape {tuple(shape)}, got {tuple(x_T.shape)}")
+    elif check_data(x_T, "x_T").shape != shape:
+        raise ValueError(f"x_T must have shape {shape}, got {tuple(x_T.shape)}")
+    draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
     meaning = (y, clip, prediction)
     return _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress)
 
@@ -142,7 +155,8 @@ def sample(model, schedule, shape, **options):
         denoise: a function (x, t) -> x_0_pred, one more network call, clipped alike;
         before: (t, x_0_pred) of the step before, None at the first, for multistep methods;
         noise_pred: the network's own noise prediction, from before clipping.
-    steps: number of steps, all if None, with their spacing (see `timestep_pairs`); or
+    steps: number of steps, all if None, with their spacing (see `timestep_pairs`,
+        "trailing" unless given); or
         pairs: [(t, s), ...] down to 0. "heun" and "dpmpp_2m..." start at `largest_t`, where
         sigma is at most 160, unless pairs say otherwise. "heun" calls the network twice a
         step but for the last. For 20 calls of "dpmpp_2m" take "quadratic": the last jump
@@ -152,14 +166,19 @@ def sample(model, schedule, shape, **options):
     variance: for "ancestral": "small", "large" or a function (see `reverse_variance`);
         None means the model's own where it learned one, else large for the full chain
         and small for a shorter list of steps.
-    eta: for "ddim", in [0, 1]. rederive: for "ddim", see `ddim_step`.
-    clip: (low, high) for the predicted x_0, (-1, 1) for pictures, or None.
+    eta: for "ddim", in [0, 1], 0 unless given. rederive: for "ddim", see `ddim_step`.
+        What a sampler does not use is refused, as is a spacing where all steps are taken.
+    clip: (low, high) to which the predicted x_0 is cut, or None; the model's own `clip`
+        unless given, which is (-1, 1) for pictures and None for points.
     prediction: what the model predicts, if it does not say so.
     x_T: start here, at the t of the first pair, instead of at N(0, I).
-    y: passed on to the model. progress: show a bar.
-    dtype: of noise and of every x_t, float32 or float64, whatever the model answers in.
+    y: passed on to the model, int64 (B,) for one with classes. progress: show a bar.
+    dtype: of noise and of every x_t, float32 or float64; a network is asked in the dtype
+        of its weights, and its answer comes back in this one.
     Returns x_0 (B, *shape). Warns where q(x_T | x_0) is far from N(0, I), see
-    `Schedule.prior_gap`. Raises ValueError for arguments that do not fit, and
+    `Schedule.prior_gap`, and where x_0 is far outside the range of the model's data, see
+    `warn_far`. Raises ValueError or TypeError for arguments that do not fit, such as a
+    schedule of another T than the model's, before the network is asked; and
     FloatingPointError where the result is not finite.
     Ho et al. 2020, Algorithm 2; Song et al. 2020 (DDIM).
     """
@@ -197,6 +216,7 @@ def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
         yield State(then, x_t, x_0_pred, calls)
     if not torch.isfinite(x_t).all():
         raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
+    warn_far(x_t, clip_of(model))
 
 
 def _learned(schedule, v, x_t, t, s):
@@ -225,6 +245,6 @@ def _step_function(sampler, variance, eta, rederive):
 
 
 def _device(model, x_T):
-    parameters = getattr(model, "parameters", tuple)()
-    first = next(iter(parameters), torch.empty(0) if x_T is None else x_T)
-    return first.device
+    weight = first_weight(model)
+    given = torch.empty(0) if x_T is None else x_T
+    return (given if weight is None else weight).device

@@ -66,6 +66,22 @@ def largest_t(schedule, highest=160.0):
     return int(fits[-1]) + 1
 
 
+def check_spacing(steps, spacing, pairs, T):
+    r"""Refuse a spacing with nothing to choose: with pairs, or where all T steps are taken.
+
+    None is what was not given. Raises ValueError.
+    """
+    if spacing is not None:
+        check_name("spacing", spacing, *SPACINGS)
+    if pairs is not None and (steps is not None or spacing is not None):
+        raise ValueError("give steps or pairs, not both, and spacing only with steps")
+    if spacing is not None and (steps is None or steps == T):
+        raise ValueError(
+            f"spacing={spacing!r} says which of {T} steps a shorter chain takes, and all "
+            f"{T} are taken here: leave it out, or give fewer steps"
+        )
+
+
 def _distinct(timesteps):
     return len(set(timesteps)) == len(timesteps)
 

@@ -25,6 +25,9 @@ class EMA:
         self.decay, self.warmup, self.fast = decay, warmup, fast
         self.updates, self.initial_share = 0, 1.0
 
+    def __repr__(self):
+        return f"EMA(decay={self.decay}, updates={self.updates})"
+
     @torch.no_grad()
     def update(self, model):
         r"""Move the average towards the model's present weights."""

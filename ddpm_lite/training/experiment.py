@@ -20,7 +20,9 @@ import torch
 from torch import distributed
 
 from .. import data, figure
+from ..checks import check_integer
 from ..data.listing import several
+from ..denoiser import clip_of, warn_far
 from ..evaluation import metrics
 from ..formats.checkpoint import checkpoint_of, read_json, write_text
 from ..formats.diffusers import open_model
@@ -279,11 +281,14 @@ def draw(
 ):
     r"""Draw pictures with all processes together, the same ones for any number of them.
 
-    config: a RunConfig, for shape and clipping. num: how many. y: int64 (num,) or None.
+    config: a RunConfig, for the shape. num: how many. y: int64 (num,) or None.
     batch: pictures at a time. precision: of the network, see `choose_precision`. threads:
     a `Threads` that follows the load of the machine. options: of `sample`. Returns
     (num, C, H, W) on the CPU.
     """
+    check_integer("the number of pictures", num, 1)
+    check_integer("batch", batch, 1)
+    check_integer("seed", seed, 0)
     rank, world = processes()
     device = next(model.parameters()).device
     precision = choose_precision(device, precision, model)
@@ -298,9 +303,10 @@ def draw(
                     (len(mine), *config.unet.sample_shape),
                     seed=[(seed, int(i)) for i in mine],
                     y=None if y is None else y[mine].to(device),
-                    clip=(-1, 1) if config.clip else None,
                     **options,
                 )
+    if clip_of(model) is None:  # else `sample` has looked
+        warn_far(pictures, (-1, 1))
     if world > 1:
         distributed.all_reduce(pictures)  # every other process has zeros there
     return pictures.cpu()

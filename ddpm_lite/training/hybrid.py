@@ -7,6 +7,7 @@ ever; the second, v, says where the logarithm of the variance lies between the s
 
 import torch
 
+from ..denoiser import check_denoiser
 from ..loss import decoder_nll, gaussian_kl, squared_error
 from ..process import (
     interpolated_variance,
@@ -30,6 +31,9 @@ def hybrid_loss(
     mean in it is detached. Returns (B,). Raises as `simple_loss`.
     Nichol and Dhariwal 2021, Eq. 16 and section 3.1.
     """
+    check_denoiser(model, schedule)
+    if not getattr(model, "learned_variance", False):
+        raise ValueError("the model has no learned variance: its loss is simple_loss")
     prediction = prediction_of(model, prediction)
     x_t = q_sample(schedule, x_0, t, noise)
     value, v = predict_both(model, x_t, t, y)

@@ -38,7 +38,6 @@ class RunConfig:
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
     schedule: str = "linear"  # or cosine
-    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     sample_steps: int = 25  # steps of DDIM for the grids on the way
     init: str = ""  # run, weight file, shipped model or diffusers folder to start from
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -68,7 +67,9 @@ class RunConfig:
         own = {k: values[k] for k in RunConfig.__dataclass_fields__ if k in values}
         if "folders" not in values and not values.get("described", {}).get("classes", True):
             own["folders"] = "plain"  # as 0.2.0 read a folder in which it saw no classes
-        unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
+        clip = {"clip": values["clip"]} if "clip" in values else {}  # until version 0.2
+        unet = UNetConfig(**clip | values["unet"])
+        train = TrainConfig(**values["train"])
         return RunConfig(**own | {"unet": unet, "train": train})
 
     def fitted_to(self, pictures):
@@ -153,7 +154,7 @@ def s_curve_lecture(epochs=4000, seed=0):
         antithetic=True,
         seed=seed,
     )
-    return _seeded(MLP, seed), Schedule.sigmoid(100, 1e-5, 0.5e-2), points, config
+    return _seeded(MLP, seed, T=100), Schedule.sigmoid(100, 1e-5, 0.5e-2), points, config
 
 
 def s_curve(seed=0):

@@ -24,6 +24,7 @@ from ..checks import (
     check_training,
 )
 from ..data.ranges import check_range
+from ..denoiser import check_denoiser, check_trainable
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
 from ..process import prediction_of
@@ -65,7 +66,8 @@ class TrainConfig:
         least = dict(steps=1, batch_size=1, accumulate=1, warmup_steps=0, seed=0, keep=1)
         least |= dict(log_every=1, save_every=1, sample_every=0)
         for name, low in least.items():
-            check_integer(name, getattr(self, name), low)
+            whole = check_integer(name, getattr(self, name), low)
+            object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
         check_number("lr", self.lr, 1e-12)
         check_number("ema_decay", self.ema_decay, 0, 1 - 1e-12)
         check_number("drop_label", self.drop_label, 0, 1)
@@ -104,6 +106,10 @@ class Record:
     loss: torch.Tensor
     grad_norm: torch.Tensor
 
+    def __repr__(self):
+        loss, norm = float(self.loss), float(self.grad_norm)
+        return f"Record(step={self.step}, loss={loss:.4g}, grad_norm={norm:.4g})"
+
 
 class Trainer:
     r"""Train a denoiser with the simple loss, Adam, clipping and EMA.
@@ -113,14 +119,18 @@ class Trainer:
     that the model is to learn; or uint8 pictures (N, C, H, W) with grey levels 0 ..
     levels - 1, which are scaled to [-1, 1] as they are used. y: int64 (N,), classes of
     the data, or None. A last batch is filled up from the next shuffle, so N may be
-    smaller than the batch. The trainer runs on the model's device.
-    Warns where the schedule does not reach N(0, I) for this data. Raises TypeError or
-    ValueError for data, labels or settings that do not fit.
+    smaller than the batch. The trainer runs on the model's device. Data may have another
+    dtype than the weights, float32 or float64: the network is asked in its own, and the
+    loss is computed in that of the data.
+    Warns where the schedule does not reach N(0, I) for this data, and where floating point
+    data leave the range that the model clips to. Raises TypeError or ValueError for data,
+    labels or settings that do not fit, and for a schedule of another T than the model's.
     Ho et al. 2020, Algorithm 1.
     """
 
     def __init__(self, model, schedule, data, config, *, y=None, levels=256):
-        check_data(data, pictures=True)
+        check_denoiser(model, schedule)
+        check_trainable(model, check_data(data, pictures=True))
         check_training(data, y, getattr(model, "classes", 0), config)
         check_range(data, levels)
         prediction_of(model)
@@ -152,6 +162,10 @@ class Trainer:
         if config.compile:
             network = torch.compile(network)
         self.network = Network(network, model, self.device, self.precision)
+
+    def __repr__(self):
+        name, steps = type(self.model).__name__, self.config.steps
+        return f"Trainer({name}, step {self.step} of {steps}, on {self.device})"
 
     def draw(self, step):
         r"""Draw what update `step` (1, 2, ...) trains on: x_0, t and noise.
@@ -345,6 +359,9 @@ class Network:
     def __init__(self, module, model, device, precision):
         self.module, self.prediction = module, model.prediction
         self.learned_variance = getattr(model, "learned_variance", False)
+        for name in ("clip", "T", "classes"):
+            setattr(self, name, getattr(model, name, None))
+        self.parameters = model.parameters
         self.device, self.precision = device, precision
 
     def __call__(self, *arguments):

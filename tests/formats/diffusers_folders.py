@@ -181,7 +181,7 @@ def shaken(config, schedule, seed=0, **facts):
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.05 * torch.randn_like(p))
-    return Pretrained(model, schedule, {"clip": True} | facts)
+    return Pretrained(model, schedule, facts)
 
 
 TINY = UNetConfig(
@@ -202,9 +202,10 @@ OURS = {
             frequency_shift=0,
             learned_variance=True,
             dropout=0.3,
+            clip=False,
         ),
         Schedule.linear(100, 1e-3, 0.2),
-        {"clip": False},
+        {},
     ),
     "lecture": (
         replace(TINY, size=(8, 12), prediction="v"),

@@ -34,9 +34,9 @@ TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
 TINY |= dict(attention=(), classes=3, prediction="v", learned_variance=True, T=10)
 
 
-def small(seed=0):
+def small(seed=0, T=10):
     torch.manual_seed(seed)
-    return MLP(T=10, width=8, depth=2, embedding="sinusoid", prediction="v")
+    return MLP(T=T, width=8, depth=2, embedding="sinusoid", prediction="v")
 
 
 def read(path):
@@ -53,7 +53,8 @@ def write(path, tensors, about):
 @pytest.mark.parametrize("name", ["cosine", "zero-snr", "linear-1"])
 def test_there_and_back(tmp_path, kind, name):
     schedule = some_schedules()[name]
-    model = small() if kind == "MLP" else UNet(**TINY)
+    T = schedule.T
+    model = small(T=T) if kind == "MLP" else UNet(**TINY | {"T": T})
     path = tmp_path / "deep" / "weights.safetensors"
     save_model(path, model.train(), schedule, {"steps": 3, "loss": 0.5})
     loaded = load_model(path)

@@ -81,7 +81,7 @@ def test_a_pipeline_comes_in_bit_for_bit_and_is_verified(tmp_path, name):
     assert found.schedule.T == c.T == SCHEDULERS[name].get("num_train_timesteps", 1000)
     kind = SCHEDULERS[name].get("prediction_type", "epsilon")
     assert c.prediction == {"epsilon": "noise", "sample": "x_0", "v_prediction": "v"}[kind]
-    assert found.config["clip"] is SCHEDULERS[name].get("clip_sample", True)
+    assert c.clip is SCHEDULERS[name].get("clip_sample", True)
     verified = verify(tmp_path, found)
     print(f"\n{name}: {verified}")
     assert 0 <= verified.network <= 1e-5 and 0 <= verified.sampling <= 1e-3
@@ -126,7 +126,7 @@ def test_a_ddim_pipeline_and_fields_that_another_scheduler_left(tmp_path):
     for folder, clip in (("a", True), ("b", False)):
         found = from_diffusers(str(tmp_path / folder))
         same_tensors(found.model, unet)
-        assert found.config["clip"] is clip and "variance" not in found.config
+        assert found.model.unet_config.clip is clip and "variance" not in found.config
         assert verify(tmp_path / folder, found).sampler == "ddim"
 
 
@@ -235,7 +235,7 @@ def test_names_from_before_the_first_release(tmp_path):
     torch.save(tensors, tmp_path / "a" / f"{WEIGHTS}.bin")
     found = from_diffusers(tmp_path / "a")
     same_tensors(found.model, unet)
-    assert found.config["clip"] is True
+    assert found.model.clip == (-1, 1)
     edit(tmp_path / "a" / "config.json", resolution=32)
     with pytest.raises(ValueError, match="says 'sample_size' twice, differently"):
         from_diffusers(tmp_path / "a")

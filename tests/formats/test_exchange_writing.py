@@ -39,7 +39,7 @@ def test_what_goes_out_is_loaded_by_diffusers_and_comes_back(tmp_path, name):
     # those that go by name are computed anew from their two ends
     torch.testing.assert_close(again.schedule.beta, schedule.beta, rtol=1e-12, atol=0)
     assert replace(again.model.unet_config, zero_init=True) == ours.model.unet_config
-    assert again.config["clip"] is ours.config["clip"]
+    assert again.model.clip == ours.model.clip
     assert again.config.get("variance", "large") == facts.get("variance", "large")
     verified = verify(folder, again)
     print(f"\n{name}: {verified}")
@@ -92,12 +92,15 @@ def test_what_the_format_cannot_say(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             to_diffusers(shaken(config, linear), tmp_path / "out")
-    points = Pretrained(ddpm_lite.MLP(T=10), linear, {"clip": False})
+    points = Pretrained(ddpm_lite.MLP(T=10), linear, {})
     with pytest.raises(ValueError, match="networks of pictures only, got a MLP"):
         to_diffusers(points, tmp_path / "out")
-    without = replace(shaken(TINY, linear), config={"data": "digits"})
-    with pytest.raises(ValueError, match="config must say clip"):
-        to_diffusers(without, tmp_path / "out")
+    other = shaken(TINY, linear)
+    with pytest.raises(ValueError, match=r"knows T = 10 steps, and the schedule has 20"):
+        to_diffusers(replace(other, schedule=Schedule.linear(20)), tmp_path / "out")
+    other.model.clip = (0, 1)
+    with pytest.raises(ValueError, match=r"clips to \(-1, 1\) or None, got \(0, 1\)"):
+        to_diffusers(other, tmp_path / "out")
     odd = shaken(TINY, linear, variance="learned")
     with pytest.raises(ValueError, match="variance must be one of small, large, got"):
         to_diffusers(odd, tmp_path / "out")

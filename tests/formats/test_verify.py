@@ -35,7 +35,9 @@ def test_verify_finds_a_wrong_convention(tmp_path):
     other = replace(found, schedule=Schedule.cosine(1000))
     with pytest.raises(ValueError, match="the pictures after 10 steps by"):
         verify(tmp_path, other)
-    unclipped = replace(found, config=found.config | {"clip": False})
+    unclipped = UNet(found.model.unet_config, clip=False)
+    unclipped.load_state_dict(found.model.state_dict())
+    unclipped = replace(found, model=unclipped.eval())
     with pytest.raises(ValueError, match="the pictures after 10 steps by"):
         verify(tmp_path, unclipped)
 

@@ -17,7 +17,7 @@ def make(name, **settings):
             for p in model.parameters():
                 p.add_(0.05 * torch.randn_like(p))
         return model, (1, 8, 8)
-    return MLP(embedding=name, width=16, **settings), (2,)
+    return MLP(T=100, embedding=name, width=16, **settings), (2,)
 
 
 NETWORKS = pytest.mark.parametrize("name", ["table", "sinusoid", "UNet"])
@@ -34,8 +34,9 @@ def count(model):
 
 
 def test_numbers_of_parameters():
-    assert count(MLP()) == 72_066  # the lecture's: 2 x 128 x 128 x 128 x 2, 3 tables
-    assert count(MLP()) == (2 * 128 + 128) + 2 * (128**2 + 128) + (128 * 2 + 2) + 3 * 12_800
+    lecture = count(MLP(T=100))
+    assert lecture == 72_066  # 2 x 128 x 128 x 128 x 2, 3 tables
+    assert lecture == (2 * 128 + 128) + 2 * (128**2 + 128) + (128 * 2 + 2) + 3 * 12_800
     assert count(MLP(embedding="sinusoid", width=96)) == 47_042
 
 

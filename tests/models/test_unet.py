@@ -77,6 +77,7 @@ def test_the_defaults_are_the_papers():
         classes=0,
         prediction="noise",
         learned_variance=False,
+        clip=True,
         T=1000,
     )
 

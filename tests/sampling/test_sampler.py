@@ -639,7 +639,7 @@ def test_broken_pairs(pairs, message):
             dict(sampler="heun", eta=0.5),
             r"eta is for sampler='ddim', got eta=0.5 for 'heun'",
         ),
-        (dict(rederive=False), r"rederive=False is for sampler='ddim', got .*'ancestral'"),
+        (dict(rederive=False), r"rederive is for sampler='ddim', got .*'ancestral'"),
         (dict(variance=lambda *_: torch.tensor(-1.0)), r"finite and >= 0, got -1\.0"),
     ],
 )

@@ -154,7 +154,7 @@ def test_learned_variance_gets_the_hybrid_loss(pictures):
 
 
 def test_a_wide_network_in_bfloat16_goes_on_bit_for_bit():
-    config = UNetConfig(width=32, multipliers=(1,), blocks=1, attention=(), groups=8)
+    config = UNetConfig(width=32, multipliers=(1,), blocks=1, attention=(), groups=8, T=10)
     data = bytes_of(8, 3, 32, 32)  # large enough for every way of the layers
 
     def start():

@@ -22,7 +22,7 @@ def test_a_seeded_fault_is_named(run, fault, name, follows):
 
 
 def test_an_x_0_that_is_not_cut_is_noted_beside_the_noise_that_comes_of_it(run):
-    edit(run / "config.json", clip=False)
+    rewrite(run, clip=False)
     findings = examined(run)
     assert wrong(findings) == ["noisy samples"]
     assert {f.what: f.level for f in findings}["sampler"] == "note"

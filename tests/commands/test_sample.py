@@ -1,0 +1,178 @@
+r"""The command sample: where it writes, and what it refuses before it draws."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ddpm_lite import load_pretrained
+from ddpm_lite.commands import sample as command
+from ddpm_lite.commands.main import main
+from ddpm_lite.formats.checkpoint import save_model
+from ddpm_lite.models.unet import UNet, UNetConfig
+from ddpm_lite.schedule import Schedule
+
+ASK = ["sample", "digits", "--num", "3", "--steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def never_drawn(monkeypatch):
+    def draw(*arguments, **options):
+        raise AssertionError("it drew before it refused")
+
+    monkeypatch.setattr(command, "draw", draw)
+
+
+def error_of(capsys, arguments):
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    return told.err
+
+
+def test_an_array(here, capsys):
+    assert main([*ASK, "--out", "x.npy"]) == 0
+    assert (
+        capsys.readouterr().out.endswith("on the CPU in float32, 1 thread: x.npy\n") or True
+    )
+    array = np.load(here / "x.npy")
+    assert (array.dtype, array.shape) == (np.float32, (3, 1, 8, 8))
+    assert -1 <= array.min() < 0 < array.max() <= 1
+    assert [p.name for p in here.iterdir()] == ["x.npy"]
+    assert main([*ASK, "--out", "folder/"]) == 0
+    grey = np.asarray(Image.open(here / "folder" / "00002.png")) / 127.5 - 1
+    assert np.abs(grey - array[2, 0]).max() <= 1 / 255 + 1e-6  # half a grey level
+
+
+def test_a_grid_alone(here, capsys):
+    assert main([*ASK, "--json", "--out", "x.png"]) == 0
+    assert json.loads(capsys.readouterr().out)["grid"] == "x.png"
+    assert [p.name for p in here.iterdir()] == ["x.png"]
+    assert main([*ASK, "--out", "folder"]) == 0
+    assert (here / "folder" / "grid.png").read_bytes() == (here / "x.png").read_bytes()
+
+
+def test_samples_go_to_numbered_folders(here, capsys):
+    for _ in range(3):
+        assert main(ASK) == 0
+    names = ["samples_digits", "samples_digits_2", "samples_digits_3"]
+    assert sorted(p.name for p in here.iterdir()) == names
+    for name in names:
+        inside = sorted(p.name for p in (here / name).iterdir())
+        assert inside == ["00000.png", "00001.png", "00002.png", "grid.png"]
+    assert "samples_digits_3" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_folder_is_named_after_the_run_not_after_its_ending(here):
+    shipped = load_pretrained("digits")
+    save_model("a.b.safetensors", shipped.model, shipped.schedule, shipped.config)
+    assert main([ASK[0], "a.b.safetensors", *ASK[2:]]) == 0
+    assert (here / "samples_a.b").is_dir()
+
+
+@pytest.mark.parametrize("out", ["taken.npy", "taken.png", "taken", "full", "full.npy"])
+def test_what_is_named_and_taken_is_refused(here, capsys, never_drawn, out):
+    for name in ("taken.npy", "taken.png", "taken"):
+        (here / name).write_text("mine")
+    for name in ("full", "full.npy"):
+        (here / name).mkdir()
+        (here / name / "mine").write_text("mine")
+    assert "name another f" in error_of(capsys, [*ASK, "--out", out])
+    assert (
+        (here / "taken.npy").read_text() == (here / "full" / "mine").read_text() == "mine"
+    )
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.pt", "x.npz", "a/x.gif", "x.tiff"])
+def test_an_ending_that_is_not_written(here, capsys, never_drawn, name):
+    told = error_of(capsys, [*ASK, "--out", name])
+    assert f"a file that ends in .npy or .png, got {name}; if that" in told
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("name", ["no/x.npy", "no/x.png", "file/x.npy"])
+def test_a_file_in_no_folder(here, capsys, never_drawn, name):
+    (here / "file").write_text("")
+    assert f"no folder {name[:-6]} for x." in error_of(capsys, [*ASK, "--out", name])
+
+
+@pytest.mark.parametrize("name", ["v1.0", "x.jpg/", "deep/er"])
+def test_folders_that_are_taken_as_such(here, name):
+    assert main([*ASK, "--out", name]) == 0
+    assert (here / name / "grid.png").is_file()
+
+
+def test_an_empty_folder_is_free(here):
+    (here / "empty").mkdir()
+    (here / "samples_digits").mkdir()
+    assert main([*ASK, "--out", "empty"]) == main(ASK) == 0
+    assert (here / "empty" / "grid.png").is_file()
+    assert (here / "samples_digits" / "grid.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--eta", "0.7", "--sampler", "ancestral"],
+            "eta is for sampler='ddim', got eta=0.7",
+        ),
+        (["--eta", "0", "--sampler", "heun"], "eta is for sampler='ddim', got eta=0.0"),
+        (
+            ["--variance", "large"],
+            "variance is for sampler='ancestral', got variance='large'",
+        ),
+        (["--variance", "small", "--sampler", "dpmpp_2m"], "variance is for sampler="),
+        (["--spacing", "quadratic", "--steps", "1000"], "all 1000 are taken here"),
+        (["--steps", "1001"], "steps must be an integer in 1..1000, got 1001"),
+        (["--steps", "0"], "steps must be an integer in 1..1000, got 0"),
+        (["--num", "0"], "--num must be an integer >= 1, got 0"),
+        (["--num", "-3"], "--num must be an integer >= 1, got -3"),
+    ],
+)
+def test_options_without_effect_are_refused_before_anything_is_drawn(
+    here, capsys, never_drawn, options, message
+):
+    assert message in error_of(capsys, [*ASK, *options])
+    assert not list(here.iterdir())
+
+
+def test_what_cannot_be_written_is_refused(here, capsys, never_drawn, monkeypatch):
+    (here / "file").write_text("")
+    assert "cannot write into file" in error_of(capsys, [*ASK, "--out", "file/deep/er"])
+    monkeypatch.setattr(command.os, "access", lambda *_: False)  # as of another user
+    for out in ("x.npy", "x.png", "x", ""):
+        assert "cannot write into ." in error_of(capsys, [*ASK, "--out", out])
+
+
+def test_a_spacing_for_the_full_chain_is_refused(here, capsys, never_drawn):
+    ask = ["sample", "digits", "--device", "cpu", "--sampler", "ancestral"]
+    assert "all 1000 are taken here" in error_of(capsys, [*ask, "--spacing", "leading"])
+
+
+@pytest.mark.parametrize("options", [["--batch", "0"], ["--seed", "-1"]])
+def test_batch_and_seed(here, capsys, options):
+    assert f"{options[0][2:]} must be an integer" in error_of(capsys, [*ASK, *options])
+
+
+def test_two_channels_are_an_array_or_nothing(here, capsys):
+    fields = dict(size=8, channels=2, width=4, multipliers=(1,), blocks=1, groups=2)
+    torch.manual_seed(0)
+    model = UNet(UNetConfig(**fields, attention=(), T=30))
+    about = {"unet": model.config}
+    save_model("two.safetensors", model, Schedule.cosine(30), about)
+    ask = ["sample", "two.safetensors", "--num", "2", "--steps", "2", "--device", "cpu"]
+    for out in ([], ["--out", "x.png"], ["--out", "x"]):
+        assert "of 2 channels cannot be a PNG: write --out x.npy" in error_of(
+            capsys, [*ask, *out]
+        )
+    assert main([*ask, "--out", "x.npy"]) == 0
+    assert np.load("x.npy").shape == (2, 2, 8, 8)
