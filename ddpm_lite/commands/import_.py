@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import DisallowNone, Positional
 
 from ..checks import check_name
 from ..formats.checkpoint import save_model
@@ -20,11 +20,11 @@ class Options:
     folder: Positional[str]  # of a pipeline, its unet/ alone, or a hub id
     out: str = ""  # the new weight file, NAME.safetensors, for sample, evaluate, --init
     verify: bool = False  # compare with diffusers itself: outputs, and ten steps
-    null_class: bool | None = None  # the last class means "no class", if it is not said
+    null_class: DisallowNone[bool | None] = None  # the last class means "no class"
     schedule: str | None = None  # linear or cosine, for a unet/ alone
     T: int | None = None  # steps of that schedule, for a unet/ alone
     prediction: str | None = None  # noise, x_0 or v, for a unet/ alone
-    clip: bool | None = None  # cut the predicted x_0 to [-1, 1], for a unet/ alone
+    clip: DisallowNone[bool | None] = None  # cut x_0_pred to [-1, 1]; a unet/ alone
     json: bool = False  # print the outcome as JSON
 
 

@@ -29,12 +29,15 @@ def parse(arguments):
     if arguments and not arguments[0].startswith("-"):
         preset, *rest = arguments
     if preset not in RUNS:
-        raise ValueError(
+        raise parsing.Misunderstood(
             f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)}; pictures go "
             "behind --data"
         )
     default = Options(run=RUNS[preset], out=f"runs/{preset}")
-    return parsing.parse(Options, f"train {preset}", rest, default)
+    about = (
+        f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
+    )
+    return parsing.parse(Options, f"train {preset}", rest, default, f"{about}is given.")
 
 
 def run(options, threads):
