@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from ..bench import measuring, page
+from ..checks import check_integer, check_name, check_number
+from ..models.unet import PRESETS
+from ..training.device import PRECISIONS
 from ..training.threads import cores
-from .shared import Machine
+from .shared import MOST, Machine
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class Options:
     quick: bool = False  # in three minutes: less of everything, as the machine is fast
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     json: bool = False  # print the numbers as JSON
+
+    def __post_init__(self):
+        for name in ("presets", "batches"):
+            check_integer(f"the number of --{name}", len(getattr(self, name)), 1)
+        for name in self.presets:
+            check_name("--presets", name, *PRESETS)
+        for batch in self.batches:
+            check_integer("--batches", batch, 1, MOST)
+        check_integer("--rounds", self.rounds, 1)
+        check_integer("--steps", self.steps, 1)
+        check_number("--limit", self.limit, 1e-3)
+        check_name("--precision", self.precision, "auto", *PRECISIONS)
+        if self.minutes is not None:
+            check_number("--minutes", self.minutes, 1e-3)
 
 
 def run(options, threads):

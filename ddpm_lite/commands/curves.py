@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given
 from ..training.curves import draw_curves
 
 
@@ -14,6 +15,9 @@ class Options:
 
     run: Positional[str]  # the run's folder
     out: str = ""  # a PNG file; RUN/curves.png if not given
+
+    def __post_init__(self):
+        check_given("the folder of a run", self.run)
 
 
 def run(options, threads):

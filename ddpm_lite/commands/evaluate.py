@@ -6,10 +6,20 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given, check_integer
 from ..evaluation.evaluate import judges_judged, labelled_fid, measures, table
 from ..sampling.solvers import network_calls
 from ..training.experiment import load_pictures
-from .shared import Drawing, Machine, describe_device, draw, open_pictures
+from .shared import (
+    MODEL,
+    MOST,
+    Drawing,
+    Machine,
+    check_some,
+    describe_device,
+    draw,
+    open_pictures,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,11 @@ class Options:
     judges: bool = False  # judge the judges too, on samples whose quality is known
     out: str = ""  # write the numbers to this JSON file too
     json: bool = False  # print the numbers as JSON
+
+    def __post_init__(self):
+        check_given(MODEL, self.run)
+        check_integer("--num", self.num, 1, MOST)
+        check_some("--step", self.step, 0)
 
 
 def run(options, threads):

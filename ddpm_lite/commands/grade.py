@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given, check_integer, check_name, check_number
 from ..classroom import grade as grading
 from ..classroom import jail
 
@@ -26,6 +27,16 @@ class Options:
     memory_gb: float = 4.0  # that one submission may take
     isolation: str = "auto"  # bubblewrap, namespaces or none; auto takes the best there is
     json: bool = False  # print the grades as JSON
+
+    def __post_init__(self):
+        check_given("a folder of notebooks", self.submissions)
+        check_given("a new file behind --csv", self.csv)
+        check_integer("--seed", self.seed, 0)
+        if self.jobs is not None:
+            check_integer("--jobs", self.jobs, 1, 1000)
+        check_number("--seconds", self.seconds, 1e-3, 1e6)
+        check_number("--memory-gb", self.memory_gb, 2, 1e6)
+        check_name("--isolation", self.isolation, "auto", *jail.KINDS)
 
 
 def run(options, threads):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from tyro.conf import DisallowNone, Positional
 
-from ..checks import check_name
+from ..checks import check_given, check_name
 from ..formats.checkpoint import save_model
 from ..formats.diffusers import from_diffusers
 from ..formats.verify import verify
 from ..training.presets import SCHEDULES
+from .shared import MOST, check_some
+
+PREDICTIONS = ("noise", "x_0", "v")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Options:
     prediction: str | None = None  # noise, x_0 or v, for a unet/ alone
     clip: DisallowNone[bool | None] = None  # cut x_0_pred to [-1, 1]; a unet/ alone
     json: bool = False  # print the outcome as JSON
+
+    def __post_init__(self):
+        check_given("a folder of diffusers, or a hub id", self.folder)
+        check_some("--T", self.T, 1, MOST)
+        for name, known in (("schedule", SCHEDULES), ("prediction", PREDICTIONS)):
+            if getattr(self, name) is not None:
+                check_name(f"--{name}", getattr(self, name), *known)
 
 
 def run(options, threads):
@@ -79,4 +89,4 @@ def _schedule(options):
         raise ValueError("give --schedule and --T together, for a unet/ alone")
     if name is None:
         return None
-    return SCHEDULES[check_name("--schedule", name, *SCHEDULES)](T)
+    return SCHEDULES[name](T)

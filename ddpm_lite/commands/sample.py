@@ -7,8 +7,19 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from .. import figure
+from ..checks import check_given, check_integer
 from ..sampling.solvers import network_calls
-from .shared import Drawing, Machine, describe_device, draw, new_folder, open_pictures
+from .shared import (
+    MODEL,
+    MOST,
+    Drawing,
+    Machine,
+    check_some,
+    describe_device,
+    draw,
+    new_folder,
+    open_pictures,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,12 @@ class Options:
     out: str = ""  # folder for grid.png and 00000.png ...; samples_NAME if not given
     step: int | None = None  # of which checkpoint; the newest if not given
     json: bool = False  # print the outcome as JSON
+
+    def __post_init__(self):
+        check_given(MODEL, self.run)
+        check_integer("--num", self.num, 1, MOST)
+        check_some("--step", self.step, 0)
+        check_some("--label", self.label, 0)
 
 
 def run(options, threads):

@@ -1,11 +1,14 @@
 r"""What commands share: where to compute, how to draw, how to open a model, last words."""
 
 import json
+import re
+import signal
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
+from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run
 from ..formats.diffusers import open_model
 from ..sampling.solvers import start_of
@@ -14,6 +17,20 @@ from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
 from ..training.presets import RunConfig
 
+MODEL = "a run's folder, a weight file or a model that is shipped"
+MOST = 1_000_000  # pictures at once: more is a slip, or does not fit into the memory
+
+
+def check_some(name, value, low, high=None):
+    r"""Return None, or an integer as `check_integer`."""
+    return None if value is None else check_integer(name, value, low, high)
+
+
+def check_minutes(minutes):
+    r"""Refuse a --max-minutes that is no number >= 0, with ValueError."""
+    if minutes is not None:
+        check_number("--max-minutes", minutes, 0)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -21,6 +38,14 @@ class Machine:
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     threads: int | None = None  # a fixed number; else as many as cores are free
+
+    def __post_init__(self):
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device, re.ASCII):
+            raise ValueError(
+                f"device {self.device!r} cannot be used: --device must be auto, cpu, cuda, "
+                "cuda:1 or mps"
+            )
+        check_some("--threads", self.threads, 1)
 
 
 @dataclass(frozen=True)
@@ -35,6 +60,11 @@ class Drawing:
     seed: int = 0  # picture i depends on (seed, i) alone
     batch: int = 256  # pictures at a time
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
+
+    def __post_init__(self):
+        check_some("--steps", self.steps, 1)
+        check_integer("--seed", self.seed, 0)
+        check_integer("--batch", self.batch, 1, MOST)
 
     def with_steps(self, schedule):
         r"""The same with a number of steps, where none is given, for a schedule."""
@@ -132,3 +162,12 @@ def report_run(done, run, as_json):
         )
     else:
         print(f"go on with: ddpm-lite resume {run}")
+
+
+def status_of(done):
+    r"""The exit status of training: 0, or what is usual after the signal that stopped it.
+
+    done: as in `report_run`. 130 after Ctrl-C: `train && evaluate` then goes no further.
+    """
+    asked = done["stopped_by"]
+    return 128 + signal.Signals[asked] if asked and not done["finished"] else 0

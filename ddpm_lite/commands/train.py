@@ -7,7 +7,7 @@ from ..training import experiment
 from ..training.device import keep_memory
 from ..training.presets import RUNS, RunConfig
 from . import parsing
-from .shared import Machine, report_run
+from .shared import Machine, check_minutes, report_run, status_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class Options:
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
+
+    def __post_init__(self):
+        check_minutes(self.max_minutes)
 
 
 def parse(arguments):
@@ -64,3 +67,4 @@ def run(options, threads):
     )
     if first:
         report_run(done, options.out, options.json)
+    return status_of(done)
