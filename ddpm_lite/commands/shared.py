@@ -106,7 +106,14 @@ def open_pictures(name, step=None, device="auto"):
         raise ValueError(
             f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
         )
-    config = RunConfig.from_dict({"train": {}} | found.config)  # an import says no train
+    where = Path(name) / "config.json" if Path(name).is_dir() else name
+    config = RunConfig.from_dict({"train": {}} | found.config, where)  # imports: no train
+    for key, value in asdict(config.unet).items():
+        own = getattr(found.model.unet_config, key)
+        if value != own:
+            raise ValueError(
+                f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
+            )
     model = found.model.to(choose_device(device))
     return PictureModel(model, found.schedule, config, found.config)
 

@@ -227,8 +227,9 @@ def resume(run, *, steps=None, device="auto", **options):
     another one than before. options: of `train`. Returns (Prepared, what `fit` returns).
     Raises FileNotFoundError where there is no run, ValueError where the data changed.
     """
-    about = read_json(checkpoint_of(run).parents[1] / "config.json")
-    config = RunConfig.from_dict(about)
+    path = checkpoint_of(run).parents[1] / "config.json"
+    about = read_json(path)
+    config = RunConfig.from_dict(about, path)
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))
     prepared = prepare(config, device, fresh=False)

@@ -5,6 +5,7 @@ points in the plane. `RUNS` holds the settings of runs on pictures, which the co
 `ddpm-lite train NAME` starts from. Initial weights are a function of `seed`.
 """
 
+import difflib
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -15,8 +16,10 @@ from ..models.mlp import MLP
 from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
+from .stored import check_settings
 from .trainer import TrainConfig
 
+LATER = ()  # fields of unet and train that files of version 0.2.0 do not have
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 
 
@@ -50,14 +53,27 @@ class RunConfig:
         return asdict(self)
 
     @staticmethod
-    def from_dict(values):
+    def from_dict(values, where="config.json"):
         r"""The settings that `as_dict` gave, among all that a run's config.json holds.
 
-        Raises ValueError or TypeError for values that are not so.
+        where: the file, for errors. What is missing beside "unet" and "train" is as by
+        default, and an empty "train" too. Raises ValueError for values that are not so.
         """
-        own = {k: values[k] for k in RunConfig.__dataclass_fields__ if k in values}
-        unet, train = UNetConfig(**values["unet"]), TrainConfig(**values["train"])
-        return RunConfig(**own | {"unet": unet, "train": train})
+        names = RunConfig.__dataclass_fields__
+        for name in values:
+            near = difflib.get_close_matches(name, set(names) - set(values), 1, 0.8)
+            if name not in names and near:
+                raise ValueError(f"{where} holds {name!r}: did you mean {near[0]}?")
+        own = {name: values[name] for name in names if name in values}
+        for name, kind in (("unet", UNetConfig), ("train", TrainConfig)):
+            if name not in own:
+                raise ValueError(
+                    f"{where} lacks {name!r}, which was there: restore the file"
+                )
+            part = f"{name!r} in {where}"
+            optional = kind.__dataclass_fields__ if own[name] == {} else LATER
+            own[name] = check_settings(kind, own[name], part, optional)
+        return check_settings(RunConfig, own, where, names)
 
     def fitted_to(self, pictures):
         r"""These settings with the number of classes that a PictureSet has.
