@@ -10,7 +10,7 @@ from ..checks import check_integer, check_name, check_number
 from ..models.unet import PRESETS
 from ..training.device import PRECISIONS
 from ..training.threads import cores
-from .shared import MOST, Machine
+from .shared import MOST, Machine, check_place
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Options:
 def run(options, threads):
     r"""Measure, print and write. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
+    if options.out:
+        check_place(options.out)
     print(f"measured all through with {threads.now} of {cores()} threads", file=sys.stderr)
     budget = math.inf if options.minutes is None else 60 * options.minutes
     if options.quick:

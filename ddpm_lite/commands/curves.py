@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from ..checks import check_given
 from ..training.curves import draw_curves
+from .shared import check_place
 
 
 @dataclass(frozen=True)
@@ -22,4 +23,7 @@ class Options:
 
 def run(options, threads):
     r"""Draw, and print the picture's path. threads: of no use here."""
-    print(draw_curves(options.run, options.out or Path(options.run) / "curves.png"))
+    out = options.out or Path(options.run) / "curves.png"
+    if options.out:
+        check_place(out, file=True)
+    print(draw_curves(options.run, out))

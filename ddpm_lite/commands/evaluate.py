@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from ..checks import check_given, check_integer
 from ..evaluation.evaluate import judges_judged, labelled_fid, measures, table
+from ..formats.checkpoint import write_text
 from ..sampling.solvers import network_calls
 from ..training.experiment import load_pictures
 from .shared import (
@@ -15,6 +16,7 @@ from .shared import (
     MOST,
     Drawing,
     Machine,
+    check_place,
     check_some,
     describe_device,
     draw,
@@ -46,6 +48,8 @@ class Options:
 def run(options, threads):
     r"""Draw, measure and print. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
+    if options.out:
+        check_place(options.out, file=True)
     found = open_pictures(options.run, options.step, options.machine.device)
     data = options.data or found.config.data
     pictures, held_out = load_pictures(replace(found.config, data=data))
@@ -71,7 +75,8 @@ def run(options, threads):
             device=str(next(found.model.parameters()).device),
         )
     if options.out:
-        Path(options.out).write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.out, json.dumps(numbers, indent=1) + "\n")
     if options.json:
         print(json.dumps(numbers, indent=1))
         return

@@ -7,7 +7,7 @@ from tyro.conf import Positional
 
 from ..checks import check_given, check_name
 from ..formats.diffusers import to_diffusers
-from .shared import MODEL, check_some, find_model
+from .shared import MODEL, check_place, check_some, find_model
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Options:
 
 def run(options, threads):
     r"""Write it, and print how it is loaded. threads: of no use here."""
+    check_place(options.out)
     found = find_model(options.run, options.step)
     folder = str(to_diffusers(found, options.out))
     classes = found.model.classes

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from ..checks import check_given, check_integer, check_name, check_number
 from ..classroom import grade as grading
 from ..classroom import jail
+from ..classroom.submissions import read_all
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def run(options, threads):
             raise ValueError(f"{path} exists already: move it, or name another")
     if not Path(options.csv).resolve().parent.is_dir():
         raise ValueError(f"the folder of {options.csv} does not exist: make it first")
+    read_all(options.submissions, options.chapter)  # what is wrong here, before all else
     kind = jail.isolation() if options.isolation == "auto" else options.isolation
     print(f"isolation: {kind}", file=sys.stderr)
     if kind == "none":

@@ -11,7 +11,7 @@ from ..formats.checkpoint import save_model
 from ..formats.diffusers import from_diffusers
 from ..formats.verify import verify
 from ..training.presets import SCHEDULES
-from .shared import MOST, check_some
+from .shared import MOST, check_place, check_some
 
 PREDICTIONS = ("noise", "x_0", "v")
 
@@ -81,6 +81,8 @@ def _check_out(options):
         raise ValueError(f"--out must end in .safetensors, got {out}")
     if options.out and out.exists():
         raise FileExistsError(f"{out} is there: name another file with --out")
+    if options.out:
+        check_place(out, file=True)
 
 
 def _schedule(options):

@@ -1,6 +1,7 @@
 r"""What commands share: where to compute, how to draw, how to open a model, last words."""
 
 import json
+import os
 import re
 import signal
 from dataclasses import asdict, dataclass, replace
@@ -141,11 +142,28 @@ def describe_device(found, drawing):
     return describe(device, choose_precision(device, drawing.precision, found.model))
 
 
+def check_place(path, file=False):
+    r"""Refuse a path where nothing can be written, before work is done for it.
+
+    file: it is to be a file, else a folder. Raises OSError that says why.
+    """
+    path = Path(path).absolute()
+    if file and path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file with --out")
+    above = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    if above != path and not above.is_dir():
+        raise NotADirectoryError(f"{above} is not a folder: name another path with --out")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{above} cannot be written: name another path with --out")
+    return path
+
+
 def new_folder(name):
     r"""The path of a folder to write into. Raises FileExistsError where something is."""
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name another folder with --out")
+    check_place(folder)
     return folder
 
 

@@ -61,7 +61,7 @@ class RunConfig:
         """
         names = RunConfig.__dataclass_fields__
         for name in values:
-            near = difflib.get_close_matches(name, set(names) - set(values), 1, 0.8)
+            near = difflib.get_close_matches(name, names, 1, 0.85)
             if name not in names and near:
                 raise ValueError(f"{where} holds {name!r}: did you mean {near[0]}?")
         own = {name: values[name] for name in names if name in values}
