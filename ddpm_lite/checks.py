@@ -279,10 +279,20 @@ def check_parts(batch_size, accumulate, world):
 
 
 def check_number(name, value, low=-math.inf, high=math.inf):
-    r"""Return a number in [low, high]; raise ValueError for anything else."""
+    r"""Return a finite number in [low, high]; raise ValueError for anything else."""
     if not _is_number(value) or not (low <= value <= high) or math.isinf(value):
-        raise ValueError(f"{name} must be a number in [{low}, {high}], got {short(value)}")
+        what = "number"
+        if _is_number(value) and not -math.inf < value < math.inf:
+            what = "finite number"
+        raise ValueError(f"{name} must be a {what} in [{low}, {high}], got {short(value)}")
     return value.item() if hasattr(value, "item") else value  # numpy's, as JSON needs it
+
+
+def check_given(what, text):
+    r"""Return a text; refuse an empty one, with ValueError. what: it should have named."""
+    if not text:
+        raise ValueError(f"expected the name of {what}, got ''")
+    return text
 
 
 def check_integer(name, value, low, high=None):

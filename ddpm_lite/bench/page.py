@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from .. import figure
+from ..formats.checkpoint import write_text
 from .contestants import BEST
 
 LINES = {  # of contestants; a colour of the book, or one by itself
@@ -24,7 +25,7 @@ def write(results, folder):
     folder = Path(folder)
     picture = figure.save(draw(results), folder / "bench.png")
     file = folder / "bench.json"
-    file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    write_text(file, json.dumps(results, indent=1) + "\n")
     return file, picture
 
 

@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from ..bench import measuring, page
+from ..checks import check_integer, check_name, check_number
+from ..models.unet import PRESETS
+from ..training.device import PRECISIONS
 from ..training.threads import cores
-from .shared import Machine
+from .shared import MOST, Machine, check_place
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,26 @@ class Options:
     out: str = ""  # folder for bench.json and bench.png, which replaces older ones
     json: bool = False  # print the numbers as JSON
 
+    def __post_init__(self):
+        for name in ("presets", "batches"):
+            check_integer(f"the number of --{name}", len(getattr(self, name)), 1)
+        for name in self.presets:
+            check_name("--presets", name, *PRESETS)
+        for batch in self.batches:
+            check_integer("--batches", batch, 1, MOST)
+        check_integer("--rounds", self.rounds, 1)
+        check_integer("--steps", self.steps, 1)
+        check_number("--limit", self.limit, 1e-3)
+        check_name("--precision", self.precision, "auto", *PRECISIONS)
+        if self.minutes is not None:
+            check_number("--minutes", self.minutes, 1e-3)
+
 
 def run(options, threads):
     r"""Measure, print and write. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
+    if options.out:
+        check_place(options.out)
     print(f"measured all through with {threads.now} of {cores()} threads", file=sys.stderr)
     budget = math.inf if options.minutes is None else 60 * options.minutes
     if options.quick:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given
 from ..training.curves import draw_curves
+from .shared import check_place
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,13 @@ class Options:
     run: Positional[str]  # the run's folder
     out: str = ""  # a PNG file; RUN/curves.png if not given
 
+    def __post_init__(self):
+        check_given("the folder of a run", self.run)
+
 
 def run(options, threads):
     r"""Draw, and print the picture's path. threads: of no use here."""
-    print(draw_curves(options.run, options.out or Path(options.run) / "curves.png"))
+    out = options.out or Path(options.run) / "curves.png"
+    if options.out:
+        check_place(out, file=True)
+    print(draw_curves(options.run, out))

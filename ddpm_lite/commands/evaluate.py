@@ -6,10 +6,22 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given, check_integer
 from ..evaluation.evaluate import judges_judged, labelled_fid, measures, table
+from ..formats.checkpoint import write_text
 from ..sampling.solvers import network_calls
 from ..training.experiment import load_pictures
-from .shared import Drawing, Machine, describe_device, draw, open_pictures
+from .shared import (
+    MODEL,
+    MOST,
+    Drawing,
+    Machine,
+    check_place,
+    check_some,
+    describe_device,
+    draw,
+    open_pictures,
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,17 @@ class Options:
     out: str = ""  # write the numbers to this JSON file too
     json: bool = False  # print the numbers as JSON
 
+    def __post_init__(self):
+        check_given(MODEL, self.run)
+        check_integer("--num", self.num, 1, MOST)
+        check_some("--step", self.step, 0)
+
 
 def run(options, threads):
     r"""Draw, measure and print. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
+    if options.out:
+        check_place(options.out, file=True)
     found = open_pictures(options.run, options.step, options.machine.device)
     data = options.data or found.config.data
     pictures, held_out = load_pictures(replace(found.config, data=data))
@@ -56,7 +75,8 @@ def run(options, threads):
             device=str(next(found.model.parameters()).device),
         )
     if options.out:
-        Path(options.out).write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.out, json.dumps(numbers, indent=1) + "\n")
     if options.json:
         print(json.dumps(numbers, indent=1))
         return

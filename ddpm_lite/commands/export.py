@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from tyro.conf import Positional
 
-from ..checks import check_name
+from ..checks import check_given, check_name
 from ..formats.diffusers import to_diffusers
-from .shared import find_model
+from .shared import MODEL, check_place, check_some, find_model
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,16 @@ class Options:
     step: int | None = None  # of which checkpoint; the newest if not given
     json: bool = False  # print the outcome as JSON
 
+    def __post_init__(self):
+        check_given(MODEL, self.run)
+        check_given("a new folder behind --out", self.out)
+        check_name("--format", self.format, "diffusers")
+        check_some("--step", self.step, 0)
+
 
 def run(options, threads):
     r"""Write it, and print how it is loaded. threads: of no use here."""
-    check_name("--format", options.format, "diffusers")
+    check_place(options.out)
     found = find_model(options.run, options.step)
     folder = str(to_diffusers(found, options.out))
     classes = found.model.classes

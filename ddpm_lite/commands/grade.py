@@ -7,8 +7,10 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given, check_integer, check_name, check_number
 from ..classroom import grade as grading
 from ..classroom import jail
+from ..classroom.submissions import read_all
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Options:
     isolation: str = "auto"  # bubblewrap, namespaces or none; auto takes the best there is
     json: bool = False  # print the grades as JSON
 
+    def __post_init__(self):
+        check_given("a folder of notebooks", self.submissions)
+        check_given("a new file behind --csv", self.csv)
+        check_integer("--seed", self.seed, 0)
+        if self.jobs is not None:
+            check_integer("--jobs", self.jobs, 1, 1000)
+        check_number("--seconds", self.seconds, 1e-3, 1e6)
+        check_number("--memory-gb", self.memory_gb, 2, 1e6)
+        check_name("--isolation", self.isolation, "auto", *jail.KINDS)
+
 
 def run(options, threads):
     r"""Grade, and write the table. threads: of no use here, processes have their own."""
@@ -35,6 +47,7 @@ def run(options, threads):
             raise ValueError(f"{path} exists already: move it, or name another")
     if not Path(options.csv).resolve().parent.is_dir():
         raise ValueError(f"the folder of {options.csv} does not exist: make it first")
+    read_all(options.submissions, options.chapter)  # what is wrong here, before all else
     kind = jail.isolation() if options.isolation == "auto" else options.isolation
     print(f"isolation: {kind}", file=sys.stderr)
     if kind == "none":

@@ -4,13 +4,16 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import DisallowNone, Positional
 
-from ..checks import check_name
+from ..checks import check_given, check_name
 from ..formats.checkpoint import save_model
 from ..formats.diffusers import from_diffusers
 from ..formats.verify import verify
 from ..training.presets import SCHEDULES
+from .shared import MOST, check_place, check_some
+
+PREDICTIONS = ("noise", "x_0", "v")
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,19 @@ class Options:
     folder: Positional[str]  # of a pipeline, its unet/ alone, or a hub id
     out: str = ""  # the new weight file, NAME.safetensors, for sample, evaluate, --init
     verify: bool = False  # compare with diffusers itself: outputs, and ten steps
-    null_class: bool | None = None  # the last class means "no class", if it is not said
+    null_class: DisallowNone[bool | None] = None  # the last class means "no class"
     schedule: str | None = None  # linear or cosine, for a unet/ alone
     T: int | None = None  # steps of that schedule, for a unet/ alone
     prediction: str | None = None  # noise, x_0 or v, for a unet/ alone
-    clip: bool | None = None  # cut the predicted x_0 to [-1, 1], for a unet/ alone
+    clip: DisallowNone[bool | None] = None  # cut x_0_pred to [-1, 1]; a unet/ alone
     json: bool = False  # print the outcome as JSON
+
+    def __post_init__(self):
+        check_given("a folder of diffusers, or a hub id", self.folder)
+        check_some("--T", self.T, 1, MOST)
+        for name, known in (("schedule", SCHEDULES), ("prediction", PREDICTIONS)):
+            if getattr(self, name) is not None:
+                check_name(f"--{name}", getattr(self, name), *known)
 
 
 def run(options, threads):
@@ -71,6 +81,8 @@ def _check_out(options):
         raise ValueError(f"--out must end in .safetensors, got {out}")
     if options.out and out.exists():
         raise FileExistsError(f"{out} is there: name another file with --out")
+    if options.out:
+        check_place(out, file=True)
 
 
 def _schedule(options):
@@ -79,4 +91,4 @@ def _schedule(options):
         raise ValueError("give --schedule and --T together, for a unet/ alone")
     if name is None:
         return None
-    return SCHEDULES[check_name("--schedule", name, *SCHEDULES)](T)
+    return SCHEDULES[name](T)

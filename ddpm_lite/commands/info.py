@@ -6,10 +6,11 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from ..checks import check_given, check_integer
 from ..formats.checkpoint import load_pretrained, pretrained_names
 from ..training.cost import cost
 from ..training.presets import RUNS
-from .shared import open_pictures
+from .shared import MODEL, MOST, open_pictures
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Options:
     name: Positional[str]  # run folder, weight file, shipped model or preset
     batch: int = 16  # for the estimate of memory
     json: bool = False  # print it as JSON
+
+    def __post_init__(self):
+        check_given(f"{MODEL}, or a preset", self.name)
+        check_integer("--batch", self.batch, 1, MOST)
 
 
 def run(options, threads):

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 
 from .. import figure
+from ..checks import check_integer
 from ..evaluation.evaluate import measures, table
 from ..training import experiment
 from ..training.presets import RUNS
-from .shared import new_folder
+from .shared import check_some, new_folder, status_of
 
 SAMPLES = 1000  # digits that are drawn to be judged, 40 to 1438
 CHAIN = dict(sampler="dpmpp_2m", spacing="log_snr", steps=10, seed=0)
@@ -31,6 +32,11 @@ class Options:
     steps: int | None = None  # updates of the weights; those of the preset if not given
     seed: int = 0  # of initial weights, batches, steps t and noise in training
     threads: int | None = None  # a fixed number; else as many as cores are free
+
+    def __post_init__(self):
+        check_some("--steps", self.steps, 1)
+        check_integer("--seed", self.seed, 0)
+        check_some("--threads", self.threads, 1)
 
 
 def run(options, threads):
@@ -46,7 +52,7 @@ def run(options, threads):
     done = experiment.train(prepared, folder, threads=threads)
     if not done["finished"]:
         print(f"go on with: ddpm-lite resume {folder}")
-        return
+        return status_of(done)
     config, trainer = prepared.config, prepared.trainer
     chain = CHAIN | dict(y=experiment.labels_for(config, SAMPLES), threads=threads)
     model, schedule = trainer.ema.model, trainer.schedule

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
+from ..checks import check_given
 from ..training import experiment
 from ..training.device import keep_memory
 from ..training.trainer import processes
-from .shared import Machine, report_run
+from .shared import Machine, check_minutes, check_some, report_run, status_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Options:
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
+
+    def __post_init__(self):
+        check_given("the folder of a run", self.run)
+        check_some("--steps", self.steps, 1)
+        check_minutes(self.max_minutes)
 
 
 def run(options, threads):
@@ -45,3 +51,4 @@ def run(options, threads):
     )
     if first:
         report_run(done, options.run, options.json)
+    return status_of(done)

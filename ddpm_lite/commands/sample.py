@@ -9,11 +9,14 @@ import numpy as np
 from tyro.conf import Positional
 
 from .. import figure
-from ..checks import check_integer
+from ..checks import check_given, check_integer
 from ..sampling.solvers import network_calls
 from .shared import (
+    MODEL,
+    MOST,
     Drawing,
     Machine,
+    check_some,
     describe_device,
     draw,
     free_folder,
@@ -38,10 +41,15 @@ class Options:
     step: int | None = None  # of which checkpoint; the newest if not given
     json: bool = False  # print the outcome as JSON
 
+    def __post_init__(self):
+        check_given(MODEL, self.run)
+        check_integer("--num", self.num, 1, MOST)
+        check_some("--step", self.step, 0)
+        check_some("--label", self.label, 0)
+
 
 def run(options, threads):
     r"""Draw, and write what --out names. threads: a Threads, not begun."""
-    check_integer("--num", options.num, 1)
     kind, path = place(options.out, options.run)
     check_writable(path.parent)
     threads.begin(options.machine.threads)

@@ -1,12 +1,15 @@
 r"""What commands share: where to compute, how to draw, how to open a model, last words."""
 
 import json
+import os
+import re
+import signal
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from ..checks import check_sampler
+from ..checks import check_integer, check_number, check_sampler
 from ..formats.checkpoint import load_run
 from ..formats.diffusers import open_model
 from ..sampling.solvers import start_of
@@ -16,6 +19,20 @@ from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
 from ..training.presets import RunConfig
 
+MODEL = "a run's folder, a weight file or a model that is shipped"
+MOST = 1_000_000  # pictures at once: more is a slip, or does not fit into the memory
+
+
+def check_some(name, value, low, high=None):
+    r"""Return None, or an integer as `check_integer`."""
+    return None if value is None else check_integer(name, value, low, high)
+
+
+def check_minutes(minutes):
+    r"""Refuse a --max-minutes that is no number >= 0, with ValueError."""
+    if minutes is not None:
+        check_number("--max-minutes", minutes, 0)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -23,6 +40,14 @@ class Machine:
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     threads: int | None = None  # a fixed number; else as many as cores are free
+
+    def __post_init__(self):
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device, re.ASCII):
+            raise ValueError(
+                f"device {self.device!r} cannot be used: --device must be auto, cpu, cuda, "
+                "cuda:1 or mps"
+            )
+        check_some("--threads", self.threads, 1)
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,11 @@ class Drawing:
     seed: int = 0  # picture i depends on (seed, i) alone
     batch: int = 256  # pictures at a time
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
+
+    def __post_init__(self):
+        check_some("--steps", self.steps, 1)
+        check_integer("--seed", self.seed, 0)
+        check_integer("--batch", self.batch, 1, MOST)
 
     def with_steps(self, schedule):
         r"""The same with a number of steps, where none is given, for a schedule.
@@ -86,7 +116,14 @@ def open_pictures(name, step=None, device="auto"):
         raise ValueError(
             f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
         )
-    config = RunConfig.from_dict({"train": {}} | found.config)  # an import says no train
+    where = Path(name) / "config.json" if Path(name).is_dir() else name
+    config = RunConfig.from_dict({"train": {}} | found.config, where)  # imports: no train
+    for key, value in asdict(config.unet).items():
+        own = getattr(found.model.unet_config, key)
+        if value != own:
+            raise ValueError(
+                f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
+            )
     model = found.model.to(choose_device(device))
     return PictureModel(model, found.schedule, config, found.config)
 
@@ -114,11 +151,28 @@ def describe_device(found, drawing):
     return describe(device, choose_precision(device, drawing.precision, found.model))
 
 
+def check_place(path, file=False):
+    r"""Refuse a path where nothing can be written, before work is done for it.
+
+    file: it is to be a file, else a folder. Raises OSError that says why.
+    """
+    path = Path(path).absolute()
+    if file and path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file with --out")
+    above = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    if above != path and not above.is_dir():
+        raise NotADirectoryError(f"{above} is not a folder: name another path with --out")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{above} cannot be written: name another path with --out")
+    return path
+
+
 def new_folder(name):
     r"""The path of a folder to write into. Raises FileExistsError where something is."""
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty: name another folder with --out")
+    check_place(folder)
     return folder
 
 
@@ -151,3 +205,12 @@ def report_run(done, run, as_json):
         )
     else:
         print(f"go on with: ddpm-lite resume {run}")
+
+
+def status_of(done):
+    r"""The exit status of training: 0, or what is usual after the signal that stopped it.
+
+    done: as in `report_run`. 130 after Ctrl-C: `train && evaluate` then goes no further.
+    """
+    asked = done["stopped_by"]
+    return 128 + signal.Signals[asked] if asked and not done["finished"] else 0

@@ -10,7 +10,7 @@ from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
 from ..training.trainer import processes
 from . import parsing
-from .shared import Machine, report_run
+from .shared import Machine, check_minutes, report_run, status_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Options:
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
 
+    def __post_init__(self):
+        check_minutes(self.max_minutes)
+
 
 @dataclass(frozen=True)
 class Request(Options):
@@ -45,7 +48,7 @@ def parse(arguments):
     if arguments and not arguments[0].startswith("-"):
         preset, *rest = arguments
     if preset not in RUNS:
-        raise ValueError(
+        raise parsing.Misunderstood(
             f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)}; pictures go "
             "behind --data"
         )
@@ -56,7 +59,11 @@ def parse(arguments):
     if moves:  # the preset's resolutions may not be there
         start = replace(run, unet=replace(run.unet, attention=()))
     default = Options(run=start, out=f"runs/{preset}")
-    options = parsing.parse(Options, f"train {preset}", rest, default)
+    about = (
+        f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
+    )
+    about += "is given."
+    options = parsing.parse(Options, f"train {preset}", rest, default, about)
     if moves:
         unet = options.run.unet
         unet = replace(unet, attention=attention_at(run.unet.attention, unet))
@@ -101,6 +108,7 @@ def run(options, threads):
     )
     if first:
         report_run(done, options.out, options.json)
+    return status_of(done)
 
 
 def _derived(config, preset, typed):

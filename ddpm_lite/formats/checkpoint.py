@@ -90,10 +90,13 @@ def load_model(path):
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("ddpm_lite", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    network = _NETWORKS.get((about or {}).get("network"))
-    if network is None or "beta" not in tensors:
+    about = about if isinstance(about, dict) else {}
+    network = _NETWORKS.get(str(about.get("network")))
+    parts = [about.get(name) for name in ("settings", "config")]
+    whole = network and "beta" in tensors and all(isinstance(p, dict) for p in parts)
+    if not whole:
         raise ValueError(f"{path} was not written by ddpm_lite.save_model")
     schedule, settings = Schedule.from_beta(tensors.pop("beta")), about["settings"]
     if network is UNet:  # until version 0.2 the run alone said it, if anybody did
@@ -258,21 +261,25 @@ def checkpoint_of(run, step=None):
         raise FileNotFoundError(f"{run} is not the folder of a run: it has no config.json")
     found = {step_of(folder): folder for folder in checkpoints(run)}
     if step is None and (run / "newest").is_file():
-        newest = run / "checkpoints" / (run / "newest").read_text("utf-8").strip()
-        if newest in found.values():
-            return newest
+        name = (run / "newest").read_text("utf-8", "replace").strip()
+        named = [folder for folder in found.values() if folder.name == name]
+        if named:
+            return named[0]
     if step is None and found:
         return found[max(found)]
     if step not in found:
-        which = "no checkpoint yet" if not found else f"checkpoints of steps {list(found)}"
-        raise FileNotFoundError(f"{run} has {which}")
+        if not found:
+            raise FileNotFoundError(f"{run} has no checkpoint yet")
+        raise FileNotFoundError(
+            f"{run} has checkpoints of steps {list(found)}, and none of step {step}"
+        )
     return found[step]
 
 
 def checkpoints(run):
     r"""The whole checkpoints of a run, oldest first."""
     found = (Path(run) / "checkpoints").glob("step_*")
-    return sorted(f for f in found if f.is_dir() and f.suffix != ".part")
+    return sorted(f for f in found if f.is_dir() and f.name[5:].isdecimal())
 
 
 def step_of(folder):
@@ -281,14 +288,20 @@ def step_of(folder):
 
 
 def read_json(path):
-    r"""Read a JSON file; raise FileNotFoundError or ValueError that names it."""
+    r"""Read a JSON file with an object: {name: value}.
+
+    Raises FileNotFoundError or ValueError that names it.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not whole: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold {{name: value}}, got {found!r:.60}")
+    return found
 
 
 def write_text(path, text):

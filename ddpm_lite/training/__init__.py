@@ -10,6 +10,7 @@ CONTENTS = {
     "trainer": ("TrainConfig", "Trainer"),
     "instruments": (),
     "fit": (),
+    "stored": (),
     "presets": (),
     "cost": (),
     "plan": (),

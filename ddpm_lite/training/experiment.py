@@ -252,8 +252,9 @@ def resume(run, *, steps=None, device="auto", data="", **options):
     Returns (Prepared, what `fit` returns). Raises FileNotFoundError where there is no run
     or no data, ValueError where the data changed.
     """
-    about = read_json(checkpoint_of(run).parents[1] / "config.json")
-    config = RunConfig.from_dict(about)
+    path = checkpoint_of(run).parents[1] / "config.json"
+    about = read_json(path)
+    config = RunConfig.from_dict(about, path)
     config = replace(config, data=data or find_data(config.data, run))
     if steps is not None:
         config = replace(config, train=replace(config.train, steps=steps))

@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -50,7 +50,8 @@ def fit(
     every checkpoint. pictures: a function (model, step) called with the EMA every
     `sample_every` steps, on all processes. max_minutes: stop after so long. tensorboard:
     write what TensorBoard reads into the folder too. progress: show a bar.
-    Returns {"step", "finished", "seconds", "examples_per_second"}. Raises FileExistsError
+    Returns {"step", "finished", "stopped_by", "seconds", "examples_per_second"}, stopped_by
+    the name of a signal, or None. Raises FileExistsError
     where the folder holds a run and `resume` is not set, RuntimeError where another
     process writes it, OSError where it cannot be written, NotFinite where the loss is not
     finite: the last checkpoint stays, and the batch is saved beside it.
@@ -113,8 +114,8 @@ class Session:
             bar.update()
             last = record.step == config.steps
             minutes = (time.perf_counter() - started) / 60
-            requested = stop.asked or (max_minutes is not None and minutes >= max_minutes)
-            stopping = self._agree(requested)
+            late = max_minutes is not None and minutes >= max_minutes
+            stopping = self._agree(stop.asked is not None or late)
             due = {
                 "log": record.step % config.log_every == 0,
                 "save": record.step % config.save_every == 0,
@@ -144,6 +145,7 @@ class Session:
         return {
             "step": trainer.step,
             "finished": trainer.step >= config.steps,
+            "stopped_by": stop.asked and stop.asked.name,
             "seconds": round(time.perf_counter() - started, 2),
             "examples_per_second": float(f"{speed:.5g}"),
         }
@@ -228,7 +230,7 @@ class Stop:
     r"""Remember a first Ctrl-C or SIGTERM instead of ending at once; a second one ends."""
 
     def __init__(self):
-        self.asked, self.before = False, {}
+        self.asked, self.before = None, {}
 
     def __enter__(self):
         try:
@@ -245,9 +247,10 @@ class Stop:
     def _note(self, kind, frame):
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked = signal.Signals(kind)
         message = "\nstopping after this update, with a checkpoint (again: now)"
-        print(message, file=sys.stderr, flush=True)
+        with suppress(RuntimeError):  # stderr was just being written, by the bar
+            print(message, file=sys.stderr, flush=True)
 
 
 def held_out_loss(trainer, x_0, y=None, most=1024):

@@ -5,6 +5,7 @@ points in the plane. `RUNS` holds the settings of runs on pictures, which the co
 `ddpm-lite train NAME` starts from. Initial weights are a function of `seed`.
 """
 
+import difflib
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -16,8 +17,10 @@ from ..models.mlp import MLP
 from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
+from .stored import check_settings
 from .trainer import TrainConfig
 
+LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 
 
@@ -59,18 +62,31 @@ class RunConfig:
         return asdict(self)
 
     @staticmethod
-    def from_dict(values):
+    def from_dict(values, where="config.json"):
         r"""The settings that `as_dict` gave, among all that a run's config.json holds.
 
-        Raises ValueError or TypeError for values that are not so.
+        where: the file, for errors. What is missing beside "unet" and "train" is as by
+        default, and an empty "train" too. Raises ValueError for values that are not so.
         """
-        own = {k: values[k] for k in RunConfig.__dataclass_fields__ if k in values}
+        names = RunConfig.__dataclass_fields__
+        for name in values:
+            near = difflib.get_close_matches(name, names, 1, 0.85)
+            if name not in names and near:
+                raise ValueError(f"{where} holds {name!r}: did you mean {near[0]}?")
+        own = {name: values[name] for name in names if name in values}
         if "folders" not in values and not values.get("described", {}).get("classes", True):
             own["folders"] = "plain"  # as 0.2.0 read a folder in which it saw no classes
-        clip = {"clip": values["clip"]} if "clip" in values else {}  # until version 0.2
-        unet = UNetConfig(**clip | values["unet"])
-        train = TrainConfig(**values["train"])
-        return RunConfig(**own | {"unet": unet, "train": train})
+        for name, kind in (("unet", UNetConfig), ("train", TrainConfig)):
+            if name not in own:
+                raise ValueError(
+                    f"{where} lacks {name!r}, which was there: restore the file"
+                )
+            part = f"{name!r} in {where}"
+            optional = kind.__dataclass_fields__ if own[name] == {} else LATER
+            own[name] = check_settings(kind, own[name], part, optional)
+        if "clip" in values:  # of version 0.2, where it stood beside the network
+            own["unet"] = replace(own["unet"], clip=bool(values["clip"]))
+        return check_settings(RunConfig, own, where, names)
 
     def fitted_to(self, pictures):
         r"""These settings with the channels and the number of classes of a PictureSet.

@@ -3,14 +3,17 @@ r"""The command line as a whole: what there is, what is refused, when torch is i
 import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 
 import pytest
 
+import ddpm_lite
 from ddpm_lite import commands
+from ddpm_lite.commands import parsing, train
 from ddpm_lite.commands.main import COMMANDS, main
 from ddpm_lite.commands.shared import Drawing, Machine
+from ddpm_lite.training.presets import RUNS
 
 EVERY_COMMAND = pytest.mark.parametrize("name", COMMANDS)
 COMPUTE = ("quickstart", "train", "resume", "sample", "evaluate", "bench")
@@ -23,9 +26,9 @@ def module_of(name):
 def options_of(kind):
     r"""{option: default} of a dataclass, those of dataclasses inside it too."""
     found = {}
-    for field in fields(kind):
-        inside = is_dataclass(field.type)
-        found |= options_of(field.type) if inside else {field.name: field.default}
+    for one in fields(kind):
+        inside = is_dataclass(one.type)
+        found |= options_of(one.type) if inside else {one.name: one.default}
     return found
 
 
@@ -99,10 +102,6 @@ def test_sample_and_evaluate_draw_by_the_same_options():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["smple"], "there is no command 'smple': did you mean sample?"),
-        (["xyzzy"], "there is no command 'xyzzy'; there are quickstart, presets, train"),
-        (["train", "digit"], "there is no preset 'digit': did you mean digits?; pictures"),
-        (["train", "photos/"], "there is no preset 'photos/'; there are digits, fashion"),
         (["train"], "say what to train on: --data"),
         (["info", "s_curve"], "s_curve is a MLP for points, not a model of pictures"),
         (["info", "nowhere"], "nowhere is no run folder"),
@@ -116,9 +115,139 @@ def test_an_error_is_one_line_and_status_1(arguments, words, capsys):
     assert shown.startswith("ddpm-lite: ") and words in shown and shown.count("\n") == 1
 
 
+def status_of(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as stopped:
+        return stopped.code
+
+
+SEE = "; see ddpm-lite sample --help"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("smple", "there is no command 'smple': did you mean sample?"),
+        ("xyzzy", "there is no command 'xyzzy'; there are quickstart, presets, train"),
+        ("train digit", "there is no preset 'digit': did you mean digits?; pictures"),
+        ("train photos/", "there is no preset 'photos/'; there are digits, fashion"),
+        ("sample digits --xyzzy", "sample has no option --xyzzy" + SEE),
+        ("sample digits --nmu 3", "has no option --nmu: did you mean --num? see ddpm-lite"),
+        ("sample digits --nmu=3", "has no option --nmu: did you mean --num?"),
+        ("sample digits --num many", "--num must be a whole number, got 'many'" + SEE),
+        ("sample digits --num=1.5", "--num must be a whole number, got '1.5'" + SEE),
+        ("sample digits --num", "--num must be a whole number, got nothing" + SEE),
+        ("sample digits --out --num 3", "--out must be a word, got nothing" + SEE),
+        ("sample digits --label x", "--label must be a whole number or None, got 'x'"),
+        ("sample digits two", "sample takes no word 'two'" + SEE),
+        ("sample digits --json yes", "--json takes no word 'yes'" + SEE),
+        ("sample", "expected ddpm-lite sample RUN [options], got ddpm-lite sample;"),
+        ("export digits", "expected ddpm-lite export RUN --out OUT [options], got"),
+        ("train digits --size 1 2 3", "a whole number or 2 whole numbers, got '1 2 3'"),
+        ("train digits --lr 1,5", "--lr must be a number, got '1,5'; see ddpm-lite train"),
+        ("bench --batches 8 few", "--batches must be whole numbers, got '8 few'"),
+        ("import x --clip maybe", "--clip takes no word 'maybe'; see ddpm-lite import"),
+        ("info digits\0", "no word may hold a NUL character, got 'digits\\x00'"),
+        (f"sample digits --num {'9x' * 99}", f"got '{'9x' * 99}'" + SEE),
+    ],
+)
+def test_what_is_not_understood_is_one_line_and_status_2(line, words, capsys):
+    assert status_of(line.split(" ")) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("ddpm-lite: ") and shown.count("\n") == 1
+    assert words in shown and shown.count("ddpm-lite: ") == 1
+
+
 @pytest.mark.parametrize("arguments", [["--nope"], ["--num", "many"], ["one", "two"]])
 def test_an_option_that_does_not_exist_gives_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["sample", "digits", *arguments])
     assert stopped.value.code == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["-V", "--version", "version"])
+def test_the_version_is_told_without_torch(name):
+    code = f"from ddpm_lite.commands.main import main\nprint(main([{name!r}]))\n"
+    told = ran(f"{code}print('torch' in sys.modules)")
+    assert told.splitlines() == [f"ddpm-lite {ddpm_lite.__version__}", "0", "False"]
+
+
+@EVERY_COMMAND
+def test_every_flag_has_both_forms_whatever_its_default(name, capsys):
+    starts = [[name, preset] for preset in RUNS] if name == "train" else [[name]]
+    for start in starts:
+        with pytest.raises(SystemExit):
+            main([*start, "--help"])
+        shown = capsys.readouterr().out
+        options = parsing.options_of(module_of(name).Options)
+        flags = {o for o, of in options.items() if of in (bool, bool | None)}
+        for flag in flags - {o for o in flags if f"--{o[5:]}" in flags}:
+            assert f" {flag}, --no{flag[1:]} " in shown, flag
+
+
+def test_a_flag_says_what_giving_it_does():
+    for preset in RUNS:
+        for words, expected in ([["--flip"], True], [["--no-flip"], False]):
+            options = train.parse([preset, *words, "--no-labels"])
+            assert options.run.train.flip is expected and options.run.labels is False
+
+
+@pytest.mark.parametrize(
+    ("words", "clip"),
+    [
+        ([], None),
+        (["--clip"], True),
+        (["--no-clip"], False),
+        (["--clip", "True"], True),
+        (["--clip", "False"], False),
+        (["--clip", "--json"], True),
+    ],
+)
+def test_a_flag_that_may_be_left_open(words, clip):
+    assert parsing.parse(module_of("import").Options, "import", ["x", *words]).clip is clip
+
+
+def test_the_help_of_train_names_the_presets(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"PRESET is one of {', '.join(RUNS)}; small-32 if none is given." in shown
+
+
+@dataclass(frozen=True)
+class Deeper:
+    r"""Options inside others."""
+
+    lr: float = 1.0  # rate
+
+    def __post_init__(self):
+        if self.lr < 0:
+            raise ValueError(f"lr must be {'long ' * 40}words, got {self.lr}")
+
+
+@dataclass(frozen=True)
+class Narrow:
+    r"""Options that refuse a value, as those of the commands do."""
+
+    deep: Deeper = field(default_factory=Deeper)
+    num: int = 3  # how many
+
+    def __post_init__(self):
+        if self.num < 1:
+            raise ValueError(f"--num must be an integer >= 1, got {self.num}")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--num", "0"], "--num must be an integer >= 1, got 0"),
+        (["--lr", "-1"], f"lr must be {'long ' * 40}words, got -1.0"),
+    ],
+)
+def test_what_a_dataclass_refuses_comes_through_as_it_is(words, expected):
+    with pytest.raises(ValueError) as refused:
+        parsing.parse(Narrow, "narrow", words)
+    assert str(refused.value) == expected
+    assert type(refused.value) is ValueError  # understood, and refused: status 1
