@@ -96,11 +96,10 @@ def as_weights(model, x_t):
     return x_t.to(weight.dtype)
 
 
-def check_trainable(model, data):
+def check_trainable(model):
     r"""Refuse to train what has no weights, or weights that are too short for Adam.
 
-    data: (N, *shape); a warning tells where floating point data leave the model's clip, by
-    more than one of 256 grey levels. Raises ValueError.
+    Raises ValueError.
     """
     weight = first_weight(model)
     if weight is None:
@@ -110,16 +109,6 @@ def check_trainable(model, data):
             f"weights are trained in float32 or float64, got {weight.dtype}: take "
             'model.float(), and TrainConfig(precision="bfloat16") for speed'
         )
-    clip = clip_of(model)
-    if clip is not None and data.is_floating_point():
-        (low, high), least, most = clip, float(data.min()), float(data.max())
-        if max(low - least, most - high) > (high - low) / 256:
-            warnings.warn(
-                f"data reach from {least:.4g} to {most:.4g}, but what the model predicts "
-                f"is cut to [{low:g}, {high:g}] in sampling: scale the data to that, or "
-                "build the network with clip=False",
-                stacklevel=3,
-            )
 
 
 def check_answer(value, x_t):

@@ -297,7 +297,7 @@ def test_data_outside_the_range_that_a_model_clips_to_warn():
     pictures = torch.linspace(-1, 1, 3 * 64).reshape(3, 1, 8, 8)
     train(UNet(**DIGIT, T=10), pictures)
     train(UNet(**DIGIT, T=10, clip=False), 3 * pictures)
-    with pytest.warns(UserWarning, match=r"data reach from -3 to 3, .* cut to \[-1, 1\]"):
+    with pytest.warns(UserWarning, match=r"values from -3 to 3, .* cut to \[-1, 1\]"):
         train(UNet(**DIGIT, T=10), 3 * pictures)
 
 

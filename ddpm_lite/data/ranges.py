@@ -10,35 +10,40 @@ import torch
 NEARLY_BLACK = 31  # of 255: pictures that never get lighter were hardly meant so
 
 
-def check_range(x_0, levels=256):
-    r"""Refuse pictures, as a trainer gets them, whose range is surely another one.
+def check_range(x_0, levels=256, clip=(-1, 1)):
+    r"""Refuse data, as a trainer gets them, whose range is surely another one.
 
-    x_0: uint8 (N, C, H, W) with grey levels 0 .. levels - 1, or floats in [-1, 1]; other
-    shapes pass, and so do other numbers of channels than 1 and 3. Raises ValueError that
-    says how to scale them. Warns of floats in [0, 1], which may be meant so.
+    x_0: (N, *shape): uint8 with grey levels 0 .. levels - 1, or floats. clip: (low, high)
+    that samples are cut to; None, and floats may be anything. Raises ValueError that says
+    how to scale pictures. Warns of floats that may be meant so: pictures in [0, 1], and
+    whatever leaves clip by more than one of 256 grey levels.
     """
-    if x_0.dim() != 4 or (x_0.is_floating_point() and x_0.shape[1] not in (1, 3)):
-        return
     if not x_0.is_floating_point():
-        highest = brightest(x_0, 1)
-        if levels == 256 and highest == 1:
+        if levels == 256 and brightest(x_0, 1) == 1:
             raise ValueError(
                 "uint8 pictures must use grey levels 0..255, got 0 and 1 alone: if 1 is "
                 "white, pass levels=2, or 255 * x; else all is black, and nothing to learn"
             )
         return
+    if clip is None:
+        return
+    pictures = x_0.dim() == 4 and x_0.shape[1] in (1, 3) and clip == (-1, 1)
     low, high = float(x_0.min()), float(x_0.max())
     span = f"values from {low:.4g} to {high:.4g}"
-    if low >= 0 and high > 1 + 1e-3:
+    beyond = max(clip[0] - low, high - clip[1]) > (clip[1] - clip[0]) / 256
+    if pictures and beyond and low >= 0:
         raise ValueError(
-            f"pictures must lie in [-1, 1], got {span}: {to_floats(low, high)}"
+            f"pictures must lie in [-1, 1], got {span}: {to_floats(low, high)}; or build "
+            "the network with clip=False"
         )
-    if low < -1 - 1e-3 or high > 1 + 1e-3:
+    if beyond:
+        how = to_floats(low, high) if pictures else "scale them to that"
         warnings.warn(
-            f"pictures have {span}, and samples are cut to [-1, 1]: {to_floats(low, high)}",
+            f"the data have {span}, but samples are cut to [{clip[0]:g}, {clip[1]:g}]: "
+            f"{how}, or build the network with clip=False",
             stacklevel=3,
         )
-    elif low >= 0 and high > 0.5:
+    elif pictures and low >= 0 and high > 0.5:
         warnings.warn(
             f"pictures have {span}. If 0 is black, pass 2 * x - 1; read as they are, 0 is "
             "grey and none is darker",

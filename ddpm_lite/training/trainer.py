@@ -24,7 +24,7 @@ from ..checks import (
     check_training,
 )
 from ..data.ranges import check_range
-from ..denoiser import check_denoiser, check_trainable
+from ..denoiser import check_denoiser, check_trainable, clip_of
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
 from ..process import prediction_of
@@ -130,9 +130,10 @@ class Trainer:
 
     def __init__(self, model, schedule, data, config, *, y=None, levels=256):
         check_denoiser(model, schedule)
-        check_trainable(model, check_data(data, pictures=True))
+        check_trainable(model)
+        check_data(data, pictures=True)
         check_training(data, y, getattr(model, "classes", 0), config)
-        check_range(data, levels)
+        check_range(data, levels, clip_of(model))
         prediction_of(model)
         self.model, self.schedule, self.config = model, schedule, config
         self.levels, self.step, self.first_bad = levels, 0, None

@@ -60,7 +60,7 @@ def test_training_that_is_stopped_says_so_in_its_status(kind, status, tmp_path):
 
 # What takes long in a command: where Ctrl-C finds it. {} stands for a new folder or file.
 WORK = {
-    "train digits --steps 1 --out {}": ("training.experiment", "seconds_per_step"),
+    "train digits --steps 1 --out {}": ("training.experiment", "step_time"),
     "train digits --steps 2 --out {}": ("training.experiment", "load_pictures"),
     "resume {run} --steps 3": ("training.experiment", "load_pictures"),
     "sample digits --num 2 --steps 2 --out {}": ("training.experiment", "sample"),

@@ -133,9 +133,9 @@ def test_an_empty_folder_is_free(here):
         (["--variance", "small", "--sampler", "dpmpp_2m"], "variance is for sampler="),
         (["--spacing", "quadratic", "--steps", "1000"], "all 1000 are taken here"),
         (["--steps", "1001"], "steps must be an integer in 1..1000, got 1001"),
-        (["--steps", "0"], "steps must be an integer in 1..1000, got 0"),
-        (["--num", "0"], "--num must be an integer >= 1, got 0"),
-        (["--num", "-3"], "--num must be an integer >= 1, got -3"),
+        (["--steps", "0"], "--steps must be an integer >= 1, got 0"),
+        (["--num", "0"], "--num must be an integer in 1..1000000, got 0"),
+        (["--num", "-3"], "--num must be an integer in 1..1000000, got -3"),
     ],
 )
 def test_options_without_effect_are_refused_before_anything_is_drawn(
@@ -147,10 +147,10 @@ def test_options_without_effect_are_refused_before_anything_is_drawn(
 
 def test_what_cannot_be_written_is_refused(here, capsys, never_drawn, monkeypatch):
     (here / "file").write_text("")
-    assert "cannot write into file" in error_of(capsys, [*ASK, "--out", "file/deep/er"])
+    assert "is not a folder: name another path" in error_of(capsys, [*ASK, "--out", "file/deep/er"])
     monkeypatch.setattr(command.os, "access", lambda *_: False)  # as of another user
     for out in ("x.npy", "x.png", "x", ""):
-        assert "cannot write into ." in error_of(capsys, [*ASK, "--out", out])
+        assert "cannot be written: name another path" in error_of(capsys, [*ASK, "--out", out])
 
 
 def test_a_spacing_for_the_full_chain_is_refused(here, capsys, never_drawn):

@@ -30,7 +30,7 @@ def fingerprint_of(run):
     return json.loads((run / "config.json").read_text())["described"]["fingerprint"]
 
 
-@pytest.mark.parametrize("out", ["run", ".", "cat", "cat/run", "../outside"])
+@pytest.mark.parametrize("out", ["run", "new/deep", "cat/run", "../outside"])
 def test_a_run_inside_its_pictures_goes_on(tmp_path, out, monkeypatch, capsys):
     folder = photos(tmp_path / "photos")
     monkeypatch.chdir(folder)

@@ -73,7 +73,7 @@ def test_the_commands_from_end_to_end(tmp_path, monkeypatch, capsys):
     same_tensors(load_model("in.safetensors").model, pipeline.unet)
     sampling = "--sampler ddim --steps 2 --device cpu --json".split()
     for name in ("in.safetensors", "out"):
-        assert run("sample", name, "--num", 2, "--out", f"new-{name}", *sampling) == 0
+        assert run("sample", name, "--num", 2, "--out", f"new-{name}/", *sampling) == 0
         assert json.loads(capsys.readouterr().out)["pictures"] == 2
     one, two = (Path(f"new-{name}/00001.png") for name in ("in.safetensors", "out"))
     assert one.read_bytes() == two.read_bytes()
