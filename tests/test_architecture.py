@@ -31,7 +31,7 @@ ALLOWED = {
     "seeds": set(),
     "checks": set(),
     "figure": set(),
-    "models": set(),
+    "models": {"seeds"},
     "data": {"seeds"},
     "sampling": {"schedule", "process", "seeds"},
     "formats": {"schedule", "seeds", "models", "sampling"},

@@ -3,12 +3,14 @@ r"""The training loop, to be read line by line.
 Everything random in step n (which examples, which t, which noise, which units drop out)
 is a function of (seed, n), so a run can be repeated and resumed, and two runs differ
 only where their settings do. Several processes share one batch: each draws the whole
-batch's numbers and takes its part of them, so that their number changes nothing.
+batch's numbers and takes its part of them, and an example's units drop out by a key of its
+own, so that their number changes nothing but rounding. (A network with torch's own dropout
+is the exception: there each part of a batch draws for itself.)
 """
 
 import inspect
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -18,8 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from ..checks import check_data, check_integer, check_name, check_number, check_training
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
+from ..models.layers import Dropout
 from ..process import prediction_of
-from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, seeded, shuffled
+from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, keys, seeded, shuffled
 from .device import PRECISIONS, autocast, choose_precision
 from .ema import EMA
 from .hybrid import hybrid_loss
@@ -35,7 +38,9 @@ class TrainConfig:
 
     steps: int = 800_000  # updates in all
     batch_size: int = 128  # examples of one update, over all processes
-    accumulate: int = 1  # parts in which a process computes its share of the batch
+    accumulate: int = (
+        1  # parts of a process' share of the batch: less memory, else the same
+    )
     lr: float = 2e-4  # Adam's learning rate
     warmup_steps: int = 5000  # over which lr rises to that, on a straight line
     decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
@@ -172,13 +177,13 @@ class Trainer:
             group["lr"] = self.config.lr * self.lr_factor(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         numbers, losses = self._numbers(self.step), []  # draw
-        with seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank):
-            for number, part in enumerate(self._microbatches(), start=1):
-                x_0, t, noise, y = self._take(numbers, part)
-                with self._no_sync(unless=number == self.config.accumulate):
-                    loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
-                    self._backward(loss)  # differentiate
-                losses.append(loss.detach())
+        for number, part in enumerate(self._microbatches(), start=1):
+            x_0, t, noise, y = self._take(numbers, part)
+            last = number == self.config.accumulate
+            with self._no_sync(unless=last), self._dropping(part):
+                loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
+                self._backward(loss)  # differentiate
+            losses.append(loss.detach())
         losses = torch.cat(losses)
         self.scaler.unscale_(self.optimizer)
         limit = self.config.grad_clip or math.inf
@@ -308,6 +313,21 @@ class Trainer:
         size = own // self.config.accumulate
         start = self.rank * own
         return [slice(i, i + size) for i in range(start, start + own, size)]
+
+    @contextmanager
+    def _dropping(self, part):
+        # our layers drop units by example; torch's own, in other networks, by part
+        seed, B = self.config.seed, self.config.batch_size
+        layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
+        numbers = keys((len(layers), 1 + B), DROPOUT, seed, self.step).to(self.device)
+        for layer, row in zip(layers, numbers, strict=True):
+            layer.keys = torch.cat([row[:1], row[1:][part]])
+        try:
+            with seeded(self.device, DROPOUT, seed, self.step, part.start):
+                yield
+        finally:
+            for layer in layers:
+                layer.keys = None
 
     def _no_sync(self, unless):
         # forward and backward of a part; processes exchange gradients in the last one

@@ -332,8 +332,8 @@ MUTANTS = [
     Mutant(
         "dropout the same at every step",
         "training/trainer",
-        "seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank)",
-        "seeded(self.device, DROPOUT, self.config.seed, 0, self.rank)",
+        "keys((len(layers), 1 + B), DROPOUT, seed, self.step)",
+        "keys((len(layers), 1 + B), DROPOUT, seed, 0)",
     ),
     Mutant("pictures turned upside down", "training/trainer", "x_0.flip(3)", "x_0.flip(2)"),
     Mutant(
