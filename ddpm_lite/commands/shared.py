@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from ..formats.checkpoint import load_run
+from ..formats.checkpoint import load_run, pretrained_names
 from ..formats.diffusers import open_model
+from ..models.unet import UNet
 from ..sampling.solvers import start_of
 from ..schedule import Schedule
 from ..training import experiment
@@ -72,13 +73,18 @@ def open_pictures(name, step=None, device="auto"):
     Raises ValueError for a model of points, else as `find_model`.
     """
     found = find_model(name, step)
-    if "unet" not in found.config:
+    if not isinstance(found.model, UNet):
+        load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
-            f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
+            f"{name} is a {type(found.model).__name__} for points, not a model of "
+            f"pictures: draw from it in Python, {load}({str(name)!r}).sample(1000)"
         )
-    config = RunConfig.from_dict({"train": {}} | found.config)  # an import says no train
+    # an import says no train, and Python's `fit` once said nothing else
+    stored = {"unet": found.model.config} | found.config
+    known = {"train": {}, "sample_steps": min(25, found.schedule.T)}
+    config = RunConfig.from_dict(known | stored)
     model = found.model.to(choose_device(device))
-    return PictureModel(model, found.schedule, config, found.config)
+    return PictureModel(model, found.schedule, config, stored)
 
 
 def draw(found, drawing, num, threads, *, label=None, progress=True):
@@ -119,6 +125,12 @@ def report_run(done, run, as_json):
     """
     if as_json:
         print(json.dumps(done | {"run": run}))
+        return
+    if done["finished"] and not done["updates"]:
+        print(
+            f"{run} is finished: it has made all its {done['step']:,} steps; train longer "
+            f"with ddpm-lite resume {run} --steps {2 * done['step']}"
+        )
         return
     print(
         f"step {done['step']:,} after {done['seconds']:.0f} s, "

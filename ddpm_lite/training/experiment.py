@@ -7,12 +7,9 @@ function of the settings: the run folder says all that is needed to go on or to 
 import atexit
 import json
 import os
-import platform
-import subprocess
 import sys
 import warnings
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +18,15 @@ from torch import distributed
 
 from .. import data, figure
 from ..evaluation import metrics
-from ..formats.checkpoint import checkpoint_of, read_json, write_text
+from ..formats.checkpoint import checkpoint_of, load_run, read_json, step_of, write_text
 from ..formats.diffusers import open_model
+from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
 from .cost import cost, seconds_per_step
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
 from .presets import RunConfig, build
+from .resuming import changed, elsewhere, refuse_what_lay_in_memory, settings_of
 from .threads import following
 from .trainer import Trainer, processes
 
@@ -51,18 +50,20 @@ class Prepared:
     described: dict
 
 
-def prepare(config, device="auto", fresh=True):
+def prepare(config, device="auto", fresh=True, schedule=None):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
     The number of classes is taken from the data. fresh: start from the weights that
-    config.init names, if it does; not where a checkpoint follows. Returns a Prepared.
+    config.init names, if it does; not where a checkpoint follows. schedule: one that
+    config has no name for. Returns a Prepared.
     Raises ValueError or FileNotFoundError for pictures that cannot be read or settings
     that do not fit them, before anything is written.
     """
     device = choose_device(device)
     pictures, held_out = load_pictures(config)
     config = config.fitted_to(pictures)
-    model, schedule = build(config)
+    model, named = build(config)
+    schedule = schedule or named
     if config.init and fresh:
         start_from(model, schedule, config.init)
     trainer = Trainer(
@@ -186,12 +187,9 @@ def train(
     """
     config, trainer = prepared.config, prepared.trainer
     run = Path(run)
-    about = config.as_dict() | {
-        "described": prepared.described,
-        "precision": trainer.precision,  # what "auto" has become
-        "versions": versions(),
-        "commit": commit(),
-    }
+    about = config.as_dict() | {"described": prepared.described}
+    if not name_of(trainer.schedule):
+        del about["schedule"]
     held_out = prepared.held_out
     if held_out is not None:
         held_out = held_out.x_0, held_out.y if config.unet.classes else None
@@ -220,22 +218,33 @@ def _followed(trainer):
     return () if trainer.config.compile else (trainer.model, trainer.ema.model)
 
 
-def resume(run, *, steps=None, device="auto", **options):
+def resume(
+    run, *, steps=None, lr=None, data=None, device="auto", tell=warnings.warn, **options
+):
     r"""Go on with a run from its newest checkpoint.
 
-    run: the folder. steps: a new total, to train longer than planned. device: may be
-    another one than before. options: of `train`. Returns (Prepared, what `fit` returns).
-    Raises FileNotFoundError where there is no run, ValueError where the data changed.
+    run: the folder. steps: a new total, to train longer than planned. lr: a learning rate
+    that holds from here on, and does not fall. data: where the pictures are now, if not
+    where they were. device: may be another one than before. tell: a function that is
+    given, before the first step, each line on what changes. options: of `train`. Returns
+    (Prepared, what `fit` returns); of a run that is finished, (None, the same), and
+    nothing is done. Raises FileNotFoundError where there is no run, ValueError where the
+    data changed, or where the run has made more steps already.
     """
-    about = read_json(checkpoint_of(run).parents[1] / "config.json")
-    config = RunConfig.from_dict(about)
-    if steps is not None:
-        config = replace(config, train=replace(config.train, steps=steps))
-    prepared = prepare(config, device, fresh=False)
-    before, now = about.get("precision"), prepared.trainer.precision
-    if before not in (None, now):
-        change = f"the network ran in {before} so far, and from here on runs in {now}: "
-        warnings.warn(change + "this device is another one", stacklevel=2)
+    folder = checkpoint_of(run)
+    about, at = read_json(folder.parents[1] / "config.json"), step_of(folder)
+    before = settings_of(run, about)
+    config, lines = changed(before, run, at, steps, lr)
+    reported = not before.data or (Path(run) / "memorisation.json").is_file()
+    if at >= before.train.steps and config == before and reported:
+        done = dict(step=at, updates=0, finished=True, seconds=0, examples_per_second=0)
+        return None, done
+    config = replace(config, data=data or config.data)
+    refuse_what_lay_in_memory(run, about, config)
+    schedule = None if "schedule" in about else load_run(run).schedule
+    prepared = prepare(config, device, fresh=False, schedule=schedule)
+    for line in lines + elsewhere(about, prepared):
+        tell(line)
     return prepared, train(prepared, run, resume=True, **options)
 
 
@@ -364,31 +373,6 @@ def leave(status):
 def _close():
     if distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def versions():
-    r"""Versions of Python and of the libraries that numbers depend on, {name: text}."""
-    found = {"python": platform.python_version()}
-    for name in ("ddpm-lite", "torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
-def commit():
-    r"""The commit of the checkout that this package runs from, None outside of one."""
-    here = Path(__file__).parents[1]
-    if not (here.parent / ".git").exists():
-        return None
-    done = subprocess.run(
-        ["git", "-C", here, "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None
 
 
 def duration(seconds):

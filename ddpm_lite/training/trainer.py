@@ -25,6 +25,7 @@ from ..process import prediction_of
 from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, keys, seeded, shuffled
 from .device import PRECISIONS, autocast, choose_precision
 from .ema import EMA
+from .facts import difference, identity
 from .hybrid import hybrid_loss
 
 
@@ -73,6 +74,14 @@ class TrainConfig:
     def as_dict(self):
         r"""The settings as plain values, for a results file."""
         return asdict(self)
+
+    def lr_factor(self, step):
+        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
+        warmup = min(1.0, step / max(1, self.warmup_steps))
+        if not self.decay_lr:
+            return warmup
+        done = min(1.0, (step - 1) / self.steps)
+        return warmup * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class NotFinite(FloatingPointError):
@@ -132,7 +141,7 @@ class Trainer:
                 f"batch_size {config.batch_size} must be a multiple of {self.world} "
                 f"processes x accumulate {config.accumulate}"
             )
-        self.fingerprint = fingerprint(data, y)
+        self.fingerprint, self.identity = fingerprint(data, y), identity(data, y)
         self.data = data.to(self.device) if _fits(data, self.device) else data
         self.y = None if y is None else y.to(self.data.device)
         if config.fast and data.dim() == 4:
@@ -218,12 +227,8 @@ class Trainer:
             yield self.update()
 
     def lr_factor(self, step):
-        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
-        warmup = min(1.0, step / max(1, self.config.warmup_steps))
-        if not self.config.decay_lr:
-            return warmup
-        done = min(1.0, (step - 1) / self.config.steps)
-        return warmup * 0.5 * (1 + math.cos(math.pi * done))
+        r"""The share of lr in force at `step`, see `TrainConfig.lr_factor`."""
+        return self.config.lr_factor(step)
 
     def check_finite(self):
         r"""Raise NotFinite if an update was not finite; on a GPU this waits for it."""
@@ -245,6 +250,7 @@ class Trainer:
             "ema_initial_share": self.ema.initial_share,
             "scaler": self.scaler.state_dict(),
             "data": self.fingerprint,
+            "identity": self.identity,
         }
         return tensors, numbers
 
@@ -255,11 +261,14 @@ class Trainer:
         KeyError where something is missing.
         """
         if numbers["data"] != self.fingerprint:
-            raise ValueError(
-                "this run was trained on other data (fingerprint "
-                f"{numbers['data']}, now {self.fingerprint}): give it the same pictures in "
-                "the same order, or start a new run from its weights"
-            )
+            other = f"its fingerprint was {numbers['data']}, and is now {self.fingerprint}"
+            if "identity" in numbers:  # a run of version 0.2.0 has none
+                other = difference(numbers["identity"], self.identity)
+            if other:
+                raise ValueError(
+                    f"this run was trained on other data ({other}): give it the same in "
+                    "the same order, or start a new run from its weights"
+                )
         weights = _under("model.", tensors)
         try:
             self.model.load_state_dict(weights)
