@@ -335,6 +335,12 @@ MUTANTS = [
         "keys((len(layers), 1 + B), DROPOUT, seed, self.step)",
         "keys((len(layers), 1 + B), DROPOUT, seed, 0)",
     ),
+    Mutant(
+        "dropout by the place in a part of the batch",
+        "training/trainer",
+        "row[1:][part]",
+        "row[1:][: part.stop - part.start]",
+    ),
     Mutant("pictures turned upside down", "training/trainer", "x_0.flip(3)", "x_0.flip(2)"),
     Mutant(
         "every label dropped",
