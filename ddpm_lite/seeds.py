@@ -32,6 +32,36 @@ def seeded(device, *numbers):
         yield
 
 
+def keys(count, *numbers):
+    r"""Whole numbers of 64 bits, a function of these whole numbers >= 0.
+
+    count: their shape. Returns int64 (*count,).
+    """
+    most = 2**63 - 1
+    return torch.randint(-most, most, count, generator=generator_for(*numbers))
+
+
+def random_bits(column, rows, count):
+    r"""A table of 64 random bits in each place, of which every row can be computed alone.
+
+    column: int64 (1,), the key that all rows share. rows: int64 (B,), one key for each.
+    Returns int64 (B, count), on the device of the keys and the same on all. Where the keys
+    are random, any three numbers of the table are independent (so are all whose places
+    close no circle of row, column, row, ...). Integer arithmetic modulo 2^64: the shared
+    key begins a SplitMix64, whose numbers are crossed with those of the rows.
+    Steele, Lea and Flood 2014, figure 17.
+    """
+    v = column + torch.arange(1, count + 1, device=column.device) * -0x61C8864680B583EB
+    v = (v ^ _shifted(v, 30)) * -0x40A7B892E31B1A47
+    v = (v ^ _shifted(v, 27)) * -0x6B2FB644ECCEEE15
+    z = (rows[:, None] ^ v ^ _shifted(v, 31)).mul_(-0x40A7B892E31B1A47)  # (B, count)
+    return z.bitwise_xor_(_shifted(z, 32))
+
+
+def _shifted(z, n):
+    return (z >> n).bitwise_and_((1 << (64 - n)) - 1)  # torch's own repeats the sign
+
+
 def _seed(numbers):
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 

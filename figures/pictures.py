@@ -17,6 +17,7 @@ from ddpm_lite.evaluation import evaluate
 from ddpm_lite.formats.checkpoint import checkpoints, load_run, read_checkpoint
 from ddpm_lite.sampling.solvers import network_calls, steps_within
 from ddpm_lite.training import experiment
+from ddpm_lite.training.facts import versions
 from ddpm_lite.training.instruments import read_log
 from ddpm_lite.training.presets import RUNS
 
@@ -83,7 +84,7 @@ def ship(name, prepared, command, found):
 
 def write(name, result):
     r"""Write a results file, with the versions that made it."""
-    result["versions"] = experiment.versions()
+    result["versions"] = versions()
     path = ROOT / "figures" / "runs" / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"wrote {path.relative_to(ROOT)}")

@@ -32,7 +32,7 @@ ALLOWED = {
     "seeds": set(),
     "checks": set(),
     "figure": set(),
-    "models": set(),
+    "models": {"seeds"},
     "data": {"seeds"},
     "sampling": {"schedule", "denoiser", "process", "seeds"},
     "formats": {"schedule", "denoiser", "seeds", "models", "sampling"},

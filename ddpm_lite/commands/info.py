@@ -8,9 +8,12 @@ from tyro.conf import Positional
 
 from ..checks import check_given, check_integer
 from ..formats.checkpoint import load_pretrained, pretrained_names
+from ..models.unet import UNet
 from ..training.cost import cost
 from ..training.presets import RUNS
-from .shared import MODEL, MOST, open_pictures
+from .shared import MODEL, MOST, find_model, open_pictures
+
+FACTS = "step described versions trained_by measures imported".split()
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,7 @@ class Options:
 
 def run(options, threads):
     r"""Print it. threads: of no use here."""
-    about, config, stored = _found(options.name)
-    counted = cost(config.unet, options.batch)
-    about |= {
-        "parameters": counted.parameters,
-        "tensors": counted.tensors,
-        "gflop_per_picture": round(counted.flops / 1e9, 3),
-        "batch": options.batch,
-        "training_gb": round(counted.training_bytes / 1e9, 3),
-        "settings": {k: v for k, v in asdict(config).items() if k in stored},
-    }
+    about = _told(options)
     if options.json:
         print(json.dumps(about, indent=1))
         return
@@ -49,13 +43,37 @@ def run(options, threads):
             print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
 
 
+def _told(options):
+    r"""All that is known of a name, {what: value}."""
+    about, config, stored = _found(options.name)
+    if config is None:
+        return about | {"settings": stored}
+    counted = cost(config.unet, options.batch)
+    return about | {
+        "parameters": counted.parameters,
+        "tensors": counted.tensors,
+        "gflop_per_picture": round(counted.flops / 1e9, 3),
+        "batch": options.batch,
+        "training_gb": round(counted.training_bytes / 1e9, 3),
+        "settings": {k: v for k, v in asdict(config).items() if k in stored},
+    }
+
+
 def _found(name):
-    r"""What is known of a name: (facts, RunConfig, all that is stored)."""
+    r"""What is known of a name: (facts, RunConfig, all that is stored).
+
+    Of a model of points, the RunConfig is None.
+    """
     if name not in RUNS or Path(name).exists():
-        found = open_pictures(name, device="cpu")
-        facts = ("step", "described", "versions", "trained_by", "measures", "imported")
-        about = {k: found.stored[k] for k in facts if k in found.stored}
-        return {"run": name} | about, found.config, found.stored
+        found = find_model(name)
+        about = {"run": name} | {k: found.config[k] for k in FACTS if k in found.config}
+        if isinstance(found.model, UNet):
+            found = open_pictures(name, device="cpu")
+            return about, found.config, found.stored
+        about |= {"network": type(found.model).__name__, "T": found.schedule.T}
+        about["parameters"] = sum(p.numel() for p in found.model.parameters())
+        own = {k: v for k, v in found.config.items() if k not in {*FACTS, *about}}
+        return about, None, {"model": found.model.config} | own
     about = {"preset": name}
     if name in pretrained_names():
         shipped = load_pretrained(name).config

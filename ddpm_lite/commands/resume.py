@@ -1,5 +1,6 @@
 r"""The command `resume`: a run goes on."""
 
+import sys
 from dataclasses import dataclass, field
 
 from tyro.conf import Positional
@@ -15,13 +16,14 @@ from .shared import Machine, check_minutes, check_some, report_run, status_of
 class Options:
     r"""Go on with a run from its newest checkpoint.
 
-    The device may be another one than before.
+    The device may be another one than before. What changes is said before the first step.
     """
 
     run: Positional[str]  # the run's folder
     machine: Machine = field(default_factory=Machine)
     data: str = ""  # where its pictures are now, if they have moved
     steps: int | None = None  # a new total, to train longer than planned
+    lr: float | None = None  # a learning rate that holds from here on, and does not fall
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
@@ -43,7 +45,9 @@ def run(options, threads):
     _, done = experiment.resume(
         options.run,
         steps=options.steps,
+        lr=options.lr,
         data=options.data,
+        tell=_note if first else lambda line: None,
         device=options.machine.device if options.machine.device != "auto" else device,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
@@ -52,3 +56,7 @@ def run(options, threads):
     if first:
         report_run(done, options.run, options.json)
     return status_of(done)
+
+
+def _note(line):
+    print(f"ddpm-lite: note: {line}", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from .shared import (
     MOST,
     Drawing,
     Machine,
+    check_place,
     check_some,
     describe_device,
     draw,
@@ -51,7 +52,7 @@ class Options:
 def run(options, threads):
     r"""Draw, and write what --out names. threads: a Threads, not begun."""
     kind, path = place(options.out, options.run)
-    check_writable(path.parent)
+    check_place(path.parent)
     threads.begin(options.machine.threads)
     found = open_pictures(options.run, options.step, options.machine.device)
     channels = found.config.unet.channels
@@ -106,14 +107,6 @@ def place(out, run):
         name = named.stem if named.is_file() else named.name
         folder = free_folder(f"samples_{name}")
     return "folder", folder
-
-
-def check_writable(folder):
-    r"""Refuse a folder that cannot be written or made, with OSError."""
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PermissionError(f"cannot write into {folder}: name another place with --out")
 
 
 def write(pictures, kind, path):

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from ..checks import check_integer, check_number, check_sampler
-from ..formats.checkpoint import load_run
+from ..formats.checkpoint import load_run, pretrained_names
 from ..formats.diffusers import open_model
+from ..models.unet import UNet
 from ..sampling.solvers import start_of
 from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule
@@ -112,12 +113,17 @@ def open_pictures(name, step=None, device="auto"):
     Raises ValueError for a model of points, else as `find_model`.
     """
     found = find_model(name, step)
-    if "unet" not in found.config:
+    if not isinstance(found.model, UNet):
+        load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
-            f"{name} is a {type(found.model).__name__} for points, not a model of pictures"
+            f"{name} is a {type(found.model).__name__} for points, not a model of "
+            f"pictures: draw from it in Python, {load}({str(name)!r}).sample(1000)"
         )
     where = Path(name) / "config.json" if Path(name).is_dir() else name
-    config = RunConfig.from_dict({"train": {}} | found.config, where)  # imports: no train
+    # an import says no train, and Python's `fit` once said nothing else
+    stored = {"unet": found.model.config} | found.config
+    known = {"train": {}, "sample_steps": min(25, found.schedule.T)}
+    config = RunConfig.from_dict(known | stored, where)
     for key, value in asdict(config.unet).items():
         own = getattr(found.model.unet_config, key)
         if value != own:
@@ -125,7 +131,7 @@ def open_pictures(name, step=None, device="auto"):
                 f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
             )
     model = found.model.to(choose_device(device))
-    return PictureModel(model, found.schedule, config, found.config)
+    return PictureModel(model, found.schedule, config, stored)
 
 
 def draw(found, drawing, num, threads, *, label=None, progress=True):
@@ -192,6 +198,12 @@ def report_run(done, run, as_json):
     """
     if as_json:
         print(json.dumps(done | {"run": run}))
+        return
+    if done["finished"] and not done["updates"]:
+        print(
+            f"{run} is finished: it has made all its {done['step']:,} steps; train longer "
+            f"with ddpm-lite resume {run} --steps {2 * done['step']}"
+        )
         return
     print(
         f"step {done['step']:,} after {done['seconds']:.0f} s, "

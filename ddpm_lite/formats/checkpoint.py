@@ -22,9 +22,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from ..checks import check_integer, check_name
 from ..denoiser import check_denoiser
 from ..models.mlp import MLP
 from ..models.unet import UNet
+from ..sampling.sampler import sample
 from ..schedule import Schedule
 
 _NETWORKS = {"MLP": MLP, "UNet": UNet}
@@ -35,7 +37,10 @@ _RESULTS = (_PACKAGE / "runs", _PACKAGE.parent / "figures" / "runs")
 
 @dataclass(frozen=True)
 class Pretrained:
-    r"""What a weight file holds: model (in eval mode), schedule and config."""
+    r"""What a weight file holds: model (in eval mode), schedule and config.
+
+    `sample` draws from it.
+    """
 
     model: torch.nn.Module
     schedule: Schedule
@@ -45,6 +50,33 @@ class Pretrained:
         weights = sum(p.numel() for p in self.model.parameters())
         name = type(self.model).__name__
         return f"Pretrained({name} of {weights:,} weights, {self.schedule})"
+
+    def sample(self, num, *, y="in turn", seed=0, batch=256, **options):
+        r"""Draw new data: (num, *shape), on the model's device.
+
+        num: how many. y: int64 (num,), the class of each; "in turn" gives classes 0, 1, ...
+        one after the other where the model has any, None gives each "no class". seed: an
+        int, from which sample i gets its own seed. batch: how many are drawn at a time.
+        options: of `sample`. Raises ValueError as that, and for another num.
+        """
+        check_integer("num", num, 1)
+        check_integer("batch", batch, 1)
+        unet, classes = isinstance(self.model, UNet), getattr(self.model, "classes", 0)
+        shape = self.model.unet_config.sample_shape if unet else (self.model.dim,)
+        if isinstance(y, str):
+            check_name("y", y, "in turn")
+            y = torch.arange(num) % classes if classes else None
+        if y is not None and len(y) != num:
+            raise ValueError(f"y must hold a class for each of {num} samples, got {len(y)}")
+        device, drawn = next(self.model.parameters()).device, []
+        for part in torch.arange(num).split(batch):
+            seeds = [(seed, int(i)) for i in part]
+            own = None if y is None else y[part].to(device)
+            size = (len(part), *shape)
+            drawn.append(
+                sample(self.model, self.schedule, size, seed=seeds, y=own, **options)
+            )
+        return torch.cat(drawn)
 
 
 def save_model(path, model, schedule, config=None, half=False):

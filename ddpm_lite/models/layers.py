@@ -11,6 +11,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ..seeds import random_bits
+
 
 def silu(h):
     r"""h / (1 + exp(-h)), written over h where no gradient will need h.
@@ -113,19 +115,28 @@ def upsampled_conv(conv, h):
 class Dropout(nn.Dropout):
     r"""Set a share p of the numbers to 0 in training, and divide the others by 1 - p.
 
-    h: (B, C, H, W). Returns the same shape. Srivastava et al. 2014.
+    h: (B, C, H, W). Returns the same shape. What drops out comes from torch's own random
+    numbers; or, where `keys` is set, int64 (1 + B,), from the first and that of each
+    example, whatever else is in the batch. Srivastava et al. 2014.
     """
 
+    keys = None
+
     def forward(self, h):
-        if not self.training or h.device.type != "cpu" or self.p == 0:
+        drawn = self.keys is None
+        if not self.training or self.p == 0 or (drawn and h.device.type != "cpu"):
             return super().forward(h)
         # torch draws one number after the other on a CPU, which took 7 % of a step. Here
         # each draw of 64 bits decides for four numbers: 16 bits are below `dropped` with
-        # the probability p, rounded to 1/65536. Drawn in the order B, H, W, C whatever the
+        # the probability p, rounded to 1/65536. In the order B, H, W, C whatever the
         # layout of h, so that the layout does not change what drops out.
         B, C, H, W = h.shape
+        count = (C * H * W + 3) // 4
+        if drawn:
+            bits = torch.randint(-(2**63), 2**63 - 1, (B, count))
+        else:
+            bits = random_bits(self.keys[:1], self.keys[1:], count)
         dropped = min(round(65536 * self.p), 65535)
-        bits = torch.randint(-(2**63), 2**63 - 1, ((h.numel() + 3) // 4,))
-        bits = bits.view(torch.int16)[: h.numel()].view(B, H, W, C)  # -32768 .. 32767
-        kept = bits.permute(0, 3, 1, 2) >= dropped - 32768  # (B, C, H, W)
+        bits = bits.view(torch.int16)[:, : C * H * W].reshape(B, H, W, C)
+        kept = bits.permute(0, 3, 1, 2) >= dropped - 32768  # bits: -32768 .. 32767
         return h * kept.to(h.dtype).div_(1 - self.p)  # one product there, and one back

@@ -7,12 +7,9 @@ function of the settings: the run folder says all that is needed to go on or to 
 import atexit
 import json
 import os
-import platform
-import subprocess
 import sys
 import warnings
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +21,9 @@ from ..checks import check_integer
 from ..data.listing import several
 from ..denoiser import clip_of, warn_far
 from ..evaluation import metrics
-from ..formats.checkpoint import checkpoint_of, read_json, write_text
+from ..formats.checkpoint import checkpoint_of, load_run, read_json, step_of, write_text
 from ..formats.diffusers import open_model
+from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
@@ -41,6 +39,7 @@ from .plan import (
     set_aside,
 )
 from .presets import SCHEDULES, RunConfig, build
+from .resuming import changed, elsewhere, refuse_what_lay_in_memory, settings_of
 from .threads import following
 from .trainer import Trainer, processes, second_moment
 
@@ -63,21 +62,22 @@ class Prepared:
     precision: str
 
 
-def prepare(config, device="auto", fresh=True, follow=False, dry=False):
+def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule=None):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
     The number of classes is taken from the data, with `follow` that of channels too.
     fresh: start from the weights that config.init names, if it does; not where a
-    checkpoint follows. dry: build no trainer. Returns a Prepared. Raises ValueError or
-    FileNotFoundError for pictures that cannot be read or settings that do not fit them,
-    before anything is written; settings that fit no pictures come first.
+    checkpoint follows. dry: build no trainer. schedule: one that config has no name for.
+    Returns a Prepared. Raises ValueError or FileNotFoundError for pictures that cannot be
+    read or settings that do not fit them, before anything is written; settings that fit
+    no pictures come first.
     """
     device = choose_device(device)
     config = replace(config, data=located(config.data), init=located(config.init))
     precision = check_plan(config, device, fresh)
     pictures, held_out = load_pictures(config, follow)
     config = config.fitted_to(pictures)
-    trainer = None if dry else _trainer(config, device, pictures, fresh)
+    trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
     if dry:  # a Trainer warns of a short chain
         moment = second_moment(pictures.x_0, pictures.levels)
         SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
@@ -95,8 +95,9 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False):
     return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
 
-def _trainer(config, device, pictures, fresh):
-    model, schedule = build(config)
+def _trainer(config, device, pictures, fresh, schedule):
+    model, named = build(config)
+    schedule = schedule or named
     if config.init and fresh:
         start_from(model, schedule, config.init)
     return Trainer(
@@ -210,12 +211,9 @@ def train(
     """
     config, trainer = prepared.config, prepared.trainer
     run = Path(run)
-    about = config.as_dict() | {
-        "described": prepared.described,
-        "precision": trainer.precision,  # what "auto" has become
-        "versions": versions(),
-        "commit": commit(),
-    }
+    about = config.as_dict() | {"described": prepared.described}
+    if not name_of(trainer.schedule):
+        del about["schedule"]
     held_out = prepared.held_out
     if held_out is not None:
         held_out = held_out.x_0, held_out.y if config.unet.classes else None
@@ -244,26 +242,35 @@ def _followed(trainer):
     return () if trainer.config.compile else (trainer.model, trainer.ema.model)
 
 
-def resume(run, *, steps=None, device="auto", data="", **options):
+def resume(
+    run, *, steps=None, lr=None, data="", device="auto", tell=warnings.warn, **options
+):
     r"""Go on with a run from its newest checkpoint.
 
-    run: the folder. steps: a new total, to train longer than planned. device: may be
-    another one than before. data: where its pictures are now. options: of `train`.
-    Returns (Prepared, what `fit` returns). Raises FileNotFoundError where there is no run
-    or no data, ValueError where the data changed.
+    run: the folder. steps: a new total, to train longer than planned. lr: a learning rate
+    that holds from here on, and does not fall. data: where the pictures are now, if not
+    where they were. device: may be another one than before. tell: a function that is
+    given, before the first step, each line on what changes. options: of `train`. Returns
+    (Prepared, what `fit` returns); of a run that is finished, (None, the same), and
+    nothing is done. Raises FileNotFoundError where there is no run or no data, ValueError
+    where the data changed, or where the run has made more steps already.
     """
-    path = checkpoint_of(run).parents[1] / "config.json"
+    folder = checkpoint_of(run)
+    path, at = folder.parents[1] / "config.json", step_of(folder)
     about = read_json(path)
-    config = RunConfig.from_dict(about, path)
+    before = settings_of(run, about, path)
+    config, lines = changed(before, run, at, steps, lr)
+    reported = not before.data or (Path(run) / "memorisation.json").is_file()
+    if at >= before.train.steps and config == before and reported:
+        done = dict(step=at, updates=0, finished=True, seconds=0, examples_per_second=0)
+        return None, done | {"stopped_by": None}
+    refuse_what_lay_in_memory(run, about, replace(config, data=data or config.data))
     config = replace(config, data=data or find_data(config.data, run))
-    if steps is not None:
-        config = replace(config, train=replace(config.train, steps=steps))
-    prepared = prepare(config, device, fresh=False)
+    schedule = None if "schedule" in about else load_run(run).schedule
+    prepared = prepare(config, device, fresh=False, schedule=schedule)
     check_same_data(about.get("described", {}), prepared.described)
-    before, now = about.get("precision"), prepared.trainer.precision
-    if before not in (None, now):
-        change = f"the network ran in {before} so far, and from here on runs in {now}: "
-        warnings.warn(change + "this device is another one", stacklevel=2)
+    for line in lines + elsewhere(about, prepared):
+        tell(line)
     return prepared, train(prepared, run, resume=True, **options)
 
 
@@ -396,28 +403,3 @@ def leave(status):
 def _close():
     if distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def versions():
-    r"""Versions of Python and of the libraries that numbers depend on, {name: text}."""
-    found = {"python": platform.python_version()}
-    for name in ("ddpm-lite", "torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
-def commit():
-    r"""The commit of the checkout that this package runs from, None outside of one."""
-    here = Path(__file__).parents[1]
-    if not (here.parent / ".git").exists():
-        return None
-    done = subprocess.run(
-        ["git", "-C", here, "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None

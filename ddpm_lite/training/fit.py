@@ -22,10 +22,12 @@ from ..formats.checkpoint import (
     checkpoints,
     locked,
     read_checkpoint,
+    read_json,
     write_checkpoint,
     write_text,
 )
 from ..seeds import HELD_OUT, generator_for
+from .facts import commit, facts, versions
 from .instruments import BANDS, Instruments, Log
 from .trainer import Network, NotFinite, to_float
 
@@ -45,18 +47,23 @@ def fit(
     r"""Run a trainer to its last step, or until it is stopped, and keep a run folder.
 
     trainer: a Trainer at step 0. run: the folder; new, or with `resume` one that holds
-    checkpoints of this training. about: JSON values for config.json. held_out: (x_0, y)
-    that the trainer does not see, y None without labels; their loss is measured with
-    every checkpoint. pictures: a function (model, step) called with the EMA every
-    `sample_every` steps, on all processes. max_minutes: stop after so long. tensorboard:
-    write what TensorBoard reads into the folder too. progress: show a bar.
-    Returns {"step", "finished", "stopped_by", "seconds", "examples_per_second"}, stopped_by
-    the name of a signal, or None. Raises FileExistsError
-    where the folder holds a run and `resume` is not set, RuntimeError where another
-    process writes it, OSError where it cannot be written, NotFinite where the loss is not
-    finite: the last checkpoint stays, and the batch is saved beside it.
+    checkpoints of this training. about: more JSON values for config.json, which says
+    of which data, network and settings the run is in any case. held_out: (x_0, y) that
+    the trainer does not see, y None without labels; their loss is measured with every
+    checkpoint. pictures: a function (model, step) called with the EMA every
+    `sample_every` steps, on all processes. max_minutes: stop after so long, above 0.
+    tensorboard: write what TensorBoard reads into the folder too. progress: show a bar.
+    Returns {"step", "updates", "finished", "stopped_by", "seconds", "examples_per_second"};
+    updates are those of this call, stopped_by is the name of a signal, or None.
+    Raises FileExistsError where the folder holds a run and `resume` is not set, ValueError
+    where it is of other data, another network or schedule, or past the trainer's last
+    step, RuntimeError where another process writes it, OSError where it cannot be
+    written, NotFinite where the loss is not finite: the last checkpoint stays, and the
+    batch is saved beside it.
     """
     run, first = Path(run), trainer.rank == 0
+    if max_minutes is not None and not max_minutes > 0:
+        raise ValueError(f"max_minutes must be above 0, got {max_minutes!r}")
     with locked(run) if first else nullcontext(), Stop() as stop:
         _barrier(trainer)
         found = checkpoints(run)
@@ -69,7 +76,12 @@ def fit(
             trainer.schedule.T, trainer.device, trainer.config.grad_clip
         )
         length = _restore(trainer, instruments, run) if found else 0
-        about = (about or {}) | {"train": trainer.config.as_dict()}
+        known = facts(trainer, held_out)
+        if found:
+            known |= read_json(run / "config.json")  # what a command may have written there
+        known |= {"precision": trainer.precision, "versions": versions()}
+        known |= {"commit": commit(), **(about or {}), "train": trainer.config.as_dict()}
+        about = known
         if first:
             write_text(run / "config.json", json.dumps(about, indent=1) + "\n")
         session = Session(trainer, run, about, instruments, length, tensorboard)
@@ -117,7 +129,7 @@ class Session:
             late = max_minutes is not None and minutes >= max_minutes
             stopping = self._agree(stop.asked is not None or late)
             due = {
-                "log": record.step % config.log_every == 0,
+                "log": record.step % config.log_every == 0 or last,
                 "save": record.step % config.save_every == 0,
                 "sample": config.sample_every and record.step % config.sample_every == 0,
             }
@@ -144,6 +156,7 @@ class Session:
         speed = done * config.batch_size / max(busy, 1e-9)
         return {
             "step": trainer.step,
+            "updates": done,
             "finished": trainer.step >= config.steps,
             "stopped_by": stop.asked and stop.asked.name,
             "seconds": round(time.perf_counter() - started, 2),
@@ -290,11 +303,21 @@ def _restore(trainer, instruments, run):
         advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
         raise type(error)(f"{error}{advice}") from error
     if not pretrained.schedule.same_as(trainer.schedule):
-        raise ValueError(f"{folder} was trained with another schedule than the one given")
+        one, other = pretrained.schedule, trainer.schedule
+        raise ValueError(
+            f"{folder} was trained with another schedule (T = {one.T}, beta_T = "
+            f"{float(one.beta[-1]):.3g}) than the one given (T = {other.T}, beta_T = "
+            f"{float(other.beta[-1]):.3g})"
+        )
     try:
         trainer.restore(pretrained.model.state_dict(), tensors, numbers)
         if trainer.rank == 0:
             instruments.restore(tensors)
+        if trainer.step > trainer.config.steps:
+            raise ValueError(
+                f"it has made {trainer.step:,} steps already, and `steps`, their number in "
+                f"all, is {trainer.config.steps:,}: give more"
+            )
         return numbers["metrics_bytes"]
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error

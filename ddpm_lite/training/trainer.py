@@ -3,12 +3,14 @@ r"""The training loop, to be read line by line.
 Everything random in step n (which examples, which t, which noise, which units drop out)
 is a function of (seed, n), so a run can be repeated and resumed, and two runs differ
 only where their settings do. Several processes share one batch: each draws the whole
-batch's numbers and takes its part of them, so that their number changes nothing.
+batch's numbers and takes its part of them, and an example's units drop out by a key of its
+own, so that their number changes nothing but rounding. (A network with torch's own dropout
+is the exception: there each part of a batch draws for itself.)
 """
 
 import inspect
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -27,10 +29,12 @@ from ..data.ranges import check_range
 from ..denoiser import check_denoiser, check_trainable, clip_of
 from ..formats.checkpoint import fingerprint
 from ..loss import simple_loss
+from ..models.layers import Dropout
 from ..process import prediction_of
-from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, seeded, shuffled
+from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, keys, seeded, shuffled
 from .device import PRECISIONS, autocast, choose_precision
 from .ema import EMA
+from .facts import difference, identity
 from .hybrid import hybrid_loss
 
 
@@ -44,7 +48,9 @@ class TrainConfig:
 
     steps: int = 800_000  # updates in all
     batch_size: int = 128  # examples of one update, over all processes
-    accumulate: int = 1  # parts in which a process computes its share of the batch
+    accumulate: int = (
+        1  # parts of a process' share of the batch: less memory, else the same
+    )
     lr: float = 2e-4  # Adam's learning rate
     warmup_steps: int = 5000  # over which lr rises to that, on a straight line
     decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
@@ -78,6 +84,14 @@ class TrainConfig:
     def as_dict(self):
         r"""The settings as plain values, for a results file."""
         return asdict(self)
+
+    def lr_factor(self, step):
+        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
+        warmup = min(1.0, step / max(1, self.warmup_steps))
+        if not self.decay_lr:
+            return warmup
+        done = min(1.0, (step - 1) / self.steps)
+        return warmup * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class NotFinite(FloatingPointError):
@@ -143,7 +157,7 @@ class Trainer:
         self.precision = choose_precision(self.device, config.precision, model)
         self.rank, self.world = processes()
         check_parts(config.batch_size, config.accumulate, self.world)
-        self.fingerprint = fingerprint(data, y)
+        self.fingerprint, self.identity = fingerprint(data, y), identity(data, y)
         self.data = data.to(self.device) if _fits(data, self.device) else data
         self.y = None if y is None else y.to(self.data.device)
         if config.fast and data.dim() == 4:
@@ -192,13 +206,13 @@ class Trainer:
             group["lr"] = self.config.lr * self.lr_factor(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         numbers, losses = self._numbers(self.step), []  # draw
-        with seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank):
-            for number, part in enumerate(self._microbatches(), start=1):
-                x_0, t, noise, y = self._take(numbers, part)
-                with self._no_sync(unless=number == self.config.accumulate):
-                    loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
-                    self._backward(loss)  # differentiate
-                losses.append(loss.detach())
+        for number, part in enumerate(self._microbatches(), start=1):
+            x_0, t, noise, y = self._take(numbers, part)
+            last = number == self.config.accumulate
+            with self._no_sync(unless=last), self._dropping(part):
+                loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
+                self._backward(loss)  # differentiate
+            losses.append(loss.detach())
         losses = torch.cat(losses)
         self.scaler.unscale_(self.optimizer)
         limit = self.config.grad_clip or math.inf
@@ -233,12 +247,8 @@ class Trainer:
             yield self.update()
 
     def lr_factor(self, step):
-        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
-        warmup = min(1.0, step / max(1, self.config.warmup_steps))
-        if not self.config.decay_lr:
-            return warmup
-        done = min(1.0, (step - 1) / self.config.steps)
-        return warmup * 0.5 * (1 + math.cos(math.pi * done))
+        r"""The share of lr in force at `step`, see `TrainConfig.lr_factor`."""
+        return self.config.lr_factor(step)
 
     def check_finite(self):
         r"""Raise NotFinite if an update was not finite; on a GPU this waits for it."""
@@ -260,6 +270,7 @@ class Trainer:
             "ema_initial_share": self.ema.initial_share,
             "scaler": self.scaler.state_dict(),
             "data": self.fingerprint,
+            "identity": self.identity,
         }
         return tensors, numbers
 
@@ -270,11 +281,14 @@ class Trainer:
         KeyError where something is missing.
         """
         if numbers["data"] != self.fingerprint:
-            raise ValueError(
-                "this run was trained on other data (fingerprint "
-                f"{numbers['data']}, now {self.fingerprint}): give it the same pictures in "
-                "the same order, or start a new run from its weights"
-            )
+            other = f"its fingerprint was {numbers['data']}, and is now {self.fingerprint}"
+            if "identity" in numbers:  # a run of version 0.2.0 has none
+                other = difference(numbers["identity"], self.identity)
+            if other:
+                raise ValueError(
+                    f"this run was trained on other data ({other}): give it the same in "
+                    "the same order, or start a new run from its weights"
+                )
         weights = _under("model.", tensors)
         try:
             self.model.load_state_dict(weights)
@@ -328,6 +342,21 @@ class Trainer:
         size = own // self.config.accumulate
         start = self.rank * own
         return [slice(i, i + size) for i in range(start, start + own, size)]
+
+    @contextmanager
+    def _dropping(self, part):
+        # our layers drop units by example; torch's own, in other networks, by part
+        seed, B = self.config.seed, self.config.batch_size
+        layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
+        numbers = keys((len(layers), 1 + B), DROPOUT, seed, self.step).to(self.device)
+        for layer, row in zip(layers, numbers, strict=True):
+            layer.keys = torch.cat([row[:1], row[1:][part]])
+        try:
+            with seeded(self.device, DROPOUT, seed, self.step, part.start):
+                yield
+        finally:
+            for layer in layers:
+                layer.keys = None
 
     def _no_sync(self, unless):
         # forward and backward of a part; processes exchange gradients in the last one

@@ -3,10 +3,14 @@ r"""The commands around a run: train, resume, info, curves, and quickstart."""
 import json
 
 import pytest
+from PIL import Image
 
+from ddpm_lite import MLP, Schedule, TrainConfig, Trainer, UNet, UNetConfig, data, load_run
 from ddpm_lite.commands import quickstart
 from ddpm_lite.commands.main import main
-from ddpm_lite.training import device
+from ddpm_lite.training import device, experiment
+from ddpm_lite.training.fit import fit
+from ddpm_lite.training.presets import RunConfig
 
 SMALL = "--width 8 --groups 4 --batch-size 4 --sample-every 0 --sample-steps 2"
 SMALL = f"{SMALL} --log-every 1".split()
@@ -27,6 +31,208 @@ def test_a_run_from_its_first_step_to_its_curves(tmp_path, capsys):
     assert about["step"] == 2 and about["settings"]["unet"]["width"] == 8
     assert main(["curves", run]) == 0
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+
+
+def started(run, *options):
+    r"""A short run on the digits, by command."""
+    ask = ["train", "digits", *SMALL, "--steps", "4", "--out", str(run), "--json"]
+    assert main([*ask, "--device", "cpu", "--warmup-steps", "1", *options]) == 0
+    return str(run)
+
+
+def said(capsys, status, *arguments):
+    r"""What a command says, on stdout and stderr, if it ends with a status."""
+    capsys.readouterr()
+    assert main([*arguments]) == status
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    return shown.out, shown.err
+
+
+def test_a_finished_run_says_so_and_how_to_go_on(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    files = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*.*") if p.is_file()}
+    for options in ([], ["--steps", "4"]):
+        out, _ = said(capsys, 0, "resume", run, *options)
+        assert f"{run} is finished: it has made all its 4 steps; train longer with" in out
+        assert "--steps 8" in out and "pictures/s" not in out
+    done = json.loads(said(capsys, 0, "resume", run, "--json")[0])
+    assert (done["step"], done["updates"], done["finished"]) == (4, 0, True)
+    assert all(p.read_bytes() == content for p, content in files.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--steps", "3"], "has made 4 steps already: steps is their number in all"),
+        (["--steps", "0"], "steps must be an integer >= 1, got 0"),
+        (["--steps", "-5"], "steps must be an integer >= 1, got -5"),
+        (["--lr", "1e-3"], "has made all its 4 steps, and none is left for another lr"),
+        (["--steps", "9", "--lr", "0"], "lr must be a number in"),
+        (["--steps", "9", "--lr", "nan"], "lr must be a number in"),
+        (["--steps", "9", "--max-minutes", "0"], "max_minutes must be above 0, got 0"),
+        (["--steps", "9", "--max-minutes", "-1"], "max_minutes must be above 0, got -1"),
+        (["--steps", "9", "--max-minutes", "nan"], "max_minutes must be above 0"),
+        (["--steps", "9", "--data", "nowhere"], "there is no file or folder nowhere"),
+    ],
+)
+def test_resume_refuses_what_it_cannot_do(options, words, tmp_path, capsys):
+    run = started(tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    _, err = said(capsys, 1, "resume", run, *options)
+    last = err.splitlines()[-1]
+    assert last.startswith("ddpm-lite: ") and words in last
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def rates(run):
+    r"""{step: learning rate} of a run's metrics."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return {line["step"]: line["lr"] for line in map(json.loads, lines) if "lr" in line}
+
+
+def test_a_longer_run_says_what_its_learning_rate_becomes(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    _, err = said(capsys, 0, "resume", run, "--steps", "6")
+    found = rates(tmp_path / "run")
+    # a cosine of 4 steps at (4 - 1) / 4 of its way, then one of 6 at 4 / 6: 0.15 and 0.25
+    assert found[4] == pytest.approx(4e-3 * 0.5 * (1 - 0.5**0.5))
+    assert found[5] == pytest.approx(4e-3 * 0.25)
+    words = (
+        f"note: the learning rate was {found[4]:.2g} at step 4; from here on it is 0.001,"
+    )
+    assert words in err and "give lr (--lr)" in err
+
+
+def test_a_longer_run_at_a_rate_that_stays(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    _, err = said(capsys, 0, "resume", run, "--steps", "6", "--lr", "5e-4")
+    found = rates(tmp_path / "run")
+    assert (found[5], found[6]) == (5e-4, 5e-4)
+    assert "from here on it is 0.0005, and does not fall" in err
+    train = json.loads((tmp_path / "run" / "config.json").read_text())["train"]
+    assert (train["lr"], train["decay_lr"], train["steps"]) == (5e-4, False, 6)
+
+
+def test_nothing_is_said_where_nothing_changes(tmp_path, capsys):
+    run = started(tmp_path / "run", "--no-decay-lr")
+    assert "note" not in said(capsys, 0, "resume", run, "--steps", "6")[1]
+    assert set(rates(tmp_path / "run").values()) == {4e-3}
+
+
+def test_other_versions_are_said(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    about = json.loads(path.read_text())
+    about["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(about))
+    _, err = said(capsys, 0, "resume", run, "--steps", "5")
+    assert "note: torch was 1.0 so far, and from here on is " in err
+
+
+def test_pictures_that_have_moved(tmp_path, capsys):
+    here = tmp_path / "here"
+    here.mkdir()
+    for i in range(6):
+        Image.new("L", (8, 8), 40 * i).save(here / f"{i}.png")
+    options = ["--data", str(here), "--hold-out", "0", "--held-out-split", ""]
+    run = started(tmp_path / "run", *options, "--no-labels")
+    there = tmp_path / "there"
+    here.rename(there)
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    assert "here" in err
+    assert said(capsys, 0, "resume", run, "--steps", "5", "--data", str(there))
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["data"].endswith("there")
+    (there / "0.png").unlink()
+    _, err = said(capsys, 1, "resume", run, "--steps", "6")
+    assert "was trained on other data (6 examples then, 5 examples now)" in err
+    assert err.splitlines()[-1].startswith("ddpm-lite: ")
+
+
+def in_python(run, x_0=None, levels=17, y=True, **changes):
+    r"""README's run in Python, on the digits. Returns the arguments of its Trainer."""
+    pictures = data.load("digits")
+    x_0 = pictures.x_0 if x_0 is None else x_0
+    network = dict(width=8, groups=4, classes=10 if y else 0) | changes
+    model = UNet(UNetConfig.preset("digits", **network))
+    config = TrainConfig(steps=3, batch_size=4, warmup_steps=0)
+    schedule = Schedule.linear(model.T) if model.T != 30 else Schedule.sigmoid(30)
+    y = pictures.y[: len(x_0)] if y else None
+    trainer = Trainer(model, schedule, x_0, config, y=y, levels=levels)
+    fit(trainer, run, progress=False)
+    return trainer
+
+
+@pytest.mark.filterwarnings("ignore:q.x_T")  # of short chains
+@pytest.mark.parametrize("kind", ["digits", "no classes", "short", "floats", "as it was"])
+def test_a_run_in_python_is_a_run(kind, tmp_path, capsys):
+    more = {"no classes": dict(y=False), "short": dict(T=30)}.get(kind, {})
+    if kind == "floats":
+        more = dict(x_0=data.load("digits").to_float())
+    in_python(tmp_path / "run", **more)
+    path = tmp_path / "run" / "config.json"
+    if kind == "as it was":  # in version 0.2.0
+        train = json.loads(path.read_text())["train"]
+        path.write_text(json.dumps({"train": train}))
+    run, out = str(tmp_path / "run"), str(tmp_path / "new")
+    about = json.loads(said(capsys, 0, "info", run, "--json")[0])
+    assert about["step"] == 3 and about["settings"]["unet"]["width"] == 8
+    said(capsys, 0, "sample", run, "--num", "3", "--steps", "2", "--out", out)
+    said(capsys, 0, "curves", run)
+
+    assert load_run(run).sample(3, sampler="ddim", steps=2).shape == (3, 1, 8, 8)
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    place = "float32 numbers" if kind == "floats" else "name the same pictures with data"
+    assert place in err and "fit(trainer" in err
+    if kind == "floats":
+        return
+    said(capsys, 0, "resume", run, "--steps", "5", "--data", "digits")
+    about = json.loads(path.read_text())
+    assert (about["data"], about["train"]["steps"]) == ("digits", 5)
+    assert ("schedule" in about) is (kind != "short")
+    assert load_run(run).schedule.T == (30 if kind == "short" else 1000)
+    said(capsys, 0, "resume", run, "--steps", "6")
+
+
+def test_other_pictures_than_those_in_memory(tmp_path, capsys):
+    in_python(tmp_path / "run", levels=256)
+    ask = ["resume", str(tmp_path / "run"), "--steps", "5", "--data", "digits"]
+    assert "trained with 256 grey levels, and the pict" in said(capsys, 1, *ask)[1]
+    in_python(tmp_path / "few", x_0=data.load("digits").x_0[:9])
+    ask[1] = str(tmp_path / "few")
+    assert "(9 examples then, 1438 examples now)" in said(capsys, 1, *ask)[1]
+
+
+def test_python_goes_on_with_a_run_of_a_command(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    before = json.loads((tmp_path / "run" / "config.json").read_text())
+    prepared = experiment.prepare(
+        RunConfig.from_dict(before | {"train": before["train"] | {"steps": 5}}), "cpu"
+    )
+    fit(prepared.trainer, run, resume=True, progress=False)
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about.pop("train")["steps"] == 5 and before.pop("train")["steps"] == 4
+    assert about == before
+    capsys.readouterr()
+
+
+def test_a_run_on_points(tmp_path, capsys):
+    trainer = Trainer(
+        MLP(T=100, width=8, depth=2),
+        Schedule.cosine(100),
+        data.two_moons(50),
+        TrainConfig(steps=3, batch_size=4, warmup_steps=0),
+    )
+    run = str(tmp_path / "run")
+    fit(trainer, run, progress=False)
+    about = json.loads(said(capsys, 0, "info", run, "--json")[0])
+    assert (about["network"], about["step"], about["T"]) == ("MLP", 3, 100)
+    assert about["described"]["examples"] == 50
+    assert "load_run(" in said(capsys, 1, "sample", run)[1]
+    assert "fit(trainer" in said(capsys, 1, "resume", run, "--steps", "5")[1]
+    said(capsys, 0, "curves", run)
+    assert load_run(run).sample(7, progress=False).shape == (7, 2)
 
 
 def test_quickstart(tmp_path, capsys, monkeypatch):
@@ -68,8 +274,11 @@ def test_a_run_that_goes_on_in_another_precision_says_so(tmp_path, monkeypatch, 
     about = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (about["precision"], about["train"]["precision"]) == ("bfloat16", "auto")
     monkeypatch.setattr(device, "cpu_computes_bfloat16", lambda: False)
-    with pytest.warns(UserWarning, match="ran in bfloat16 so far, .* runs in float32"):
-        assert main(["resume", f"{tmp_path}/run", "--steps", "2", "--json"]) == 0
+    assert main(["resume", f"{tmp_path}/run", "--steps", "2", "--json"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        "note: the network ran in bfloat16 so far, and from here on runs in float" in said
+    )
     about = json.loads((tmp_path / "run" / "config.json").read_text())
     assert about["precision"] == "float32"
     capsys.readouterr()

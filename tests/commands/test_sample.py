@@ -147,10 +147,14 @@ def test_options_without_effect_are_refused_before_anything_is_drawn(
 
 def test_what_cannot_be_written_is_refused(here, capsys, never_drawn, monkeypatch):
     (here / "file").write_text("")
-    assert "is not a folder: name another path" in error_of(capsys, [*ASK, "--out", "file/deep/er"])
+    assert "is not a folder: name another path" in error_of(
+        capsys, [*ASK, "--out", "file/deep/er"]
+    )
     monkeypatch.setattr(command.os, "access", lambda *_: False)  # as of another user
     for out in ("x.npy", "x.png", "x", ""):
-        assert "cannot be written: name another path" in error_of(capsys, [*ASK, "--out", out])
+        assert "cannot be written: name another path" in error_of(
+            capsys, [*ASK, "--out", out]
+        )
 
 
 def test_a_spacing_for_the_full_chain_is_refused(here, capsys, never_drawn):

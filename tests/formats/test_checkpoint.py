@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import full_disk, some_schedules
+from helpers import close, full_disk, some_schedules
 from safetensors.torch import load_file, save_file
 
 import ddpm_lite
-from ddpm_lite import MLP, load_model, load_pretrained, save_model
+from ddpm_lite import MLP, load_model, load_pretrained, sample, save_model
 from ddpm_lite.formats import checkpoint
 from ddpm_lite.formats.checkpoint import (
     checkpoint_of,
@@ -66,6 +66,43 @@ def test_there_and_back(tmp_path, kind, name):
     assert torch.equal(loaded.schedule.beta, schedule.beta)  # all 64 bits
     assert torch.equal(loaded.schedule.alpha_bar, schedule.alpha_bar)
     assert [p.name for p in path.parent.iterdir()] == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["MLP", "UNet"])
+def test_a_model_draws_by_itself(tmp_path, kind):
+    save_model(
+        tmp_path / "a.safetensors", small() if kind == "MLP" else UNet(**TINY), SHORT
+    )
+    found = load_model(tmp_path / "a.safetensors")
+    shape = (2,) if kind == "MLP" else found.model.unet_config.sample_shape
+    drawn = found.sample(5, progress=False)
+    expected = sample(found.model, found.schedule, (5, *shape), progress=False)
+    assert torch.equal(found.sample(5, progress=False, batch=5), drawn)
+    close(drawn, expected, rtol=0, atol=1e-4)
+    close(found.sample(5, progress=False, batch=2), drawn, rtol=0, atol=1e-4)
+    assert not torch.equal(found.sample(5, progress=False, seed=1), drawn)
+    few = dict(sampler="ddim", steps=2, progress=False)
+    assert not torch.allclose(found.sample(5, **few), drawn)
+    for num in (0, -3, 2.5, True, "7"):
+        with pytest.raises(ValueError, match="num must be an integer >= 1"):
+            found.sample(num)
+
+
+def test_a_model_draws_its_classes_in_turn(tmp_path):
+    model = UNet(**TINY | dict(classes=3, zero_init=False))
+    with torch.no_grad():  # classes are far apart
+        model.class_embedding.weight.mul_(100)
+    save_model(tmp_path / "a.safetensors", model, SHORT)
+    found, few = load_model(tmp_path / "a.safetensors"), dict(progress=False, batch=2)
+    drawn = found.sample(5, **few)
+    close(drawn, found.sample(5, y=torch.tensor([0, 1, 2, 0, 1]), **few), rtol=0)
+    none = found.sample(5, y=None, **few)
+    close(none, found.sample(5, y=torch.full((5,), 3), **few), rtol=0)
+    assert not torch.allclose(none, drawn)
+    with pytest.raises(ValueError, match=r"y must hold a class for each of 5 .* got 4"):
+        found.sample(5, y=torch.zeros(4).long())
+    with pytest.raises(ValueError, match="y must be one of in turn, got 'cats'"):
+        found.sample(5, y="cats")
 
 
 def test_no_config_is_an_empty_one(tmp_path):

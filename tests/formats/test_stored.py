@@ -28,7 +28,7 @@ def test_it_loads_and_samples():
 
 def test_it_goes_on_as_if_nothing_had_been(tmp_path):
     shutil.copytree(STORED, tmp_path / "run")
-    _, done = resume(tmp_path / "run", steps=4, device="cpu")
+    _, done = resume(tmp_path / "run", steps=4, device="cpu", tell=print)
     assert done["finished"] and done["step"] == 4
     found = {
         line["step"]: line["loss"]

@@ -20,7 +20,7 @@ PLAIN = {
 
 def test_the_unet_takes_these_and_nothing_else_for_speed():
     own = {name for name in vars(layers) if not name.startswith("_")}
-    own -= {"torch", "nn", "F", "once_differentiable"}
+    own -= {"torch", "nn", "F", "once_differentiable", "random_bits"}
     assert own == set(PLAIN)
     for name in own:
         assert getattr(unet, name) is getattr(layers, name)
@@ -145,3 +145,33 @@ def test_attention_makes_no_table_of_a_million_weights():
         layers.scaled_dot_product_attention(h, h, h),
         F.scaled_dot_product_attention(h, h, h),
     )
+
+
+def test_with_keys_every_example_drops_units_of_its_own():
+    layer, rows = layers.Dropout(0.25), torch.arange(1000, 1009)
+    h = torch.ones(8, 3, 5, 7)  # 105 numbers each, from 27 of 64 bits
+    before = torch.get_rng_state()
+    layer.keys = rows
+    whole = layer(h)
+    assert torch.equal(whole, layer(h)) and torch.equal(before, torch.get_rng_state())
+    assert torch.equal(whole, layer(h.to(memory_format=torch.channels_last)))
+    for part in (slice(0, 1), slice(1, 4), slice(4, 8)):
+        layer.keys = torch.cat([rows[:1], rows[1:][part]])
+        assert torch.equal(layer(h[part]), whole[part])
+    assert len(set(map(tuple, (whole == 0).flatten(1).tolist()))) == 8
+    layer.keys = torch.cat([rows[:1] + 1, rows[1:]])
+    assert not torch.equal(layer(h), whole)
+    layer.keys = None
+    assert not torch.equal(layer(h), layer(h))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.999])
+def test_with_keys_a_share_p_drops_out(p):
+    layer, B, n = layers.Dropout(p), 32, 4096
+    layer.keys = torch.arange(B + 1)
+    dropped = layer(torch.ones(B, 16, 16, 16))
+    gone = (dropped == 0).double()
+    assert abs(float(gone.mean()) - p) < 5 * (p * (1 - p) / (B * n)) ** 0.5 + 1 / 65536
+    left = dropped[gone == 0]
+    torch.testing.assert_close(left, torch.full_like(left, 1 / (1 - p)))
+    assert torch.equal(layer.eval()(dropped), dropped)

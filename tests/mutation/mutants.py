@@ -332,8 +332,14 @@ MUTANTS = [
     Mutant(
         "dropout the same at every step",
         "training/trainer",
-        "seeded(self.device, DROPOUT, self.config.seed, self.step, self.rank)",
-        "seeded(self.device, DROPOUT, self.config.seed, 0, self.rank)",
+        "keys((len(layers), 1 + B), DROPOUT, seed, self.step)",
+        "keys((len(layers), 1 + B), DROPOUT, seed, 0)",
+    ),
+    Mutant(
+        "dropout by the place in a part of the batch",
+        "training/trainer",
+        "row[1:][part]",
+        "row[1:][: part.stop - part.start]",
     ),
     Mutant("pictures turned upside down", "training/trainer", "x_0.flip(3)", "x_0.flip(2)"),
     Mutant(

@@ -57,7 +57,8 @@ def make(dropout=0.0, double=False, **settings):
 
 
 def train(folder, **settings):
-    r"""Train in float32, with pictures set aside, and in float64, in a folder beside."""
+    r"""Train with dropout: in float32, with pictures set aside, and in float64 beside."""
+    settings["dropout"] = 0.3
     held_out = (
         torch.linspace(-1, 1, 5 * 16).reshape(5, 1, 4, 4),
         torch.tensor([0, 1, 2, 3, 0]),
@@ -152,7 +153,7 @@ def as_two(folder, rank, port):
         return Trainer.update(trainer)
 
     trainer.update = slow
-    minutes = 0 if rank == 1 else None
+    minutes = 1e-9 if rank == 1 else None
     report["stopped"] = fit(
         trainer, folder / "stopped", max_minutes=minutes, progress=False
     )

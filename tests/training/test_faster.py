@@ -5,6 +5,7 @@ import torch
 from helpers import close, normal, some_schedules
 from trainers import SHORT, bytes_of, make, tiny, weights
 
+from ddpm_lite.models.layers import Dropout
 from ddpm_lite.models.unet import UNet, UNetConfig
 from ddpm_lite.process import q_sample
 from ddpm_lite.training.device import choose_precision
@@ -34,10 +35,12 @@ def test_fast_and_plain_give_the_same_losses(kind):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of what torch.compile imports
-def test_a_compiled_network_gives_the_same_losses():
+@pytest.mark.parametrize("kind", ["MLP", "UNet"])
+def test_a_compiled_network_gives_the_same_losses(kind):
     losses = []
     for compiled in (True, False):
-        trainer = make(compile=compiled)
+        given = () if kind == "MLP" else (bytes_of(9, 1, 4, 4), tiny(dropout=0.5))
+        trainer = make(*given, compile=compiled, accumulate=1 + compiled)
         assert hasattr(trainer.network.module, "_orig_mod") is compiled
         losses.append(torch.stack([record.loss for record in trainer.run(5)]))
     close(losses[0], losses[1], rtol=1e-5)
@@ -54,6 +57,31 @@ def test_parts_of_a_batch_give_the_whole_batch(accumulate):
     close(weights(whole.model), weights(parts.model), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match=r"batch_size 16 must be a multiple of 1 proc.* 3"):
         make(accumulate=3)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 16])
+def test_parts_of_a_batch_drop_the_same_units(accumulate):
+    # in float64: sums of less than a thousand terms, which Adam divides by at least 1e-8
+    trainers = []
+    for parts in (1, accumulate):
+        model, data = tiny(dropout=0.5, classes=3).double(), bytes_of(9, 1, 4, 4) / 255.0
+        more = dict(y=torch.arange(9) % 3, accumulate=parts, flip=True, drop_label=0.2)
+        trainers.append(make(data.double(), model, **more))
+    whole, parts = trainers
+    for one, other in zip(whole.run(), parts.run(), strict=True):
+        close(other.losses, one.losses, rtol=1e-9)
+    close(weights(parts.model), weights(whole.model), rtol=1e-9, atol=1e-9)
+    assert all(m.keys is None for m in whole.model.modules() if isinstance(m, Dropout))
+
+
+def test_an_error_in_a_step_leaves_dropout_to_torch():
+    trainer = make(bytes_of(9, 1, 4, 4), tiny(dropout=0.5))
+    hook = trainer.model.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.update()
+    hook.remove()
+    layers = [m for m in trainer.model.modules() if isinstance(m, Dropout)]
+    assert layers and all(layer.keys is None for layer in layers)
 
 
 def test_only_the_network_runs_in_bfloat16():

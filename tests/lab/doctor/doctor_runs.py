@@ -47,7 +47,6 @@ def train(run, pictures, hold_out, **settings):
     )
     prepared = experiment.prepare(config, "cpu")
     about = prepared.config.as_dict() | {"described": prepared.described}
-    about["versions"] = experiment.versions()
     aside = (prepared.held_out.x_0, None)
     fit(prepared.trainer, run, about=about, held_out=aside, progress=False)
     return run

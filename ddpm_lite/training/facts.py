@@ -1,0 +1,126 @@
+r"""What a run writes of itself: which data it saw, which network, which versions.
+
+A run can be opened and resumed from its folder because these facts stand in it, whoever
+started it: a command or a few lines of Python.
+"""
+
+import math
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from ..formats.checkpoint import fingerprint
+from ..formats.diffusers_scheduler import name_of
+from ..models.unet import UNet
+from ..seeds import HELD_OUT, generator_for
+
+_SUMS = 4  # of the numbers with random signs
+
+
+def identity(data, y=None):
+    r"""What data is known by, as JSON values: number, shape, dtype, values and labels.
+
+    data: (N, *shape). y: int64 (N,) or None. `sums`, for floating point data: of all
+    numbers with random signs, over the root of the sum of squares, and the logarithm of
+    that. Unlike a hash they hardly move where another machine computed the same data.
+    """
+    return {
+        "examples": len(data),
+        "shape": list(data.shape[1:]),
+        "dtype": str(data.dtype).removeprefix("torch."),
+        "values": fingerprint(data),
+        "labels": None if y is None else fingerprint(y),
+        "sums": _sums(data) if data.is_floating_point() else None,
+    }
+
+
+def difference(before, now):
+    r"""In what two identities differ, in words; None where the data is the same.
+
+    The same is also what differs by rounding: by less than 8 last digits of its dtype.
+    """
+    for name, of in (("examples", ""), ("shape", "shape "), ("dtype", "")):
+        if before[name] != now[name]:
+            unit = " examples" if name == "examples" else ""
+            return f"{of}{before[name]}{unit} then, {of}{now[name]}{unit} now"
+    if before["labels"] != now["labels"]:
+        kinds = ["none" if v["labels"] is None else "others" for v in (before, now)]
+        return f"the labels: {kinds[0]} then, {kinds[1]} now"
+    if before["values"] == now["values"]:
+        return None
+    if before["sums"] and now["sums"]:
+        limit = max(8 * torch.finfo(getattr(torch, now["dtype"])).eps, 1e-6)
+        pairs = zip(before["sums"], now["sums"], strict=True)
+        if all(abs(a - b) <= limit for a, b in pairs):
+            return None
+    return "as many examples of that shape, but others, or in another order"
+
+
+def _sums(data):
+    chosen = data[:: max(1, len(data) // 4096)]  # those of `fingerprint`
+    generator = generator_for(HELD_OUT, len(chosen))
+    rows = 2 * torch.randint(2, (len(chosen), _SUMS), generator=generator) - 1
+    columns = 2 * torch.randint(2, (chosen[0].numel(), _SUMS), generator=generator) - 1
+    sums, squares = torch.zeros(_SUMS, dtype=torch.float64), 0.0
+    for part, signs in zip(chosen.split(256), rows.double().split(256), strict=True):
+        x = part.cpu().double().flatten(1)
+        sums += (signs * (x @ columns.double())).sum(0)
+        squares += float(x.square().sum())
+    norm = squares**0.5 or 1.0
+    return [round(v, 9) for v in (*(sums / norm).tolist(), math.log(norm))]
+
+
+def facts(trainer, held_out=None):
+    r"""What config.json says of a run that was started in Python: a dictionary.
+
+    Its keys are those of a `RunConfig`, as far as they are known, with `described`, the
+    data. trainer: a Trainer. held_out: what `fit` was given.
+    """
+    model, known = trainer.model, trainer.identity
+    described = {"name": "data in memory", "pictures": known["examples"]}
+    described["held_out"] = 0 if held_out is None else len(held_out[0])
+    described |= {"shape": known["shape"], "dtype": known["dtype"]}
+    described["classes"] = [str(i) for i in range(getattr(model, "classes", 0))]
+    described |= {"levels": trainer.grey, "fingerprint": trainer.fingerprint}
+    if not isinstance(model, UNet):
+        described["examples"] = described.pop("pictures")
+        network = {
+            "network": type(model).__name__,
+            "settings": getattr(model, "config", {}),
+        }
+        return network | {"described": described}
+    found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
+    if name := name_of(trainer.schedule):  # any other one is with the weights alone
+        found["schedule"] = name
+    found["sample_steps"] = min(25, model.T)
+    return found | {"unet": model.config, "described": described}
+
+
+def versions():
+    r"""Versions of Python and of the libraries that numbers depend on, {name: text}."""
+    found = {"python": platform.python_version()}
+    for name in ("ddpm-lite", "torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+@cache
+def commit():
+    r"""The commit of the checkout that this package runs from, None outside of one."""
+    here = Path(__file__).parents[1]
+    if not (here.parent / ".git").exists():
+        return None
+    done = subprocess.run(
+        ["git", "-C", here, "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or None
