@@ -392,6 +392,12 @@ def test_the_same_letters_in_two_ways_are_one_class(tmp_path):
     for i, name in enumerate((one, two)):
         found = data.load(fill(tmp_path / str(i), f"{name}/1.png", "Zof/2.png"))
         assert found.classes == ("Zof", one)
+    letters = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    for i, name in enumerate(letters):
+        save(tmp_path / f"order{i}" / "f.png", COLOUR)  # after e, and before the one letter
+        save(tmp_path / f"order{i}" / name, COLOUR // 2)
+    one, other = (data.load(tmp_path / f"order{i}").fingerprint() for i in (0, 1))
+    assert one == other
     fill(tmp_path / "0", f"{two}/1.png")
     if len(os.listdir(tmp_path / "0")) == 3:  # macOS has one folder for both
         with pytest.raises(ValueError, match="folders whose names look the same"):

@@ -73,9 +73,10 @@ def test_what_was_understood_is_said_before_training(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "photos: 10 pictures of 3 x 8 x 8, 2 classes; 10 set aside" in shown
     for text in (
-        "10 pictures in 2 classes: cat (5), dog (5)",
+        "read      10 pictures in 2 classes: cat (5), dog (5)",
         "the split train is the folder Training; beside it lies Testing (10, for",
         "left out: 1 .txt",
+        "aside     10 pictures in 2 classes: cat (5), dog (5)",
         "the split test is the folder Testing; beside it lies Training (10)",
     ):
         assert text in shown
