@@ -17,9 +17,10 @@ from .shared import Machine, check_minutes, report_run, status_of
 class Options:
     r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options].
 
-    PRESET names settings to start from: digits or fashion (minutes to hours on a laptop),
-    small-32 (the one that is taken; days), ddpm-cifar10, ddpm-256 or iddpm-cifar10 (made
-    for GPUs). ddpm-lite presets tells their sizes, --dry-run the time they take here.
+    PRESET is one of digits, fashion, small-32, ddpm-cifar10, ddpm-256, iddpm-cifar10;
+    small-32 if none is given. On a laptop digits takes minutes, fashion an hour or so,
+    small-32 a day or more; the others are made for GPUs. Any preset trains on any pictures:
+    --dry-run tells how long that takes here.
     """
 
     run: RunConfig = field(default_factory=RunConfig)

@@ -89,7 +89,8 @@ def check_start(start, name, model, schedule):
 def check_out(out):
     r"""Refuse a run's folder that cannot be one: a file, another run, other people's files.
 
-    out: a path. A folder in which a run was begun and has no checkpoint yet is taken.
+    out: a path. A folder in which a run was begun and has no checkpoint yet is taken, and
+    one with hidden files alone.
     Raises FileExistsError or OSError.
     """
     out = Path(out)
@@ -104,11 +105,12 @@ def check_out(out):
         raise FileExistsError(f"{above} is a file, no folder: name another with --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(f"{above} may not be written: name another with --out")
-    foreign = sorted(set(os.listdir(out)) - _OF_A_RUN) if out.exists() else []
+    names = {name for name in os.listdir(out) if name[0] != "."} if out.exists() else set()
+    foreign = sorted(names - _OF_A_RUN)
     if foreign:
-        names = ", ".join(map(ascii, foreign[:3])) + ", ..." * (len(foreign) > 3)
+        some = ", ".join(map(ascii, foreign[:3])) + ", ..." * (len(foreign) > 3)
         raise FileExistsError(
-            f"{out} holds what is of no run ({names}): name another folder with --out"
+            f"{out} holds what is of no run ({some}): name another folder with --out"
         )
 
 

@@ -324,7 +324,7 @@ def test_a_folder_that_can_be_a_run(tmp_path, monkeypatch):
         plan.check_out(name)
     begun = tmp_path / "begun"
     begun.mkdir()
-    for name in ("lock", "config.json", "metrics.jsonl"):
+    for name in ("lock", "config.json", "metrics.jsonl", ".DS_Store"):
         (begun / name).touch()
     plan.check_out(begun)
     assert sorted(os.listdir(tmp_path)) == ["begun"]  # nothing was made
