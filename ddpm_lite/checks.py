@@ -331,8 +331,29 @@ def check_table(name, values):
         raise TypeError(f"{name} must be numbers, got {short(values)}") from error
 
 
+def check_schedule(schedule):
+    r"""Return a Schedule; refuse anything else, such as its T alone, with TypeError."""
+    if not hasattr(schedule, "alpha_bar"):
+        raise TypeError(
+            "schedule must be a Schedule, such as Schedule.linear(1000), got a "
+            f"{type(schedule).__name__}"
+        )
+    return schedule
+
+
+def check_index(t, x_t):
+    r"""Refuse a t that is not one int64 for each example: what a network looks up."""
+    if not isinstance(t, torch.Tensor) or t.dtype != torch.int64:
+        got = getattr(t, "dtype", type(t).__name__)
+        raise TypeError(f"t must be an int64 tensor of shape (B,), got {got}")
+    if t.shape != x_t.shape[:1]:
+        raise ValueError(f"t must have shape {tuple(x_t.shape[:1])}, got {tuple(t.shape)}")
+
+
 def check_variance(name, variance):
-    r"""Refuse a variance that is negative or not finite, with ValueError."""
+    r"""Refuse a variance that is negative or not finite: ValueError, or TypeError."""
+    if not isinstance(variance, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {short(variance)}")
     if not (torch.isfinite(variance) & (variance >= 0)).all():
         raise ValueError(f"{name} must be finite and >= 0, got {float(variance.min())}")
     return variance

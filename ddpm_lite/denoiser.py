@@ -14,7 +14,7 @@ import warnings
 
 import torch
 
-from .checks import check_clip, check_labels
+from .checks import check_clip, check_labels, check_name, check_schedule
 
 OWN = "model"  # the clip of a sampler or a bound, where the model is to say it itself
 
@@ -29,11 +29,7 @@ def check_denoiser(model, schedule):
         raise TypeError(
             f"model must be called as model(x_t, t), got a {type(model).__name__}{inside}"
         )
-    if not hasattr(schedule, "alpha_bar"):
-        raise TypeError(
-            "schedule must be a Schedule, such as Schedule.linear(1000), got a "
-            f"{type(schedule).__name__}"
-        )
+    check_schedule(schedule)
     T = getattr(model, "T", None)
     if isinstance(T, int) and schedule.T != T:
         raise ValueError(
@@ -41,6 +37,16 @@ def check_denoiser(model, schedule):
             f"of one T; a shorter chain of the same network keeps its schedule of {T} "
             "steps and takes steps= or pairs="
         )
+
+
+def check_prediction(said):
+    r"""Return what a denoiser is said to predict; raise ValueError for no known name."""
+    if said is None:
+        raise ValueError(
+            "prediction must be one of noise, x_0, v, got None: the model does not say "
+            "what it predicts, so give prediction="
+        )
+    return check_name("prediction", said, "noise", "x_0", "v")
 
 
 def clip_of(model, clip=OWN):
@@ -77,6 +83,13 @@ def first_weight(model):
     r"""The first weight of a module that is no whole number; None where there is none."""
     parameters = getattr(model, "parameters", tuple)()
     return next((p for p in parameters if p.is_floating_point()), None)
+
+
+def device_of(model, x=None):
+    r"""The device of a model's weights; that of x, or the CPU, where there are none."""
+    weight = first_weight(model)
+    given = torch.empty(0) if x is None else x
+    return (given if weight is None else weight).device
 
 
 def as_weights(model, x_t):
@@ -124,6 +137,16 @@ def check_answer(value, x_t):
         f"the model must answer with a tensor shaped like x_t, {tuple(x_t.shape)}, got a "
         f"{type(value).__name__}: wrap it, such as lambda x_t, t: {how}"
     )
+
+
+def check_step(x_s, x_t):
+    r"""Return what a sampler's step gives; refuse all but a tensor like x_t, ValueError."""
+    if not isinstance(x_s, torch.Tensor) or x_s.shape != x_t.shape:
+        got = tuple(x_s.shape) if isinstance(x_s, torch.Tensor) else type(x_s).__name__
+        raise ValueError(
+            f"a step must return x_s shaped like x_t, {tuple(x_t.shape)}, got {got}"
+        )
+    return x_s
 
 
 def check_halves(value, x_t):

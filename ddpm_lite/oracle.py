@@ -14,6 +14,7 @@ import torch
 from .checks import (
     check_covariance,
     check_data,
+    check_schedule,
     check_t,
     check_table,
     check_variance,
@@ -35,7 +36,7 @@ class Oracle:
     clip, classes = None, 0
 
     def __init__(self, schedule, sample_shape):
-        self.schedule, self.T = schedule, schedule.T
+        self.schedule, self.T = check_schedule(schedule), schedule.T
         self.sample_shape = tuple(sample_shape)
 
     def __repr__(self):

@@ -6,8 +6,8 @@ gathered at t takes the dtype of x, at least float32: float64 in, float64 out.
 
 import torch
 
-from .checks import check_choice, check_name, check_s, check_t, check_variance, same_shape
-from .denoiser import as_weights, check_answer, check_halves
+from .checks import check_choice, check_s, check_t, check_variance, same_shape
+from .denoiser import as_weights, check_answer, check_halves, check_prediction
 from .schedule import at, spread
 
 
@@ -280,12 +280,7 @@ def prediction_of(model, prediction=None):
     own = getattr(model, "prediction", None)
     if None not in (own, prediction) and own != prediction:
         raise ValueError(f"the model predicts {own!r}, but prediction={prediction!r}")
-    if own is None and prediction is None:
-        raise ValueError(
-            "prediction must be one of noise, x_0, v, got None: the model does not say "
-            "what it predicts, so give prediction="
-        )
-    return check_name("prediction", own or prediction, "noise", "x_0", "v")
+    return check_prediction(own or prediction)
 
 
 def predict(model, x_t, t, y=None):

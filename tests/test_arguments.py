@@ -81,6 +81,12 @@ WRONG = {
         (lambda: draw(sampler="ddim", eta="1"), "eta must be a number in .* got '1'"),
         (lambda: draw(sampler="ddim", rederive="no"), "rederive must be True or False"),
         (lambda: draw(variance=0.1), "variance must be one of small, large, got 0.1"),
+        (lambda: draw(sampler=lambda *a: a[1][:1]), r"x_t, \(2, 2\), got \(1, 2\)"),
+        (lambda: draw(sampler=lambda *a: None), "a step must return x_s .* got NoneType"),
+        (
+            lambda: draw(variance=lambda *a: 0.1),
+            "the variance .* must be a tensor, got 0.1",
+        ),
         (lambda: draw(x_T=[0.0]), "x_T must be a floating point tensor .* got list"),
         (
             lambda: draw(x_T=torch.ones(2, 2).long()),
@@ -155,6 +161,7 @@ WRONG = {
         (lambda: hybrid_loss(MLP(), SHORT, X, T_1, X), "knows T = 1000 .* has 10"),
     ],
     "oracles": [
+        (lambda: GaussianOracle(10, [0.0], 1), "must be a Schedule, .* got a int"),
         (lambda: GaussianOracle(SHORT, "a", 1), "mean must be numbers, got 'a'"),
         (lambda: GaussianOracle(SHORT, [0.0], "b"), "covariance must be numbers, got 'b'"),
         (lambda: MixtureOracle(SHORT, None, 1), "means must be numbers, got None"),
@@ -162,6 +169,13 @@ WRONG = {
         (lambda: DataOracle(SHORT, "abc"), "x_0 must be numbers, got 'abc'"),
     ],
     "networks": [
+        (lambda: MLP(T=10)(X, 1), "t must be an int64 tensor of shape .* got int"),
+        (lambda: MLP(T=10)(X, T_1.float()), r"t must be an int64 .* got torch\.float32"),
+        (lambda: MLP(T=10)(X, T_1[:1]), r"t must have shape \(2,\), got \(1,\)"),
+        (
+            lambda: UNet(**DIGIT)(torch.zeros(2, 1, 8, 8), [1, 2]),
+            "t must be an .* got list",
+        ),
         (lambda: MLP(T=1e2), r"T must be an integer >= 1, got 100\.0"),
         (lambda: MLP(dim=0), "dim must be an integer >= 1, got 0"),
         (lambda: MLP(depth=0), "depth must be an integer >= 1, got 0"),
@@ -175,6 +189,9 @@ WRONG = {
         (lambda: UNetConfig(attention=("a",)), "heights must be an integer >= 1, got 'a'"),
         (lambda: UNetConfig(size=(8.0, 8)), "sizes and multipliers must be an integer"),
         (lambda: UNetConfig.preset("none"), "preset must be one of"),
+        (lambda: EMA(None), "a NoneType has no weights to average"),
+        (lambda: EMA(torch.nn.Identity()), "a Identity has no weights to average"),
+        (lambda: TrainConfig(flip="no"), "flip must be True or False, got 'no'"),
         (lambda: EMA(MLP(), decay="a"), "ema_decay must be a number in .* got 'a'"),
     ],
     "Trainer": [

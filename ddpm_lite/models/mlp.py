@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import check_integer, check_name
+from ..checks import check_index, check_integer, check_name
 
 
 class MLP(nn.Module):
@@ -66,6 +66,7 @@ class MLP(nn.Module):
     def forward(self, x_t, t):
         if x_t.dim() != 2 or x_t.shape[1] != self.dim:
             raise ValueError(f"x_t must have shape (B, {self.dim}), got {tuple(x_t.shape)}")
+        check_index(t, x_t)
         index = t - 1  # tables of a network count from 0
         table = self.config["embedding"] == "table"  # its layers look t up themselves
         given = index if table else F.embedding(index, self.sinusoidal)

@@ -19,7 +19,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import check_integer, check_labels, check_name, check_number, check_sizes
+from ..checks import (
+    check_index,
+    check_integer,
+    check_labels,
+    check_name,
+    check_number,
+    check_sizes,
+)
 
 # Torch's own, but faster on a CPU: four with the names of nn and F, and upsampled_conv,
 # which is conv(F.interpolate(h, scale_factor=2.0)). Nothing else here is made for speed.
@@ -242,10 +249,7 @@ class UNet(nn.Module):
                 f"x_t must have shape (B, {c.channels}, H, W), got {tuple(x_t.shape)}"
             )
         check_sizes(*x_t.shape[2:], c.factor)
-        if t.shape != x_t.shape[:1]:
-            raise ValueError(
-                f"t must have shape {tuple(x_t.shape[:1])}, got {tuple(t.shape)}"
-            )
+        check_index(t, x_t)
         emb = self.time_embedding(F.embedding(t - 1, self.sinusoidal))  # (B, D)
         if self.class_embedding is not None:
             y = torch.full_like(t, c.classes) if y is None else y

@@ -21,7 +21,15 @@ from ..checks import (
     check_sampler,
     check_shape,
 )
-from ..denoiser import OWN, check_denoiser, check_y, clip_of, first_weight, warn_far
+from ..denoiser import (
+    OWN,
+    check_denoiser,
+    check_step,
+    check_y,
+    clip_of,
+    device_of,
+    warn_far,
+)
 from ..process import (
     interpolated_variance,
     noise_from_x_0,
@@ -139,7 +147,7 @@ def sample_path(
         schedule.prior_gap(t=pairs[0][0])
     elif check_data(x_T, "x_T").shape != shape:
         raise ValueError(f"x_T must have shape {shape}, got {tuple(x_T.shape)}")
-    draw = SampleNoise(seed, shape, _device(model, x_T), dtype)
+    draw = SampleNoise(seed, shape, device_of(model, x_T), dtype)
     meaning = (y, clip, prediction)
     return _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress)
 
@@ -211,8 +219,8 @@ def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
             if "noise_pred" in names:
                 more["noise_pred"] = to_noise(schedule, x_t, t, value, prediction)
             more = {name: more[name] for name in more if name in names}
-            x_t = step(schedule, x_t, x_0_pred, t, s, draw.next(), **more)
-        before = t, x_0_pred
+            x_s = step(schedule, x_t, x_0_pred, t, s, draw.next(), **more)
+        before, x_t = (t, x_0_pred), check_step(x_s, x_t)
         yield State(then, x_t, x_0_pred, calls)
     if not torch.isfinite(x_t).all():
         raise FloatingPointError("the sample is not finite: the model gave NaN or infinity")
@@ -242,9 +250,3 @@ def _step_function(sampler, variance, eta, rederive):
     if sampler == "ddim":
         return partial(ddim_step, eta=eta, rederive=rederive)
     return SOLVERS[sampler] if isinstance(sampler, str) else sampler
-
-
-def _device(model, x_T):
-    weight = first_weight(model)
-    given = torch.empty(0) if x_T is None else x_T
-    return (given if weight is None else weight).device

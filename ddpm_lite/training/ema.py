@@ -14,12 +14,14 @@ class EMA:
     forgets quickly, so the random initial weights do not linger. Buffers are copied.
     `model` is the average, in eval mode; `initial_share` the fraction of it that is
     still the initial weights. fast: one call for all tensors, instead of one for each.
-    Raises ValueError for a decay outside [0, 1).
+    Raises ValueError for a decay outside [0, 1), and for a model without weights.
     Ho et al. 2020, appendix B, for 0.9999; the warm-up is TensorFlow's.
     """
 
     def __init__(self, model, decay=0.9999, warmup=True, fast=True):
         check_number("ema_decay", decay, 0, 1 - 1e-12)
+        if not list(getattr(model, "parameters", tuple)()):
+            raise ValueError(f"a {type(model).__name__} has no weights to average")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.averages = list(self.model.parameters())  # found once: that is slow
         self.decay, self.warmup, self.fast = decay, warmup, fast

@@ -74,6 +74,11 @@ class TrainConfig:
         for name, low in least.items():
             whole = check_integer(name, getattr(self, name), low)
             object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
+        for name in ("decay_lr", "antithetic", "flip", "fast", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"{name} must be True or False, got {getattr(self, name)!r}"
+                )
         check_number("lr", self.lr, 1e-12)
         check_number("ema_decay", self.ema_decay, 0, 1 - 1e-12)
         check_number("drop_label", self.drop_label, 0, 1)
@@ -151,6 +156,8 @@ class Trainer:
         prediction_of(model)
         self.model, self.schedule, self.config = model, schedule, config
         self.levels, self.step, self.first_bad = levels, 0, None
+        if not data.is_floating_point():
+            check_integer("levels", levels, 2, 256)
         self.grey = None if data.is_floating_point() else levels  # for the bound at t = 1
         schedule.prior_gap(second_moment(data, levels))
         self.device = next(model.parameters()).device

@@ -237,8 +237,8 @@ MUTANTS = [
     Mutant(
         "the first step for the one before",
         "sampling/sampler",
-        "before = t, x_0_pred",
-        "before = before or (t, x_0_pred)",
+        "before, x_t = (t, x_0_pred),",
+        "before, x_t = before or (t, x_0_pred),",
     ),
     Mutant(
         "small variance by default for the full chain too",
