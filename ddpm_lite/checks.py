@@ -228,10 +228,9 @@ def check_training(data, y, classes, config):
 
 
 def check_number(name, value, low=-math.inf, high=math.inf):
-    r"""Return a finite number in [low, high]; raise ValueError for anything else."""
+    r"""Return a number in [low, high]; raise ValueError for anything else."""
     if isinstance(value, bool) or not (low <= value <= high) or math.isinf(value):
-        what = "number" if -math.inf < value < math.inf else "finite number"
-        raise ValueError(f"{name} must be a {what} in [{low}, {high}], got {value!r}")
+        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}")
     return value
 
 

@@ -55,7 +55,7 @@ class Drawing:
 
     sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
     steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
-    spacing: str = "trailing"  # or leading, linspace, quadratic, log_snr
+    spacing: str = "trailing"  # trailing, leading, linspace, quadratic or log_snr
     eta: float = 0.0  # share of fresh noise of ddim, in [0, 1]
     variance: str | None = None  # of ancestral: small or large
     seed: int = 0  # picture i depends on (seed, i) alone

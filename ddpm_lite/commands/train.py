@@ -3,11 +3,12 @@ r"""The command `train`: settings and a folder of pictures become a run."""
 import json
 from dataclasses import dataclass, field
 
+from ..checks import check_given
 from ..training import experiment
 from ..training.device import keep_memory
 from ..training.presets import RUNS, RunConfig
 from . import parsing
-from .shared import Machine, check_minutes, report_run, status_of
+from .shared import Machine, check_minutes, check_place, report_run, status_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def parse(arguments):
 def run(options, threads):
     r"""Train, or print what would be trained. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
+    check_place(check_given("a new folder behind --out", options.out))
     keep_memory()
     device = experiment.join()
     device = options.machine.device if options.machine.device != "auto" else device

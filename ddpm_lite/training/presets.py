@@ -36,7 +36,7 @@ class RunConfig:
     hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
     labels: bool = True  # learn the classes too, where there are any
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
-    schedule: str = "linear"  # or cosine
+    schedule: str = "linear"  # of the noise: linear or cosine
     clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     sample_steps: int = 25  # steps of DDIM for the grids on the way
     init: str = ""  # run, weight file, shipped model or diffusers folder to start from
