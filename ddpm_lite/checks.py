@@ -281,10 +281,7 @@ def check_parts(batch_size, accumulate, world):
 def check_number(name, value, low=-math.inf, high=math.inf):
     r"""Return a finite number in [low, high]; raise ValueError for anything else."""
     if not _is_number(value) or not (low <= value <= high) or math.isinf(value):
-        what = "number"
-        if _is_number(value) and not -math.inf < value < math.inf:
-            what = "finite number"
-        raise ValueError(f"{name} must be a {what} in [{low}, {high}], got {short(value)}")
+        raise ValueError(f"{name} must be a number in [{low}, {high}], got {short(value)}")
     return value.item() if hasattr(value, "item") else value  # numpy's, as JSON needs it
 
 

@@ -57,9 +57,8 @@ class Drawing:
 
     sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
     steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
-    spacing: str | None = (
-        None  # trailing if not given, leading, linspace, quadratic, log_snr
-    )
+    # trailing if not given, or leading, linspace, quadratic, log_snr
+    spacing: str | None = None
     eta: float | None = None  # for ddim: share of fresh noise in [0, 1]; 0 if not given
     variance: str | None = None  # for ancestral: small or large
     seed: int = 0  # picture i depends on (seed, i) alone

@@ -280,7 +280,7 @@ def read_checkpoint(folder):
         tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    return pretrained, tensors, read_json(folder / "state.json")
+    return pretrained, tensors, read_json(folder / "state.json", object)
 
 
 def checkpoint_of(run, step=None):
@@ -319,8 +319,8 @@ def step_of(folder):
     return int(Path(folder).name.removeprefix("step_"))
 
 
-def read_json(path):
-    r"""Read a JSON file with an object: {name: value}.
+def read_json(path, kind=dict):
+    r"""Read a JSON file with an object: {name: value}; with anything if kind is object.
 
     Raises FileNotFoundError or ValueError that names it.
     """
@@ -331,7 +331,7 @@ def read_json(path):
         found = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not whole: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, kind):
         raise ValueError(f"{path} must hold {{name: value}}, got {found!r:.60}")
     return found
 

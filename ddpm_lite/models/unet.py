@@ -51,8 +51,8 @@ class UNetConfig:
     dropout: float = 0.1  # in [0, 1)
     groups: int = 32  # of the group normalisations
     eps: float = 1e-6  # of the group normalisations
-    down_padding: str = "right"  # and bottom, before stride 2; or both: on all sides
-    sine_first: bool = True  # order of the embedding of t
+    down_padding: str = "right"  # before stride 2: right (and bottom), or both (all sides)
+    sine_first: bool = True  # the sines of the embedding of t stand before the cosines
     frequency_shift: int = 1  # 1: the lowest is 1/10000; 0: one short of it
     t_shift: int = 1  # t - t_shift is embedded: 1 as in code counting from 0
     scale_shift: bool = False  # t scales and shifts after a normalisation, is not added

@@ -40,7 +40,7 @@ class RunConfig:
     labels: bool = True  # learn the classes too, where there are any
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
-    schedule: str = "linear"  # or cosine
+    schedule: str = "linear"  # of the noise: linear or cosine
     sample_steps: int = 25  # steps of DDIM for the grids on the way
     init: str = ""  # run, weight file, shipped model or diffusers folder to start from
     unet: UNetConfig = field(default_factory=UNetConfig)

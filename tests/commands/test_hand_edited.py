@@ -178,8 +178,18 @@ def test_what_was_written_is_read_again(preset):
     assert RunConfig.from_dict(values | {"described": 1, "versions": {}}) == RUNS[preset]
 
 
-def test_files_of_root_are_refused_to_others(own_run, capsys):
-    if os.geteuid() == 0:
-        pytest.skip("root may read and write everything")
-    (own_run / "config.json").chmod(0)
-    assert "Permission denied" in refused(["info", own_run], capsys)
+def test_a_place_that_cannot_be_written_is_said_before_work(own_run, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    new = own_run.parent / "new"
+    for line in (
+        f"train digits --steps 1 --out {new}",
+        f"sample {own_run} --num 1 --out {new}",
+        f"evaluate {own_run} --num 8 --out {new}",
+        f"curves {own_run} --out {new}",
+        f"export {own_run} --out {new}",
+        f"import {own_run} --out {new}.safetensors",
+        f"bench --quick --out {new}",
+    ):
+        err = refused(line.split(), capsys)
+        assert f"{own_run.parent} cannot be written: name another path with --out" in err
+        assert not new.exists()
