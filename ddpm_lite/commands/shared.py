@@ -1,6 +1,8 @@
 r"""What commands share: where to compute, how to draw, how to open a model, last words."""
 
 import json
+import math
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -81,13 +83,17 @@ def open_pictures(name, step=None, device="auto"):
     return PictureModel(model, found.schedule, config, found.config)
 
 
-def draw(found, drawing, num, threads, *, label=None, progress=True):
+def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True):
     r"""Draw pictures of a PictureModel: (num, C, H, W), on the CPU.
 
     drawing: a Drawing. threads: a Threads that follows the load. label: the class of all
-    of them; in turn if None. Raises ValueError for a class that there is not.
+    of them; if None, the mix of counts, as in `labels_for`, or in turn. Raises ValueError
+    for a class that there is not.
     """
-    y, classes = experiment.labels_for(found.config, num), found.config.unet.classes
+    y, classes = (
+        experiment.labels_for(found.config, num, counts),
+        found.config.unet.classes,
+    )
     if label is not None:
         if y is None:
             raise ValueError("this model has no classes: leave out --label")
@@ -102,6 +108,35 @@ def describe_device(found, drawing):
     r"""The device of a PictureModel and the precision of its network, in words."""
     device = next(found.model.parameters()).device
     return describe(device, choose_precision(device, drawing.precision, found.model))
+
+
+def new_file(name):
+    r"""The path of a file that can be written, and is not there yet.
+
+    Raises FileExistsError where it is, FileNotFoundError or PermissionError where its
+    folder is not there or takes none.
+    """
+    path = Path(name)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: name another file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}: make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"the folder {path.parent} cannot be written to")
+    return path
+
+
+def as_json(values, indent=1):
+    r"""Values as strict JSON: a number that is not finite becomes null."""
+    return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def new_folder(name):

@@ -12,7 +12,9 @@ CONTENTS = {
     "fit": (),
     "presets": (),
     "cost": (),
+    "reports": (),
     "experiment": (),
+    "compared": (),
     "curves": (),
 }
 
