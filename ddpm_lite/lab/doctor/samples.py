@@ -117,19 +117,15 @@ def copies(case):
         return
     try:
         found = read_json(path)
-        share = found["copying_share"] if "copying_share" in found else None
-        share, error, aside = (
-            None if share is None else float(share),
-            *_scatter(case, found),
-        )
-    except UNREADABLE as error:
+        share = found.get("copying_share")
+        share = None if share is None else float(share)
+        scatter, aside = _scatter(case, found)
+    except (*UNREADABLE, AttributeError) as error:
         words = f"{one_line(error)}: memorisation.json is not what a report writes."
         yield Finding("note", "copies", words)
         return
-    numbers, least = (
-        {"copying_share": share, "standard_error": error},
-        FEWEST["copying_share"],
-    )
+    least = FEWEST["copying_share"]
+    numbers = {"copying_share": share, "standard_error": scatter}
     if share is None or aside < least:
         why = found.get("cannot_tell") or f"needs {least} unseen pictures, has {aside}"
         words = (
@@ -140,7 +136,7 @@ def copies(case):
         return
     words = (
         "By memorisation.json, samples prefer training pictures to held-out ones by "
-        f"{share:.2f} +- {error:.2f}; 0 learns, 1 copies"
+        f"{share:.2f} +- {scatter:.2f}; 0 learns, 1 copies"
     )
     near, usual = (found.get(f"{x}_to_train") for x in ("sample", "held_out"))
     if near and usual and near > usual:
@@ -149,10 +145,10 @@ def copies(case):
             f"({usual:.2f}), so that they are no copies."
         )
         yield Finding("ok", "copies", words, numbers)
-    elif share > max(0.5, 3 * error):
+    elif share > max(0.5, 3 * scatter):
         words += ". See samples/nearest.png; stop earlier, or take more pictures."
         yield Finding("wrong", "copies", words, numbers)
-    elif error > _ENOUGH:
+    elif scatter > _ENOUGH:
         words += ": from so few pictures that cannot be told."
         yield Finding("note", "copies", words, numbers)
     else:
