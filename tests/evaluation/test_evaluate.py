@@ -1,6 +1,7 @@
 r"""The measures of pictures in one table, the judges judged, and FID from a file."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -339,3 +340,11 @@ def test_fid_without_weights(tmp_path):
     x = normal(2, 1, 2, 2).tanh()
     with pytest.raises(FileNotFoundError, match=r"no Inception weights at .*none.pth"):
         evaluate.fid(x, x, tmp_path / "none.pth")
+
+
+def test_readme_names_the_same_measures_and_numbers():
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    for kind, least in evaluate.FEWEST.items():
+        name = kind.replace("fd_pixels", "fd_pixels_N")
+        (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
+        assert evaluate.BETTER[kind] in row and row.endswith(f"| {least} |")

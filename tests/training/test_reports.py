@@ -34,6 +34,12 @@ def test_the_shares_sum_to_the_number(num):
         assert len(reports.labels_for(of(3), num, counts)) == num
 
 
+def test_what_is_left_goes_to_the_largest_remainders():
+    # 2.56, 2.56 and 4.87 of ten
+    y = reports.labels_for(of(3), 10, [10, 10, 19])
+    assert y.bincount().tolist() == [3, 2, 5]
+
+
 def test_an_even_mix_is_the_classes_in_turn():
     in_turn = reports.labels_for(of(4), 20)
     assert in_turn.tolist() == [0, 1, 2, 3] * 5
