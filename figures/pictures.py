@@ -62,9 +62,9 @@ def curve(run):
 
 
 def shortened(found):
-    r"""What `evaluate.measures` returned, with four digits."""
+    r"""The numbers that `evaluate.measures` returned, with four digits."""
     return {
-        name: {column: round(value, 4) for column, value in row.items()}
+        name: {column: round(row[column], 4) for column in ("generated", "training")}
         for name, row in found.items()
     }
 

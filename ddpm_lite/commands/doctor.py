@@ -1,13 +1,12 @@
 r"""The command `doctor`: what is wrong with an installation, a run or a sampler."""
 
-import json
 from dataclasses import asdict, dataclass
 
 from tyro.conf import Positional
 
 from ..lab import page
 from ..lab.doctor import diagnose, table
-from .shared import find_model
+from .shared import as_json, find_model
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def run(options, threads):
     else:
         findings, show = diagnose(options.run or None), table
     if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        print(as_json([asdict(finding) for finding in findings]))
     else:
         print(show(findings))
     return int(any(finding.level == "wrong" for finding in findings))

@@ -1,27 +1,39 @@
 r"""The command `evaluate`: how good are a model's pictures."""
 
-import json
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 
 from tyro.conf import Positional
 
 from ..checks import check_given, check_integer
-from ..evaluation.evaluate import judges_judged, labelled_fid, measures, table
+from ..evaluation import inception
+from ..evaluation.evaluate import (
+    FEWEST,
+    blank,
+    can_tell,
+    judges_judged,
+    labelled_fid,
+    measures,
+    table,
+)
 from ..formats.checkpoint import write_text
+from ..sampling.sampler import sample_path
 from ..sampling.solvers import network_calls
-from ..training.experiment import load_pictures
+from ..training.compared import find
+from ..training.reports import labels_for
 from .shared import (
     MODEL,
     MOST,
     Drawing,
     Machine,
-    check_place,
+    as_json,
     check_some,
     describe_device,
     draw,
+    new_file,
     open_pictures,
 )
+
+_JUDGES = 600  # the fewest training pictures to judge the judges on
 
 
 @dataclass(frozen=True)
@@ -31,12 +43,13 @@ class Options:
     run: Positional[str]  # run folder, weight file or name, such as digits
     drawing: Drawing = field(default_factory=Drawing)
     machine: Machine = field(default_factory=Machine)
-    data: str = ""  # pictures to compare with, if not those of the run
-    num: int = 1000  # samples, and training pictures beside them
+    data: str = ""  # pictures to compare with, all of them; else those that RUN set aside
+    split: str = ""  # which of data's, where it has several
+    num: int = 1000  # samples, and as many training pictures beside them, if there are
     step: int | None = None  # of which checkpoint; the newest if not given
     inception: str = ""  # file of Inception weights: measure FID too
     judges: bool = False  # judge the judges too, on samples whose quality is known
-    out: str = ""  # write the numbers to this JSON file too
+    out: str = ""  # write the numbers to this new JSON file too
     json: bool = False  # print the numbers as JSON
 
     def __post_init__(self):
@@ -48,42 +61,120 @@ class Options:
 def run(options, threads):
     r"""Draw, measure and print. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
-    if options.out:
-        check_place(options.out, file=True)
+    _refuse(options)
     found = open_pictures(options.run, options.step, options.machine.device)
-    data = options.data or found.config.data
-    pictures, held_out = load_pictures(replace(found.config, data=data))
-    if held_out is None or len(held_out) < 4:
-        raise ValueError("there are no pictures set aside to compare with: see --hold-out")
-    num = min(options.num, len(pictures))
     drawing = options.drawing.with_steps(found.schedule)
-    drawn = draw(found, drawing, num, threads, progress=not options.json)
-    train, aside, levels = pictures.to_float(), held_out.to_float(), pictures.levels
-    numbers = {"run": options.run, "samples": num, **_how(drawing)}
-    numbers |= {"device": describe_device(found, drawing), "held_out": len(aside)}
-    numbers["measures"] = measures(drawn, train, aside, levels=levels)
+    how = _how(drawing) | {"device": describe_device(found, drawing)}
+    _refuse_chain(found, drawing)
+    compared = find(
+        found.config,
+        found.stored,
+        run=options.run,
+        step=options.step,
+        data=options.data,
+        split=options.split,
+    )
+    train, unseen = compared.train, compared.unseen
+    num, notes = options.num, _notes(options.num, found.config, compared)
+    sizes = [None if x is None else len(x) for x in (train, unseen)]
+    rows = blank(num, sizes[0], sizes[1] or 0)
+    told, shown = [*compared.told, *notes], not options.json
+    if shown:
+        print("\n".join(told), flush=True)
+    numbers = {"run": options.run, "samples": num, **how}
+    numbers["compared"] = compared.about() | {"told": told}
+    drawn = None
+    if can_tell(rows) or options.inception:
+        counts = compared.counts
+        drawn = draw(found, drawing, num, threads, counts=counts, progress=shown)
+    if can_tell(rows):
+        rows = measures(drawn, train, unseen, levels=compared.levels, progress=shown)
+    numbers["measures"] = rows
     if options.judges:
-        numbers["judges"] = judges_judged(train, aside, levels=levels)
+        numbers["judges"] = _judges(train, unseen, shown)
     if options.inception:
-        numbers["fid"] = labelled_fid(
-            drawn,
-            train,
-            options.inception,
-            f"training pictures of {pictures.name}",
-            drawing.sampler,
-            drawing.steps,
-            device=str(next(found.model.parameters()).device),
-        )
+        numbers["fid"] = _fid(options, drawing, found, drawn, compared, shown)
     if options.out:
-        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.out, json.dumps(numbers, indent=1) + "\n")
+        write_text(options.out, as_json(numbers) + "\n")
     if options.json:
-        print(json.dumps(numbers, indent=1))
+        print(as_json(numbers))
         return
-    print(table(numbers["measures"], len(aside)))
+    print(f"\n{table(rows, _words(unseen))}")
+    if drawn is None:
+        more = "take more samples, --num" if unseen else "name unseen pictures, --data"
+        if unseen and len(unseen) < min(FEWEST.values()):
+            more = "name more unseen pictures, --data"
+        print(f"nothing was drawn, for no measure can tell: {more}")
     for name in ("judges", "fid"):
         if name in numbers:
-            print(f"\n{name}: {json.dumps(numbers[name], indent=1)}")
+            print(f"\n{name}: {as_json(numbers[name])}")
+
+
+def _refuse(options):
+    r"""Refuse what can be refused before any work."""
+    if options.out:
+        new_file(options.out)
+    if options.inception:
+        inception.load(options.inception)
+
+
+def _refuse_chain(found, drawing):
+    r"""Refuse what `sample` would, which checks before its first step and not before."""
+    chain = asdict(drawing)
+    check_integer("--batch", chain.pop("batch"), 1)
+    seed = check_integer("--seed", chain.pop("seed"), 0)
+    del chain["precision"]  # that of the device has been looked at
+    shape = (1, *found.config.unet.sample_shape)
+    sample_path(found.model, found.schedule, shape, seed=seed, **chain)
+
+
+def _notes(num, config, compared):
+    r"""What is to be said of so many samples and of their classes, a line each."""
+    train, classes, notes = compared.train, config.unet.classes, []
+    if train is not None and len(train) < num:
+        notes.append(
+            f"samples: {num:,}, beside no more than {len(train):,} training pictures"
+        )
+    if classes and compared.counts is None:
+        notes.append("classes: in turn, for their mix in the training pictures is unknown")
+    elif classes:
+        notes.append("classes: in the mix of the training pictures")
+    if classes:
+        left = classes - len(labels_for(config, num, compared.counts).unique())
+        if left:
+            notes.append(f"{left} of the {classes} classes get none of {num} samples")
+    return notes
+
+
+def _judges(train, unseen, progress):
+    if train is None or len(train) < _JUDGES or unseen is None or len(unseen) < 4:
+        many = [0 if x is None else len(x) for x in (train, unseen)]
+        why = "needs {} training pictures and 4 unseen ones, has {} and {}"
+        return {"cannot_tell": why.format(_JUDGES, *many)}
+    return judges_judged(train, unseen, levels=train.levels, progress=progress)
+
+
+def _fid(options, drawing, found, drawn, compared, progress):
+    r"""FID against the training pictures, as is usual, or the unseen if none are known."""
+    real, what = compared.train, "training pictures"
+    if real is None:
+        real, what = compared.unseen, "pictures"
+    if min(len(real), len(drawn)) < 2:
+        return {"cannot_tell": f"needs 2 pictures of each kind, has {len(real)}"}
+    return labelled_fid(
+        drawn,
+        real,
+        options.inception,
+        f"{what} of {real.name}",
+        drawing.sampler,
+        drawing.steps,
+        device=str(next(found.model.parameters()).device),
+        progress=progress,
+    )
+
+
+def _words(unseen):
+    return "none" if unseen is None else f"{len(unseen):,} pictures of {unseen.name}"
 
 
 def _how(drawing):

@@ -1,6 +1,7 @@
 r"""What commands share: where to compute, how to draw, how to open a model, last words."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -133,13 +134,17 @@ def open_pictures(name, step=None, device="auto"):
     return PictureModel(model, found.schedule, config, stored)
 
 
-def draw(found, drawing, num, threads, *, label=None, progress=True):
+def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True):
     r"""Draw pictures of a PictureModel: (num, C, H, W), on the CPU.
 
     drawing: a Drawing. threads: a Threads that follows the load. label: the class of all
-    of them; in turn if None. Raises ValueError for a class that there is not.
+    of them; if None, the mix of counts, as in `labels_for`, or in turn. Raises ValueError
+    for a class that there is not.
     """
-    y, classes = experiment.labels_for(found.config, num), found.config.unet.classes
+    y, classes = (
+        experiment.labels_for(found.config, num, counts),
+        found.config.unet.classes,
+    )
     if label is not None:
         if y is None:
             raise ValueError("this model has no classes: leave out --label")
@@ -170,6 +175,33 @@ def check_place(path, file=False):
     if not os.access(above, os.W_OK):
         raise PermissionError(f"{above} cannot be written: name another path with --out")
     return path
+
+
+def new_file(name):
+    r"""The path of a file that can be written, and is not there yet.
+
+    Raises FileExistsError where it is, and OSError where its folder is not there or takes
+    none.
+    """
+    path = check_place(name, file=True)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: name another file with --out")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}: make it first")
+    return path
+
+
+def as_json(values, indent=1):
+    r"""Values as strict JSON: a number that is not finite becomes null."""
+    return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def new_folder(name):

@@ -1,81 +1,262 @@
 r"""How good samples are: every quality measure of pictures in one table.
 
-A number says little alone, so each stands beside that of real training pictures; and
-the measures themselves are tried on samples whose faults are known before they judge.
+A number says little alone, so each stands beside that of real pictures; and the measures
+themselves are tried on samples whose faults are known before they judge. From few pictures
+none of them can tell, and then its row says so.
 """
 
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from ..checks import check_integer
 from ..seeds import generator_for
 from . import inception, metrics
 
 _TRAINING, _GAUSSIAN, _MEMORISER, _HALVES = range(200, 204)  # one stream for each choice
+_JUDGED = 4000  # training pictures that the judges are judged on, at most
+
+# In which direction a measure is better, and where it is best.
+BETTER = {
+    "fd_pixels": "lower",
+    "fd_pixels_ratio": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "nearer_to_training": "near 0.5",
+    "copying_share": "near 0",
+    "detectability": "near 0.5",
+}
+_BEST = {
+    "fd_pixels": "lower, 0 is best",
+    "fd_pixels_ratio": "lower, 1 is as real ones",
+    "precision": "higher, 1 is best",
+    "recall": "higher, 1 is best",
+    "nearer_to_training": "near 0.5, 1 copies",
+    "copying_share": "near 0, 1 copies",
+    "detectability": "near 0.5, 1 is worst",
+}
+
+# The fewest samples, and the fewest unseen pictures, from which a measure can tell.
+#   Distance: of 8 or 16 digits, those with 0.7 of the contrast score as real ones do, for
+#   two clouds of so few points in so many dimensions are far apart in any case; of 64, 97 %
+#   of such draws lie above 97 % of the real ones.
+#   Neighbours: a ball that reaches k = 3 of n - 1 others holds less than a tenth of the law
+#   from n = 32 on, and two standard errors of a share are then at most 0.18.
+#   Copies: how many samples choose one of H unseen pictures is chance, so that the share
+#   scatters by 1 / sqrt(H) and more: at 16 two such errors are half the way from 0 to 1.
+#   Forest: two standard errors, 2 sqrt(1 / (8 n)), are at 32 a quarter of that way.
+FEWEST = {
+    "fd_pixels": 64,
+    "fd_pixels_ratio": 64,
+    "precision": 32,
+    "recall": 32,
+    "nearer_to_training": 16,
+    "copying_share": 16,
+    "detectability": 32,
+}
+_LARGEST_ERROR = {"nearer_to_training": 0.125, "copying_share": 0.25}  # by the same words
 
 
-def measures(generated, train, held_out, levels=None, seed=0, trees=200):
-    r"""Every quality measure of samples, and of as many training pictures beside them.
+def measures(generated, train, held_out, levels=None, seed=0, trees=200, progress=False):
+    r"""Every quality measure of samples, and of as many real pictures beside them.
 
-    generated: (n, C, H, W). train: (N, C, H, W), N >= n, what the model was trained on.
-    held_out: (H, C, H, W), pictures of the same law that no training has seen. levels:
-    the number of grey levels of real pictures, for `detectability`; None does not round.
-    trees: how many its forest has.
-    Returns {name: {"generated": number, "training": number}}, in this order:
+    generated: (n, C, H, W). train: (N, C, H, W) or a PictureSet, what the model was
+    trained on; None where that is not known. held_out: (H, C, H, W) or a PictureSet, of
+    the same law, that no training has seen; None where there are none. A PictureSet is
+    read in blocks. levels: the number of grey levels of real pictures, for
+    `detectability`; None does not round. trees: how many its forest has. progress: show a
+    bar.
+    Returns {name: {"generated": number, "training": number, "better": words}}, in this
+    order:
 
     - `fd_pixels_<n>`: Frechet distance to the held-out pictures, in pixels, 0 is best;
       it falls with n even for real pictures, so only the same n compares;
-    - `fd_pixels_<n>_ratio`: that divided by the training pictures', 1 is best;
+    - `fd_pixels_<m>_ratio`: that of m samples, divided by that of m real pictures, which
+      is 1; m is n, or as many as there are;
     - `precision`, `recall` (k = 3) against the held-out pictures, 1 is best;
     - `nearer_to_training`: 0.5 is learning, more is copying;
     - `copying_share`: 0 is learning, 1 is copying;
     - `detectability` against the held-out pictures: 0.5 is best, 1 is worst.
 
-    The "training" numbers are those of n training pictures chosen by `seed`. They are
+    The "training" numbers are those of m training pictures chosen by `seed`. They are
     the best that can be hoped for, except in the two that look for copies: there they
-    are the worst, a copier's. Raises ValueError for other shapes, values that are not
-    finite, or n outside 4..N.
+    are the worst, a copier's. Where `train` is None there is "halves" instead: one half of
+    the held-out pictures against the other half, which is smaller than the whole that
+    samples meet, but for the ratio, where they meet that half too.
+    Shares also have a "standard_error", that of the samples. What cannot be told is None,
+    and "cannot_tell" says why, {column: words}: see `blank`.
+    Raises ValueError for other shapes or values that are not finite.
     """
-    n = len(generated)
-    if not 4 <= n <= len(train) or len(held_out) < 4:
-        raise ValueError(
-            "measures need 4 to N samples for N training pictures, and 4 held-out ones, "
-            f"got {n} samples, N = {len(train)} and {len(held_out)} held-out ones"
-        )
-    order = torch.randperm(len(train), generator=generator_for(_TRAINING, seed))
-    training = train[order[:n].to(train.device)]
-    first = f"fd_pixels_{n}"
-    table = {first: {}, f"{first}_ratio": {}}
-    for column, pictures in (("generated", generated), ("training", training)):
-        numbers = _judged(pictures, train, held_out, levels, seed, trees)
-        for name, number in numbers.items():
-            table.setdefault(name, {})[column] = number
-    for column, number in table[first].items():
-        table[f"{first}_ratio"][column] = number / table[first]["training"]
+    N, H = (None if x is None else len(x) for x in (train, held_out))
+    table = blank(len(generated), N, H or 0)
+    beside, m = ("training", N) if train is not None else ("halves", (H or 0) // 2)
+    m = min(len(generated), m)
+    settings = dict(levels=levels, seed=seed, trees=trees)
+    aside = held_out
+    if train is not None:
+        order = torch.randperm(N, generator=generator_for(_TRAINING, seed))
+        real = metrics.chosen(train, order[:m])
+    elif H:
+        order = torch.randperm(H, generator=generator_for(_TRAINING, seed))
+        real = metrics.chosen(held_out, order[:m])
+        aside = metrics.chosen(held_out, order[H // 2 :])
+    with tqdm(total=9, desc="measuring", leave=False, disable=not progress) as bar:
+        wanted = _wanted(table, "generated")
+        found = _judged(generated, train, held_out, wanted, bar, **settings)
+        _enter(table, "generated", found)
+        wanted = _wanted(table, beside) if m else set()
+        found = _judged(real if m else (), train, aside, wanted, bar, **settings)
+        _enter(table, beside, found)
+        _enter_ratio(table, beside, generated[:m], real if m else None, aside)
+        bar.update()
     return table
 
 
-def _judged(pictures, train, held_out, levels, seed, trees):
-    precision, recall = metrics.precision_recall(held_out, pictures, k=3)
+def blank(n, N, H):
+    r"""The rows of `measures` before anything is measured: what can be told, and what not.
+
+    n: how many samples there will be. N: training pictures, None if they are not known.
+    H: unseen ones. Each number is None; "cannot_tell" is {column: words} for those that
+    so few pictures cannot give.
+    """
+    beside = "halves" if N is None else "training"
+    m, half = (min(n, H // 2), H - H // 2) if N is None else (min(n, N), H)
+    name_of = {"fd_pixels": f"fd_pixels_{n}"}
+    name_of["fd_pixels_ratio"] = f"fd_pixels_{m or n}_ratio"
+    rows = {}
+    for kind, least in FEWEST.items():
+        own = _short((least, n, "samples"), (least, H, "unseen pictures"))
+        other = _short((least, m, "pictures beside"), (least, half, "unseen pictures"))
+        if kind == "fd_pixels_ratio" and not own and other:
+            own = other
+        if kind == "fd_pixels" and m < n and not other:
+            other = f"needs {n} pictures beside, has {m}"
+        if kind == "nearer_to_training" and N is not None:
+            own = own or _short((least, N, "training pictures"))
+        if kind in _LARGEST_ERROR and N is None:
+            own = other = "needs the pictures that the model was trained on"
+        why = {c: words for c, words in (("generated", own), (beside, other)) if words}
+        rows[name_of.get(kind, kind)] = {
+            "generated": None,
+            beside: None,
+            "better": BETTER[kind],
+        } | ({"cannot_tell": why} if why else {})
+    return rows
+
+
+def copying(generated, train, held_out):
+    r"""The row `copying_share` of `measures`, alone and of the samples alone."""
+    H = 0 if held_out is None else len(held_out)
+    name = "copying_share"
+    rows = {name: blank(len(generated), len(train), H)[name]}
+    if can_tell(rows):
+        found = metrics.copying_and_error(generated, train, held_out)
+        _enter(rows, "generated", {name: found})
+    return rows[name]
+
+
+def can_tell(rows):
+    r"""Whether any of the rows that `blank` gives can be measured of samples."""
+    return any("generated" not in row.get("cannot_tell", {}) for row in rows.values())
+
+
+def _short(*wanted):
+    r"""What is lacking first, of (fewest, how many there are, of what), in words."""
+    for least, has, what in wanted:
+        if has < least:
+            return f"needs {least} {what}, has {has}"
+    return ""
+
+
+def _wanted(rows, column):
+    r"""The kinds of measures that can be told of a column."""
     return {
-        f"fd_pixels_{len(pictures)}": metrics.frechet_distance(pictures, held_out),
-        "precision": precision,
-        "recall": recall,
-        "nearer_to_training": metrics.nearer_to_training(pictures, train, held_out, seed),
-        "copying_share": metrics.copying_share(pictures, train, held_out),
-        "detectability": metrics.detectability(
-            held_out, pictures, levels, trees=trees, seed=seed
-        ),
+        _kind(name)
+        for name, row in rows.items()
+        if column not in row.get("cannot_tell", {}) and not name.endswith("_ratio")
     }
 
 
-def judges_judged(train, held_out, levels=None, seed=0, trees=200):
+def _kind(name):
+    parts = name.split("_")
+    return "_".join(part for part in parts if not part.isdigit())
+
+
+def _enter(rows, column, found):
+    r"""Put {kind: (number, standard error or None)} into a column, if it can tell."""
+    for name, row in rows.items():
+        if _kind(name) not in found:
+            continue
+        value, error = found[_kind(name)]
+        middle = 0.5 if row["better"] == "near 0.5" else 0.0
+        most = _LARGEST_ERROR.get(name, 1.0)
+        # an error as small as that, or a number that chance does not give
+        if error is not None and error > most and abs(value - middle) <= 3 * error:
+            why = f"standard error {error:.2f}, needs {most}"
+            row.setdefault("cannot_tell", {})[column] = why
+            continue
+        row[column] = value
+        if error is not None and column == "generated":
+            row["standard_error"] = error
+
+
+def _enter_ratio(rows, beside, some, real, held_out):
+    first, name = list(rows)[:2]
+    row, whole = rows[name], rows[first]
+    if "generated" in row.get("cannot_tell", {}):
+        return
+    if beside == "training" and whole[beside] is not None:  # of as many, and measured
+        new, usual = whole["generated"], whole[beside]
+    else:
+        new, usual = (metrics.frechet_distance(x, held_out) for x in (some, real))
+    if usual <= 1e-12 * real[0].numel():  # rounding alone is left to divide by
+        words = "needs real pictures that differ, and these are alike"
+        row["cannot_tell"] = {"generated": words, beside: words}
+    else:
+        row |= {"generated": new / usual, beside: 1.0}
+
+
+def _judged(pictures, train, held_out, wanted, bar, levels, seed, trees):
+    r"""{kind: (number, standard error or None)} of the measures that are wanted."""
+    n, found = len(pictures), {}
+    if "fd_pixels" in wanted:
+        found["fd_pixels"] = metrics.frechet_distance(pictures, held_out), None
+    bar.update()
+    if "precision" in wanted:
+        shares = metrics.precision_recall(held_out, pictures, k=3)
+        for name, p, N in zip(
+            ("precision", "recall"), shares, (n, len(held_out)), strict=True
+        ):
+            found[name] = p, _error(p, N)
+    bar.update()
+    if "copying_share" in wanted:
+        copied = metrics.copying_and_error(pictures, train, held_out)
+        found["copying_share"] = copied
+    if "nearer_to_training" in wanted:
+        nearer = metrics.nearer_and_error(pictures, train, held_out, seed)
+        found["nearer_to_training"] = nearer
+    bar.update()
+    if "detectability" in wanted:
+        p = metrics.detectability(held_out, pictures, levels, trees=trees, seed=seed)
+        found["detectability"] = p, _error(p, 2 * min(n, len(held_out)))
+    bar.update()
+    return found
+
+
+def _error(share, n):
+    r"""The standard error of a share of n, not 0 at 0 and 1 (Agresti and Coull 1998)."""
+    middle = (share * n + 1) / (n + 2)
+    return (middle * (1 - middle) / (n + 2)) ** 0.5
+
+
+def judges_judged(train, held_out, levels=None, seed=0, trees=200, progress=False):
     r"""The measures of samples whose faults are known, to see which judge sees which.
 
-    train: (N, C, H, W), N >= 600, held_out: (H, C, H, W), of one law. `train` is cut in
-    two at random. The first half plays the training set and the second, which nothing
-    has seen, the perfect samples. Each kind has n = N // 2 samples:
+    train: (N, C, H, W) or a PictureSet, N >= 600, of which at most 4,000 are taken, at
+    random. held_out: (H, C, H, W) or a PictureSet, of the same law. `train` is cut in
+    two. The first half plays the training set and the second, which nothing has seen, the
+    perfect samples. Each kind has n = N // 2 samples. progress: show a bar.
 
     - `gaussian`: drawn from the Gaussian with the training set's mean and covariance;
     - `memoriser`: training pictures, drawn with replacement, as the exact denoiser of the
@@ -89,9 +270,9 @@ def judges_judged(train, held_out, levels=None, seed=0, trees=200):
     """
     if len(train) < 600:
         raise ValueError(f"train must hold at least 600 pictures, got {len(train)}")
-    n = len(train) // 2
+    n = min(len(train), _JUDGED) // 2
     order = torch.randperm(len(train), generator=generator_for(_HALVES, seed))
-    known, real = train[order[:n]], train[order[n : 2 * n]]
+    known, real = (metrics.chosen(train, part) for part in order[: 2 * n].split(n))
     repeated = torch.arange(n) % 300
     kinds = {
         "gaussian": fitted_gaussian(known, n, seed),
@@ -99,9 +280,17 @@ def judges_judged(train, held_out, levels=None, seed=0, trees=200):
         "repeated": known[repeated],
         "real": real,
     }
+    settings = dict(levels=levels, seed=seed, trees=trees)
+    bar = tqdm(total=16, desc="judging the judges", leave=False, disable=not progress)
+    with bar:
+        found = {
+            kind: _judged(pictures, known, held_out, set(FEWEST), bar, **settings)
+            for kind, pictures in kinds.items()
+        }
+    named = {"fd_pixels": f"fd_pixels_{n}"}
     return {
-        kind: _judged(pictures, known, held_out, levels, seed, trees)
-        for kind, pictures in kinds.items()
+        kind: {named.get(name, name): value for name, (value, _) in numbers.items()}
+        for kind, numbers in found.items()
     }
 
 
@@ -132,13 +321,15 @@ def memoriser(train, n, seed=0):
     return train[torch.randint(len(train), (n,), generator=generator).to(train.device)]
 
 
-def fid(generated, real, weights, batch_size=64, device="cpu", levels=256):
+def fid(generated, real, weights, batch_size=64, device="cpu", levels=256, progress=False):
     r"""FID: the Frechet distance of two sets of pictures in Inception's features.
 
-    generated: (N, C, H, W), real: (M, C, H, W), in [-1, 1], C = 1 or 3, N, M >= 2.
+    generated: (N, C, H, W), real: (M, C, H, W), in [-1, 1], C = 1 or 3, N, M >= 2; or
+    PictureSets, which are read a batch at a time.
     weights: path of a local file, see `inception.load`. levels: both are first rounded
     to so many grey levels, as `metrics.round_to_levels` does, because published values
-    are those of 8-bit pictures; None leaves them. Returns a float >= 0.
+    are those of 8-bit pictures; None leaves them. progress: show a bar. Returns a float
+    >= 0; less is better.
 
     It falls with N and M even where both follow one law, and below 2,049 pictures the
     covariances have no full rank: values compare only at the same numbers of pictures;
@@ -154,28 +345,44 @@ def fid(generated, real, weights, batch_size=64, device="cpu", levels=256):
             f"and {len(real)} real ones"
         )
     # both are checked before the first takes its time
-    inception.check_input(generated, "generated")
-    inception.check_input(real, "real")
-    found = []
-    for pictures in (generated, real):
-        if levels is not None:
-            pictures = metrics.round_to_levels(pictures, levels)
-        found.append(inception.features(network, pictures, batch_size))
+    for name, pictures in (("generated", generated), ("real", real)):
+        if isinstance(pictures, torch.Tensor):  # a PictureSet lies in [-1, 1]
+            inception.check_input(pictures, name)
+    found, total = [], len(generated) + len(real)
+    with tqdm(total=total, desc="Inception", leave=False, disable=not progress) as bar:
+        for pictures in (generated, real):
+            features = []
+            for index in torch.arange(len(pictures)).split(batch_size):
+                batch = metrics.chosen(pictures, index)
+                if levels is not None:
+                    batch = metrics.round_to_levels(batch, levels)
+                features.append(inception.features(network, batch, batch_size))
+                bar.update(len(batch))
+            found.append(torch.cat(features))
     return metrics.frechet_distance(*found)
 
 
 def labelled_fid(
-    generated, real, weights, reference, sampler, steps, batch_size=64, device="cpu"
+    generated,
+    real,
+    weights,
+    reference,
+    sampler,
+    steps,
+    batch_size=64,
+    device="cpu",
+    progress=False,
 ):
     r"""FID with all that a reader needs to compare it with another.
 
     reference: words for what `real` is, such as "MNIST test". sampler, steps: how
     `generated` was drawn. The rest is as in `fid`. Returns {"fid_<N>": number, ...} with
-    the entries reference, n_reference, sampler, steps, levels and weights.
+    the entries better, reference, n_reference, sampler, steps, levels and weights.
     """
-    value = fid(generated, real, weights, batch_size, device)
+    value = fid(generated, real, weights, batch_size, device, progress=progress)
     return {
         f"fid_{len(generated)}": value,
+        "better": "lower",
         "reference": reference,
         "n_reference": len(real),
         "sampler": sampler,
@@ -186,13 +393,22 @@ def labelled_fid(
 
 
 def table(found, held_out):
-    r"""What `measures` returned, as text: a line for each measure, samples and training.
+    r"""What `measures` returned, as text: a line for each measure, which way is better too.
 
-    found: its dictionary. held_out: how many pictures it compared with.
+    found: its dictionary. held_out: how many pictures it compared with, or words for them.
     """
-    lines = [
-        f"{'measured against ' + str(held_out) + ' held-out pictures':38} new  training"
-    ]
+    if isinstance(held_out, int):
+        held_out = f"{held_out} held-out pictures"
+    beside = "halves" if any("halves" in row for row in found.values()) else "training"
+    lines = [f"measured against {held_out}", f"{'':24}{'new':>16} {beside:>9}  better"]
     for name, row in found.items():
-        lines.append(f"{name:30} {row['generated']:10.3f} {row['training']:9.3f}")
+        why = row.get("cannot_tell", {}).get("generated")
+        if row["generated"] is None:
+            lines.append(f"{name:24} cannot tell: {why}")
+            continue
+        error = row.get("standard_error")
+        spread = "" if error is None else f"+- {error:.3f}"
+        other = "-" if row[beside] is None else f"{row[beside]:.3f}"
+        number = f"{row['generated']:7.3f} {spread:8}"
+        lines.append(f"{name:24}{number:>16} {other:>9}  {_BEST[_kind(name)]}")
     return "\n".join(lines)

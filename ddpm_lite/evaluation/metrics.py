@@ -1,6 +1,8 @@
 r"""Numbers that say how close samples are to data.
 
-x and y are samples, (N, *shape); examples are compared as flat vectors in float64.
+x and y are samples, (N, *shape), or a `PictureSet`, which is scaled to [-1, 1] a block at
+a time: a set that lies in a file is never in memory as a whole. Examples are compared as
+flat vectors in float64.
 A distance between pixels is named after them and is never called FID, which lives in
 the feature space of one particular network.
 """
@@ -14,6 +16,7 @@ from ..data.points import s_curve_middle
 from ..seeds import generator_for
 
 _NEARER, _FOREST = 100, 101  # keeps the random choices of different judges apart
+_BLOCK = 2**23  # numbers that are float64 at once: 64 MB
 
 
 def energy_distance(x, y):
@@ -57,14 +60,22 @@ def frechet_distance(x, y):
     project's `fd_pixels`. Raises ValueError for other shapes or values not finite.
     Dowson and Landau 1982.
     """
-    x, y = _flat(x, y)
-    S_x, S_y = torch.cov(x.T, correction=1), torch.cov(y.T, correction=1)
-    values, axes = torch.linalg.eigh(S_x.reshape(x.shape[1], -1))
-    root = axes * values.clamp(min=0).sqrt() @ axes.T
-    cross = torch.linalg.eigvalsh(root @ S_y.reshape(x.shape[1], -1) @ root)
-    shift = (x.mean(0) - y.mean(0)).square().sum()
-    traces = x.var(0).sum() + y.var(0).sum()
-    return float(shift + traces - 2 * cross.clamp(min=0).sqrt().sum())
+    x, y = _checked(x, y)
+    mean_x, mean_y = _mean(x), _mean(y)
+    if min(len(x), len(y)) < len(mean_x):
+        # the eigenvalues of S_x S_y are the squares of these singular values
+        a, b = _across(x, y, lambda p, q: (p - mean_x) @ (q - mean_y).T), len(y) - 1
+        spread = torch.linalg.svdvals(a).sum() / math.sqrt((len(x) - 1) * b)
+        traces = _variance(x, mean_x).sum() + _variance(y, mean_y).sum()
+    else:
+        S_x, S_y = _covariance(x, mean_x), _covariance(y, mean_y)
+        values, axes = torch.linalg.eigh(S_x)
+        root = axes * values.clamp(min=0).sqrt() @ axes.T
+        cross = torch.linalg.eigvalsh(root @ S_y @ root)
+        spread = cross.clamp(min=0).sqrt().sum()
+        traces = S_x.trace() + S_y.trace()
+    shift = (mean_x - mean_y).square().sum()
+    return max(0.0, float(shift + traces - 2 * spread))
 
 
 def precision_recall(real, generated, k=3):
@@ -75,19 +86,19 @@ def precision_recall(real, generated, k=3):
     Returns (precision, recall), both in [0, 1]. Raises ValueError for other shapes.
     Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2.
     """
-    real, generated = _flat(real, generated)
+    real, generated = _checked(real, generated)
     if min(len(real), len(generated)) <= k:
         raise ValueError(
             f"both samples must hold more than k = {k} examples, got {len(real)} and "
             f"{len(generated)}"
         )
-    cross = _distances(real, generated)  # (N, M)
-    radius_real = _distances(real, real).kthvalue(k + 1, dim=1).values  # itself is first
-    radius_generated = _distances(generated, generated).kthvalue(k + 1, dim=1).values
-    slack = 1 + 1e-9  # a copy of the k-th neighbour is as far as it, up to rounding
-    precision = (cross <= slack * radius_real[:, None]).any(0).double().mean()
-    recall = (cross <= slack * radius_generated[None, :]).any(1).double().mean()
-    return float(precision), float(recall)
+    radius = {  # itself is the first neighbour
+        name: nearest(x, x, k + 1)[1][:, k]
+        for name, x in (("real", real), ("generated", generated))
+    }
+    precision = _among(generated, real, radius["real"])
+    recall = _among(real, generated, radius["generated"])
+    return float(precision.double().mean()), float(recall.double().mean())
 
 
 def copying_share(generated, train, held_out):
@@ -99,9 +110,22 @@ def copying_share(generated, train, held_out):
     for learning, 1 where every sample lies next to a training picture. Ties count half.
     Raises ValueError for other shapes.
     """
-    nearer = _nearer(generated, train, held_out)
+    return copying_and_error(generated, train, held_out)[0]
+
+
+def copying_and_error(generated, train, held_out):
+    r"""`copying_share` and its standard error where nothing was copied, two floats.
+
+    If nothing was, which of the N + H real pictures were trained on is chance. Were they
+    drawn anew, the share would scatter by the error, which is exact: with w_j the share of
+    samples whose nearest picture is j, T = N + H and h = H / T, the samples' vote for the
+    held-out ones has variance h (1 - h) T / (T - 1) (sum w_j^2 - 1 / T). So it is large
+    where all samples lie next to a few pictures, as noise does; it is at least about
+    sqrt((1 - h) (1 / (h M) + 1 / H)).
+    """
+    vote, error = _vote(generated, train, held_out)
     chance = len(train) / (len(train) + len(held_out))
-    return float((nearer.mean() - chance) / (1 - chance))
+    return (vote - chance) / (1 - chance), error / (1 - chance)
 
 
 def nearer_to_training(generated, train, held_out, seed=0):
@@ -116,10 +140,15 @@ def nearer_to_training(generated, train, held_out, seed=0):
     own law and n = 359 it scatters by 0.02 around 0.5, and the share by 0.06 around 0.
     Raises ValueError for other shapes.
     """
+    return nearer_and_error(generated, train, held_out, seed)[0]
+
+
+def nearer_and_error(generated, train, held_out, seed=0):
+    r"""`nearer_to_training` and its standard error, as in `copying_and_error`."""
     n = min(len(train), len(held_out))
     generator = generator_for(_NEARER, seed)
     train, held_out = (_some(x, n, generator) for x in (train, held_out))
-    return float(_nearer(generated, train, held_out).mean())
+    return _vote(generated, train, held_out)
 
 
 def nearest(generated, train, k=1):
@@ -130,19 +159,19 @@ def nearest(generated, train, k=1):
     ones any may come first. Works in blocks: beside its arguments it needs about 300 MB
     for 50,000 pictures of 3 x 32 x 32. Raises ValueError for other shapes.
     """
-    generated, train = _checked(generated, train)
+    generated, train = _checked(generated, train, least=1)
     check_integer("k", k, 1, len(train))
     found = []
-    for samples in generated.split(500):
-        distance = samples.new_empty(len(samples), 0, dtype=torch.float64)
+    for _, samples in _blocks(generated, 500):
+        distance = samples.new_empty(len(samples), 0)
         index = torch.empty_like(distance, dtype=torch.int64)
-        for start in range(0, len(train), 1000):
-            new = _distances(samples.double(), train[start : start + 1000].double())
+        for place, others in _blocks(train):
+            new = _distances(samples, others)
             distance = torch.cat([distance, new], 1)
-            numbers = torch.arange(start, start + new.shape[1]).expand_as(new)
+            numbers = torch.arange(place.start, place.stop).expand_as(new)
             index = torch.cat([index, numbers], 1)
-            distance, place = distance.topk(min(k, distance.shape[1]), largest=False)
-            index = index.gather(1, place)
+            distance, best = distance.topk(min(k, distance.shape[1]), largest=False)
+            index = index.gather(1, best)
         found.append((index, distance))
     index, distance = zip(*found, strict=True)
     return torch.cat(index), torch.cat(distance)
@@ -170,7 +199,8 @@ def detectability(real, generated, levels=None, trees=200, folds=5, seed=0):
     n = min(len(real), len(generated))
     check_integer("folds", folds, 2, n)
     generator = generator_for(_FOREST, seed)
-    pictures = torch.cat([_some(x, n, generator).float() for x in (real, generated)])
+    parts = [_some(x, n, generator).flatten(1).float() for x in (real, generated)]
+    pictures = torch.cat(parts)
     if levels is not None:
         pictures = round_to_levels(pictures, levels)
     kind = torch.arange(2 * n) >= n
@@ -208,26 +238,83 @@ def s_curve_thickness(points, scale=(1.0, 1.0)):
     return float(nearest.square().mean().sqrt())
 
 
-def _nearer(generated, train, held_out):
-    r"""1 for each sample that is nearer to `train`, 0 for `held_out`, 0.5 for a tie."""
-    to_train = nearest(generated, train)[1][:, 0]
-    to_held_out = nearest(generated, held_out)[1][:, 0]
-    return (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+def _vote(generated, train, held_out):
+    r"""Share of samples nearer to `train`, ties half, and its error by chance alone."""
+    (known, near), (aside, far) = (nearest(generated, x) for x in (train, held_out))
+    vote = float(((near < far).double() + 0.5 * (near == far).double()).mean())
+    T, h = len(train) + len(held_out), len(held_out) / (len(train) + len(held_out))
+    place = torch.where(near <= far, known, len(train) + aside).flatten()
+    spread = float((place.bincount().double() / len(place)).square().sum()) - 1 / T
+    return vote, math.sqrt(max(0.0, h * (1 - h) * T / (T - 1) * spread))
+
+
+def _among(x, y, radius):
+    r"""Whether each of x is no farther from one of y than that one's radius, (len(x),)."""
+    reach = (1 + 1e-9) * radius  # a copy of the k-th neighbour is as far, up to rounding
+    found = torch.zeros(len(x), dtype=torch.bool)
+    for here, some in _blocks(x, 500):
+        for there, others in _blocks(y):
+            found[here] |= (_distances(some, others) <= reach[there]).any(1)
+    return found
+
+
+# --- sets of pictures, a block at a time
+
+
+def chosen(x, index):
+    r"""The examples at an index, float32 or as they are: of a tensor or a PictureSet."""
+    return x[index.to(x.device)] if isinstance(x, torch.Tensor) else x.to_float(index)
 
 
 def _some(x, n, generator):
-    return x[torch.randperm(len(x), generator=generator)[:n].to(x.device)]
+    return chosen(x, torch.randperm(len(x), generator=generator)[:n])
 
 
-def _checked(x, y):
-    x, y = x.detach().flatten(1).cpu(), y.detach().flatten(1).cpu()
-    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+def _blocks(x, most=1000):
+    r"""Yield (slice, float64 (n, D)) over all of x: n D <= _BLOCK, or one example."""
+    size = min(most, max(1, _BLOCK // _width(x)))
+    for start in range(0, len(x), size):
+        place = slice(start, min(start + size, len(x)))
+        rows = x[place] if isinstance(x, torch.Tensor) else x.to_float(place)
+        yield place, rows.flatten(1).double()
+
+
+def _width(x):
+    return x[0].numel() if isinstance(x, torch.Tensor) else math.prod(x.shape)
+
+
+def _mean(x):
+    return sum(rows.sum(0) for _, rows in _blocks(x)) / len(x)
+
+
+def _variance(x, mean):
+    return sum((rows - mean).square().sum(0) for _, rows in _blocks(x)) / (len(x) - 1)
+
+
+def _covariance(x, mean):
+    return sum((rows - mean).T @ (rows - mean) for _, rows in _blocks(x)) / (len(x) - 1)
+
+
+def _across(x, y, function):
+    r"""function(rows of x, rows of y) for all pairs of blocks, (len(x), len(y))."""
+    return torch.cat(
+        [torch.cat([function(p, q) for _, q in _blocks(y)], 1) for _, p in _blocks(x)]
+    )
+
+
+def _checked(x, y, least=2):
+    r"""Both on the CPU, tensors flat and finite; a PictureSet is both by itself."""
+    x, y = (
+        z.detach().flatten(1).cpu() if isinstance(z, torch.Tensor) else z for z in (x, y)
+    )
+    shapes = [(len(z), _width(z) if len(z) else 0) for z in (x, y)]
+    if shapes[0][1] != shapes[1][1] or min(len(x), len(y)) < least:
         raise ValueError(
-            "both samples must hold at least 2 examples of one shape, got "
-            f"{tuple(x.shape)} and {tuple(y.shape)} when flattened"
+            f"both samples must hold at least {least} examples of one shape, got "
+            f"{shapes[0]} and {shapes[1]} when flattened"
         )
-    blocks = (*x.split(1000), *y.split(1000))  # a whole data set would be copied twice
-    if not all(torch.isfinite(block).all() for block in blocks):
+    tensors = [z for z in (x, y) if isinstance(z, torch.Tensor)]
+    if not all(torch.isfinite(rows).all() for z in tensors for _, rows in _blocks(z)):
         raise ValueError("samples must be finite, got NaN or infinity")
     return x, y
 

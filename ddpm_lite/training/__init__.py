@@ -16,7 +16,9 @@ CONTENTS = {
     "resuming": (),
     "cost": (),
     "plan": (),
+    "reports": (),
     "experiment": (),
+    "compared": (),
     "curves": (),
 }
 

@@ -12,15 +12,14 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import distributed
+from tqdm import tqdm
 
 from .. import data, figure
 from ..checks import check_integer
 from ..data.listing import several
 from ..denoiser import clip_of, warn_far
-from ..evaluation import metrics
 from ..formats.checkpoint import checkpoint_of, load_run, read_json, step_of, write_text
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
@@ -39,6 +38,7 @@ from .plan import (
     set_aside,
 )
 from .presets import SCHEDULES, RunConfig, build
+from .reports import class_counts, labels_for, memorisation
 from .resuming import changed, elsewhere, refuse_what_lay_in_memory, settings_of
 from .threads import following
 from .trainer import Trainer, processes, second_moment
@@ -89,6 +89,7 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule
         "told": list(pictures.told),
         "shape": list(pictures.x_0.shape[1:]),
         "classes": list(pictures.classes),
+        "class_counts": class_counts(config, pictures),
         "levels": pictures.levels,
         "fingerprint": None if dry else trainer.fingerprint,
     }
@@ -320,12 +321,6 @@ def draw(
     return pictures.cpu()
 
 
-def labels_for(config, num):
-    r"""Labels 0, 1, ... in turn for num pictures, int64 (num,); None without classes."""
-    classes = config.unet.classes
-    return torch.arange(num) % classes if classes else None
-
-
 def grid(model, schedule, config, path, num=None):
     r"""Draw the pictures of a fixed noise and write them as one PNG, classes in columns."""
     columns = config.unet.classes if 4 <= config.unet.classes <= 16 else 8
@@ -337,33 +332,33 @@ def grid(model, schedule, config, path, num=None):
         figure.save_pictures(drawn, path, columns)
 
 
-def report(prepared, run, num=None):
+def report(prepared, run, num=None, progress=True):
     r"""Look for memorised pictures: samples beside their nearest training pictures.
 
     Writes samples/nearest.png (a sample and its nearest training picture, in pairs) and
-    memorisation.json. Returns its dictionary: median distances, per dimension, of samples
-    and of held-out pictures to their nearest training picture, and `copying_share`.
+    memorisation.json. num: samples, at most 200 and twice the pictures if None, with the
+    classes in the data's mix. progress: show a bar. Returns what `memorisation` found.
     """
-    config, trainer = prepared.config, prepared.trainer
-    num = num or min(200, 2 * len(prepared.pictures))
-    y = labels_for(config, num)
-    options = dict(sampler="ddim", steps=config.sample_steps, progress=False, seed=1)
-    drawn = draw(trainer.ema.model, trainer.schedule, config, num, y=y, **options)
-    if trainer.rank:
-        return None
-    x_0 = prepared.pictures.to_float()
-    index, distance = metrics.nearest(drawn, x_0)
-    scale = np.sqrt(np.prod(config.unet.sample_shape))
-    found = {"samples": num, "sample_to_train": float(distance.median() / scale)}
-    if prepared.described["held_out"] > 1:
-        aside = prepared.held_out.to_float()
-        _, other = metrics.nearest(aside, x_0)
-        found["held_out_to_train"] = float(other.median() / scale)
-        found["copying_share"] = metrics.copying_share(drawn, x_0, aside)
+    config, trainer, pictures = prepared.config, prepared.trainer, prepared.pictures
+    num = num or min(200, 2 * len(pictures))
+    y = labels_for(config, num, class_counts(config, pictures) or None)
+    first, shown = trainer.rank == 0, progress and trainer.rank == 0
+    options = dict(sampler="ddim", steps=config.sample_steps, progress=shown, seed=1)
+    bar = tqdm(total=2, desc="report", leave=False, disable=not shown)
+    with bar:
+        bar.set_postfix_str(f"drawing {num} pictures")
+        drawn = draw(trainer.ema.model, trainer.schedule, config, num, y=y, **options)
+        bar.update()
+        if not first:
+            return None
+        bar.set_postfix_str("looking for copies")
+        index, found = memorisation(drawn, pictures, prepared.held_out)
+        bar.update()
     shown = min(24, num)
-    pairs = torch.stack([drawn[:shown], x_0[index[:shown].flatten()]], 1)
+    pairs = torch.stack([drawn[:shown], pictures.to_float(index[:shown])], 1)
     figure.save_pictures(pairs.flatten(0, 1), Path(run) / "samples" / "nearest.png", 12)
-    write_text(Path(run) / "memorisation.json", json.dumps(found, indent=1) + "\n")
+    text = json.dumps(found, indent=1, allow_nan=False)
+    write_text(Path(run) / "memorisation.json", text + "\n")
     return found
 
 

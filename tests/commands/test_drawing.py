@@ -39,7 +39,7 @@ def test_one_class_for_all_pictures_or_an_error():
 
 
 def test_evaluate_draws_and_says_how(capsys):
-    ask = ["evaluate", "digits", "--num", "12", "--steps", "2", "--device", "cpu", "--json"]
+    ask = ["evaluate", "digits", "--num", "64", "--steps", "2", "--device", "cpu", "--json"]
     assert main(ask) == 0
     plain = json.loads(capsys.readouterr().out)
     assert plain["spacing"] == "trailing" and not {"eta", "variance"} & set(plain)

@@ -1,5 +1,8 @@
 r"""The measures of pictures in one table, the judges judged, and FID from a file."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import close, normal
@@ -73,7 +76,7 @@ def test_measures_are_those_of_metrics(digits):
 
 
 def test_the_training_column_is_n_training_pictures(digits, monkeypatch):
-    train, held_out = digits[0][:200], digits[1][:60]
+    train, held_out = digits[0][:200], digits[1][:70]
     seen = []
 
     def watched(x, y):
@@ -82,22 +85,20 @@ def test_the_training_column_is_n_training_pictures(digits, monkeypatch):
 
     monkeypatch.setattr(metrics, "frechet_distance", watched)
     monkeypatch.setattr(metrics, "detectability", lambda *a, **k: 0.5)
+    new = digits[1][60:130]
     for seed in (0, 0, 1):
-        evaluate.measures(held_out[:50], train, held_out, seed=seed)
+        evaluate.measures(new, train, held_out, seed=seed)
     chosen = seen[1::2]
-    assert [len(x) for x in chosen] == [50] * 3
+    assert [len(x) for x in chosen] == [70] * 3
     index, apart = metrics.nearest(chosen[0], train)
-    assert apart.eq(0).all() and len(index.unique()) == 50
+    assert apart.eq(0).all() and len(index.unique()) == 70
     assert torch.equal(chosen[0], chosen[1]) and not torch.equal(chosen[0], chosen[2])
 
 
 def test_samples_that_cannot_be_judged(digits):
     train, held_out = digits[0][:30], digits[1][:10]
-    for n in (3, 31):
-        with pytest.raises(ValueError, match=rf"4 to N samples .* got {n} samples, N = 30"):
-            evaluate.measures(digits[0][:n], train, held_out)
-    with pytest.raises(ValueError, match=r"4 held-out ones, got 5 samples, N = 30 and 3"):
-        evaluate.measures(train[:5], train, held_out[:3])
+    with pytest.raises(ValueError, match=r"of one shape, got \(80, 49\) and \(99, 64\)"):
+        evaluate.measures(digits[0][:80, :, 1:, 1:], train, digits[1][:99])
     with pytest.raises(ValueError, match=r"at least 600 pictures, got 30"):
         evaluate.judges_judged(train, held_out)
 
@@ -121,6 +122,141 @@ def test_each_fault_is_seen_by_the_judge_that_looks_for_it(digits):
     assert abs(real["copying_share"]) < 0.2 and abs(real["nearer_to_training"] - 0.5) < 0.1
     assert abs(real["detectability"] - 0.5) < 0.1 and real["precision"] > 0.85
     assert real["fd_pixels_719"] < min(k["fd_pixels_719"] for k in (memoriser, repeated))
+
+
+# --- what few pictures can tell
+
+
+@pytest.mark.parametrize(
+    ("n", "N", "H", "silent"),
+    [
+        (200, 300, 64, 0),
+        (200, 300, 63, 2),  # the distance and its ratio
+        (200, 300, 31, 5),  # neighbours and forest
+        (200, 300, 15, 7),
+        (200, 300, 0, 7),
+        (63, 300, 100, 2),
+        (31, 300, 100, 5),
+        (1, 1, 1, 7),
+        (200, 63, 100, 1),  # no ratio without as many beside
+        (200, 15, 100, 2),  # and no balanced vote of 16
+    ],
+)
+def test_every_measure_has_a_smallest_number_of_pictures(digits, n, N, H, silent):
+    train, held_out = digits[0][:N], digits[1][:H]
+    table = evaluate.measures(digits[0][400 : 400 + n], train, held_out, 17, trees=3)
+    assert [*table] == [*evaluate.blank(n, N, H)] and len(table) == 7
+    few = 0
+    for name, row in table.items():
+        told = row.get("cannot_tell", {}).get("generated", "")
+        assert (row["generated"] is None) == bool(told), name
+        few += told.startswith("needs ") and ", has " in told
+        # two may find that their own error is too large
+        assert not told or "has" in told or name in ("nearer_to_training", "copying_share")
+    assert few == silent, table
+    json.dumps(table, allow_nan=False)
+    assert evaluate.can_tell(evaluate.blank(n, N, H)) == (silent < 7)
+    text = evaluate.table(table, H)
+    assert text.count("cannot tell: needs") == silent
+
+
+def test_every_row_says_which_way_is_better(digits):
+    table = evaluate.measures(digits[0][:200], *digits, 17, trees=3)
+    lines = evaluate.table(table, 359).splitlines()[2:]
+    for (name, row), line in zip(table.items(), lines, strict=True):
+        assert line.startswith(name) and f"  {row['better']}, " in line
+
+
+def test_flat_pictures_score_as_real_ones_do_where_they_are_few(digits):
+    r"""Why a distance needs 64: of 16 digits, 0.7 of the contrast looks like all of it."""
+    every = torch.cat(digits)
+    above = {}
+    for n in (16, 64):
+        flat, real = [], []
+        for seed in range(40):
+            order = torch.randperm(1797, generator=torch.Generator().manual_seed(seed))
+            a, b, c = every[order[: 3 * n]].split(n)
+            usual = metrics.frechet_distance(b, c)
+            real.append(metrics.frechet_distance(a, c) / usual)
+            flat.append(metrics.frechet_distance(0.7 * a, c) / usual)
+        limit = sorted(real)[-2]  # of 40: what one real draw in twenty exceeds
+        above[n] = sum(value > limit for value in flat) / 40
+    assert above[16] < 0.2 and above[64] > 0.9
+
+
+def test_equal_pictures_are_put_into_words():
+    equal = torch.full((100, 1, 4, 4), 0.3)
+    new = normal(100, 1, 4, 4).tanh().float()
+    for generated in (equal, new):
+        table = evaluate.measures(generated, equal, equal, trees=3)
+        ratio = table["fd_pixels_100_ratio"]
+        assert ratio["generated"] is None
+        assert "real pictures that differ" in ratio["cannot_tell"]["generated"]
+        assert table["copying_share"]["generated"] is None  # all vote for one picture
+        json.dumps(table, allow_nan=False)
+        evaluate.table(table, 100)
+
+
+def test_noise_is_no_copier_and_a_copier_is_one(digits):
+    r"""Noise lies next to a few pictures, which say nothing of copying."""
+    train, held_out = digits[0][:600], digits[1][:32]
+    noise = normal(200, 1, 8, 8).float().clamp(-1, 1)
+    row = evaluate.copying(noise, train, held_out)
+    share, error = metrics.copying_and_error(noise, train, held_out)
+    assert share < 3 * error
+    assert row["generated"] is None or row["standard_error"] <= 0.25
+    row = evaluate.copying(train[:200], train, held_out)
+    assert row["generated"] == pytest.approx(1) and row["standard_error"] < 1 / 3
+    for few in (held_out[:6], None):
+        row = evaluate.copying(train[:200], train, few)
+        assert row["generated"] is None
+        assert "needs 16 unseen pictures, has" in row["cannot_tell"]["generated"]
+
+
+def test_without_training_pictures_one_half_stands_beside_the_other(digits):
+    new, held_out = digits[0][:150], digits[1][:200]
+    table = evaluate.measures(new, None, held_out, 17, trees=10)
+    assert all("training" not in row and "halves" in row for row in table.values())
+    for name in ("nearer_to_training", "copying_share"):
+        assert table[name]["generated"] is None
+        assert table[name]["cannot_tell"]["generated"] == (
+            "needs the pictures that the model was trained on"
+        )
+    # the samples meet all of them, whether training pictures are known or not
+    known = evaluate.measures(new, digits[0], held_out, 17, trees=10)
+    for name in ("fd_pixels_150", "precision", "recall", "detectability"):
+        assert table[name]["generated"] == known[name]["generated"]
+    order = torch.randperm(1438, generator=torch.Generator().manual_seed(0))
+    real = digits[0][order[:150]]
+    ratio = evaluate.measures(real, None, held_out, 17, trees=3)["fd_pixels_100_ratio"]
+    assert ratio["halves"] == 1 and 0.6 < ratio["generated"] < 1.6  # both are real
+    assert "halves" in evaluate.table(table, 200).splitlines()[1]
+
+
+# --- a set that lies in a file
+
+
+class Watched(data.pictures.PictureSet):
+    r"""A PictureSet that gives no more than a block of its pictures as floats."""
+
+    largest = 1000
+
+    def to_float(self, index=None):
+        found = super().to_float(index)
+        assert len(found) <= self.largest, "the whole set at once"
+        return found
+
+
+def test_a_set_is_read_in_blocks(digits):
+    train, held_out = (data.load("digits", split=s) for s in ("train", "held_out"))
+    assert len(train) > Watched.largest
+    watched = Watched(train.x_0, train.y, train.classes, levels=17)
+    new = digits[0][::7]  # two hundred copies
+    by_block = evaluate.measures(new, watched, held_out, 17, trees=10)
+    whole = evaluate.measures(new, *digits, 17, trees=10)
+    for name, row in whole.items():
+        assert by_block[name]["generated"] == pytest.approx(row["generated"], rel=1e-9)
+        assert by_block[name]["training"] == pytest.approx(row["training"], rel=1e-9)
 
 
 # --- FID
@@ -174,6 +310,7 @@ def test_fid_is_labelled_and_is_of_8_bit_pictures(flat_features):
     )
     value = label.pop("fid_9")
     assert label == {
+        "better": "lower",
         "reference": "7 invented pictures",
         "n_reference": 7,
         "sampler": "ddim",
@@ -203,3 +340,11 @@ def test_fid_without_weights(tmp_path):
     x = normal(2, 1, 2, 2).tanh()
     with pytest.raises(FileNotFoundError, match=r"no Inception weights at .*none.pth"):
         evaluate.fid(x, x, tmp_path / "none.pth")
+
+
+def test_readme_names_the_same_measures_and_numbers():
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    for kind, least in evaluate.FEWEST.items():
+        name = kind.replace("fd_pixels", "fd_pixels_N")
+        (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
+        assert evaluate.BETTER[kind] in row and row.endswith(f"| {least} |")

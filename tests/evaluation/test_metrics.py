@@ -1,5 +1,6 @@
 r"""The judges, against plain loops and closed forms, and judged themselves on digits."""
 
+import itertools
 import math
 
 import numpy as np
@@ -82,6 +83,30 @@ def test_frechet_distance_is_the_closed_form():
     assert one == pytest.approx(0.25 + 0.25, rel=1e-9)
 
 
+def test_frechet_distance_of_fewer_examples_than_dimensions():
+    r"""The other way through singular values, against covariance matrices."""
+    x, y = 0.3 + normal(9, 12) @ normal(12, 12, seed=5), normal(7, 12, seed=1)
+    S, R = torch.cov(x.T), torch.cov(y.T)
+    roots = torch.linalg.eigvals(S @ R).real.clamp(min=0).sort().values[-6:].sqrt().sum()
+    exact = (x.mean(0) - y.mean(0)).square().sum() + S.trace() + R.trace() - 2 * roots
+    assert metrics.frechet_distance(x, y) == pytest.approx(float(exact), rel=1e-9)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+
+
+def test_blocks_are_the_whole(monkeypatch):
+    x, y = normal(30, 6), 0.5 + normal(40, 6, seed=1)
+    whole = metrics.frechet_distance(x, y), metrics.precision_recall(x, y)
+    few = metrics.frechet_distance(x[:5], y[:4])
+    monkeypatch.setattr(metrics, "_BLOCK", 20)  # three examples
+    assert metrics.frechet_distance(x, y) == pytest.approx(whole[0], rel=1e-10)
+    assert metrics.precision_recall(x, y) == whole[1]
+    assert metrics.frechet_distance(x[:5], y[:4]) == pytest.approx(few, rel=1e-10)
+    index, apart = metrics.nearest(x, y, k=5)
+    values, places = torch.cdist(x, y).topk(5, largest=False)
+    assert torch.equal(index, places)
+    close(apart, values, rtol=1e-9)
+
+
 def test_frechet_distance_of_correlated_gaussians():
     A, B = normal(3, 3), normal(3, 3, seed=1)
     x, y = normal(500, 3, seed=2) @ A, normal(500, 3, seed=3) @ B
@@ -120,6 +145,27 @@ def test_copying_share_of_known_cases():
     both = torch.cat([train, held_out])
     assert metrics.copying_share(both, train, held_out) == pytest.approx(0, abs=1e-12)
     assert metrics.copying_share(train, train, train) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_error_of_the_copying_share_is_that_of_all_choices():
+    r"""Every way to call three of eight pictures held out, with the samples as they are."""
+    real, new = normal(8, 2), normal(20, 2, seed=1)
+    shares, errors = [], []
+    for aside in itertools.combinations(range(8), 3):
+        held = torch.zeros(8, dtype=torch.bool)
+        held[list(aside)] = True
+        share, error = metrics.copying_and_error(new, real[~held], real[held])
+        shares.append(share)
+        errors.append(error)
+    assert np.mean(shares) == pytest.approx(0, abs=1e-12)
+    assert errors == pytest.approx([np.std(shares)] * len(errors), rel=1e-9)
+    vote, error = metrics.nearer_and_error(new, real[:4], real[4:])
+    assert vote == metrics.nearer_to_training(new, real[:4], real[4:]) and error > 0
+
+
+def test_one_example_has_a_nearest_neighbour():
+    index, apart = metrics.nearest(normal(1, 2), normal(1, 2, seed=1))
+    assert index.tolist() == [[0]] and apart.shape == (1, 1)
 
 
 def test_nearer_to_training_is_the_plain_loop():

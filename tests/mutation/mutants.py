@@ -388,8 +388,8 @@ MUTANTS = [
     Mutant(
         "Frechet distance with deviations for variances",
         "evaluation/metrics",
-        "2 * cross.clamp(min=0).sqrt().sum()",
-        "2 * cross.clamp(min=0).sum()",
+        "spread = cross.clamp(min=0).sqrt().sum()",
+        "spread = cross.clamp(min=0).sum()",
     ),
     # --- solvers of higher order, and spacings
     Mutant(

@@ -8,12 +8,15 @@ the step between neighbours, the deviation of one pixel from picture to picture.
 import warnings
 from dataclasses import replace
 
+from ...evaluation.evaluate import FEWEST
 from ...formats.checkpoint import read_json
 from ...training import experiment
-from .findings import Finding, one_line
+from ...training.reports import class_counts
+from .findings import UNREADABLE, Finding, one_line
 from .pictures import some_floats
 
 _SEED = 201  # keeps these random draws apart from those of answers and loss
+_ENOUGH = 0.25  # standard error of a copying share: two are half the way from 0 to 1
 
 
 def drawn(case):
@@ -21,7 +24,8 @@ def drawn(case):
     num, steps = case.samples, min(20, case.schedule.T)
     config = replace(case.config, unet=case.model.unet_config)
     options = dict(seed=_SEED, sampler="ddim", steps=steps, progress=False)
-    y = experiment.labels_for(config, num)
+    counts = case.pictures and class_counts(config, case.pictures)
+    y = experiment.labels_for(config, num, counts or None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a prior gap, found before
@@ -39,7 +43,7 @@ def drawn(case):
     data = looks(some_floats(case.pictures, 2000))
     numbers = {"samples": own, "data": data}
     shares = [
-        f"{name} {own[name] / max(data[name], 1e-9):.2f}"
+        f"{name} {own[name] / data[name]:.2f}" if data[name] > 1e-6 else f"no {name} there"
         for name in ("contrast", "roughness", "variety")
     ]
     found = (
@@ -56,9 +60,10 @@ def drawn(case):
 def looks(pictures):
     r"""Numbers for what a person calls black, flat, noisy or all alike.
 
-    pictures: (N, C, H, W), N >= 2. Returns brightness (the mean), spread (deviation of all
+    pictures: (N, C, H, W). Returns brightness (the mean), spread (deviation of all
     pixels), contrast (within a picture), roughness (mean step between neighbours), variety
-    (deviation of one pixel from picture to picture) and saturated, the share at -1 or 1.
+    (deviation of one pixel from picture to picture, 0 of one) and saturated, the share at
+    -1 or 1.
     """
     flat = pictures.flatten(1)
     rough = [pictures.diff(dim=d).abs().mean() for d in (2, 3) if pictures.shape[d] > 1]
@@ -67,7 +72,7 @@ def looks(pictures):
         "spread": float(flat.std()),
         "contrast": float(flat.std(1).mean()),
         "roughness": float(sum(rough)) / max(1, len(rough)),
-        "variety": float(flat.std(0).mean()),
+        "variety": float(flat.std(0).mean()) if len(flat) > 1 else 0.0,
         "saturated": float((flat.abs() > 0.99).double().mean()),
     }
 
@@ -106,22 +111,60 @@ def name_of(own, data):
 
 
 def copies(case):
-    r"""Does memorisation.json say that samples are copies?"""
+    r"""Does memorisation.json say that samples are copies, and can it tell?"""
     path = case.run / "memorisation.json"
-    share = None
-    try:
-        share = read_json(path).get("copying_share") if path.is_file() else None
-    except ValueError as error:
-        yield Finding("note", "copies", f"{one_line(error)}.")
-    if share is None:
+    if not path.is_file():
         return
-    found = (
-        f"By memorisation.json, samples prefer training pictures to held-out ones by "
-        f"{share:.2f}; 0 learns, 1 copies"
+    try:
+        found = read_json(path)
+        share = found.get("copying_share")
+        share = None if share is None else float(share)
+        scatter, aside = _scatter(case, found)
+    except (*UNREADABLE, AttributeError) as error:
+        words = f"{one_line(error)}: memorisation.json is not what a report writes."
+        yield Finding("note", "copies", words)
+        return
+    least = FEWEST["copying_share"]
+    numbers = {"copying_share": share, "standard_error": scatter}
+    if share is None or aside < least:
+        why = found.get("cannot_tell") or f"needs {least} unseen pictures, has {aside}"
+        words = (
+            f"Whether samples are copies cannot be told: {why}. Look at "
+            "samples/nearest.png, or take ddpm-lite evaluate with --data."
+        )
+        yield Finding("note", "copies", words, numbers)
+        return
+    words = (
+        "By memorisation.json, samples prefer training pictures to held-out ones by "
+        f"{share:.2f} +- {scatter:.2f}; 0 learns, 1 copies"
     )
-    if share > 0.5:
-        words = f"{found}. See samples/nearest.png; stop earlier, or take more pictures."
-        yield Finding("wrong", "copies", words, {"copying_share": share})
+    near, usual = (found.get(f"{x}_to_train") for x in ("sample", "held_out"))
+    if near and usual and near > usual:
+        words += (
+            f". But they lie farther from those ({near:.2f}) than unseen pictures do "
+            f"({usual:.2f}), so that they are no copies."
+        )
+        yield Finding("ok", "copies", words, numbers)
+    elif share > max(0.5, 3 * scatter):
+        words += ". See samples/nearest.png; stop earlier, or take more pictures."
+        yield Finding("wrong", "copies", words, numbers)
+    elif scatter > _ENOUGH:
+        words += ": from so few pictures that cannot be told."
+        yield Finding("note", "copies", words, numbers)
     else:
-        level = "note" if share > 0.25 else "ok"
-        yield Finding(level, "copies", f"{found}.", {"copying_share": share})
+        yield Finding("note" if share > 0.25 else "ok", "copies", f"{words}.", numbers)
+
+
+def _scatter(case, found):
+    r"""Standard error of the copying share, and how many pictures were set aside.
+
+    Files that earlier versions wrote hold no error: then it is the least that it can be,
+    see `copying_and_error`.
+    """
+    known = case.about.get("described", {})
+    N, H = known.get("pictures", 0), found.get("held_out", known.get("held_out", 0))
+    error, M = found.get("standard_error"), found.get("samples", 1)
+    if error is None and N and H:
+        h = H / (N + H)
+        error = ((1 - h) * (1 / (h * M) + 1 / H)) ** 0.5
+    return float(error or 0), H

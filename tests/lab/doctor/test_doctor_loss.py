@@ -1,5 +1,8 @@
 r"""The loss: its bounds by other routes, and networks that lie outside of them."""
 
+import math
+
+import pytest
 import torch
 from doctor_runs import (
     SPOILED,
@@ -15,7 +18,7 @@ from doctor_runs import (
 from helpers import close, normal
 
 from ddpm_lite import Schedule
-from ddpm_lite.lab.doctor import table
+from ddpm_lite.lab.doctor import loss, table
 from ddpm_lite.lab.doctor.loss import linear_ceiling
 from ddpm_lite.lab.doctor.pictures import variances
 from ddpm_lite.oracle import GaussianOracle
@@ -57,6 +60,21 @@ def test_pictures_learned_by_heart_are_named(tmp_path):
     findings = examined(run)
     assert wrong(findings)[0] == "memorised", table(findings)
     assert "few pictures" in [finding.what for finding in findings]
+
+
+def test_from_few_held_out_pictures_that_cannot_be_told(tmp_path):
+    run = train(tmp_path / "few", blocks(40), 2, steps=5, batch_size=16)
+    said = next(f for f in examined(run) if f.what == "memorised")
+    assert said.level == "note" and said.numbers["standard_error"] is None
+    assert "cannot be told from 2 held-out pictures" in said.words
+
+
+def test_the_error_between_pictures_is_larger_than_that_of_draws():
+    place = torch.arange(400) % 4 / 4 + 0.1
+    errors = (place * 4).long().double()  # 0, 1, 2 and 3, a hundred draws of each
+    between = loss._between_pictures(errors, place, 4)
+    assert between == pytest.approx(math.sqrt((1.5**2 + 0.5**2) * 2 / 3) / 2, rel=1e-12)
+    assert loss._between_pictures(errors, place, 3) == math.inf
 
 
 # --- the linear ceiling

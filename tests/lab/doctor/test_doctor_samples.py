@@ -1,10 +1,16 @@
 r"""Samples get the name that a person would give them."""
 
+import json
+import math
+import re
+
 import pytest
 import torch
 from doctor_runs import blocks, check_named, every_fault, rewrite
 from helpers import normal
 
+from ddpm_lite.lab.doctor import samples
+from ddpm_lite.lab.doctor.case import Case
 from ddpm_lite.lab.doctor.samples import looks, name_of
 
 
@@ -22,6 +28,60 @@ def copies(run):
 @every_fault((answer_shifted, "black samples", set()), (copies, "copies", set()))
 def test_a_seeded_fault_is_named(run, fault, name, follows):
     check_named(run, fault, name, follows)
+
+
+def finding(run, **found):
+    r"""What `copies` makes of a memorisation.json, of a run of 800 pictures, 200 aside."""
+    (run / "memorisation.json").write_text(json.dumps(found))
+    about = json.loads((run / "config.json").read_text())
+    (said,) = samples.copies(Case(run, about))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "words"),
+    [
+        (dict(samples=200, copying_share=0.9, standard_error=0.2), "wrong", "stop earlier"),
+        (dict(samples=200, copying_share=0.9, standard_error=4.2), "note", "so few pict"),
+        (dict(samples=200, copying_share=0.9, held_out=6), "note", "needs 16 .* has 6"),
+        (dict(samples=12, copying_share=0.6), "note", "so few pictures that cannot be"),
+        (
+            dict(copying_share=None, cannot_tell="needs 16, has 3"),
+            "note",
+            "needs 16, has 3",
+        ),
+        (dict(samples=200, copying_share=0.3, standard_error=0.1), "note", "0.30"),
+        (dict(samples=200, copying_share=-0.1, standard_error=0.1), "ok", "-0.10"),
+        (
+            dict(copying_share=1.0, sample_to_train=0.5, held_out_to_train=0.3, samples=9),
+            "ok",
+            "farther .* no copies",
+        ),
+        (
+            dict(
+                copying_share=1.0, sample_to_train=0.1, held_out_to_train=0.3, samples=200
+            ),
+            "wrong",
+            "stop earlier",
+        ),
+        (dict(copying_share="much"), "note", "not what a report writes"),
+    ],
+)
+def test_copies_are_named_where_that_can_be_told(run, found, level, words):
+    said = finding(run, **found)
+    assert (said.level, said.what) == (level, "copies") and re.search(words, said.words)
+
+
+def test_a_report_that_is_no_report(run):
+    for text in ("[1]", "{", '"copying_share"', ""):
+        (run / "memorisation.json").write_text(text)
+        (said,) = samples.copies(Case(run, {}))
+        assert said.level == "note"
+
+
+def test_one_picture_has_no_variety():
+    found = looks(as_pictures()[:1])
+    assert found["variety"] == 0 and all(math.isfinite(v) for v in found.values())
 
 
 def as_pictures(n=200):
