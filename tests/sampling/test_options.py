@@ -16,6 +16,10 @@ SCHEDULE = Schedule.cosine(60)
 ORACLE = MixtureOracle(SCHEDULE, normal(3, 2), 0.1)
 
 
+def label(sampler):
+    return getattr(sampler, "__name__", sampler)  # an address is another in each process
+
+
 def own(schedule, x_t, x_0_pred, t, s, noise):
     return ancestral_step(schedule, x_t, x_0_pred, t, s, noise)
 
@@ -54,8 +58,8 @@ DEFAULTS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("sampler", [*SAMPLERS, own], ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
+@pytest.mark.parametrize("sampler", [*SAMPLERS, own], ids=label)
 def test_an_option_changes_what_is_drawn_or_is_refused(sampler, options):
     ((name, value),) = options.items()
     home = {"variance": "ancestral", "eta": "ddim", "rederive": "ddim"}.get(name, sampler)
@@ -69,7 +73,7 @@ def test_an_option_changes_what_is_drawn_or_is_refused(sampler, options):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("sampler", ["ancestral", "ddim", own], ids=str)
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", own], ids=label)
 def test_a_spacing_where_all_steps_are_taken_is_refused(sampler, spacing):
     for steps in (None, 60):
         with pytest.raises(ValueError, match="all 60 are taken here: leave it out"):
