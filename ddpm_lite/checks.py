@@ -110,7 +110,7 @@ def check_levels(x_0, levels):
 
     Raises ValueError that names the range found.
     """
-    if not _is_whole(levels) or levels < 2:
+    if not is_whole(levels) or levels < 2:
         raise ValueError(f"levels must be an integer >= 2 or None, got {levels!r}")
     grey = (x_0 + 1) * (levels - 1) / 2
     if (x_0.abs() > 1 + 1e-4).any() or (grey - grey.round()).abs().max() > 1e-2:
@@ -118,76 +118,6 @@ def check_levels(x_0, levels):
             f"x_0 must hold {levels} equally spaced grey levels in [-1, 1], got values "
             f"from {float(x_0.min()):.4g} to {float(x_0.max()):.4g}, or between levels"
         )
-
-
-def check_pairs(pairs, T):
-    r"""Return [(t, s), ...] as ints; refuse a list that is no way from t <= T to 0.
-
-    Raises ValueError that shows where the list breaks.
-    """
-    try:
-        pairs = [(check_integer("t", t, 1), check_integer("s", s, 0)) for t, s in pairs]
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "pairs must be a list of (t, s) in whole numbers, the last s 0, got "
-            f"{short(pairs)} ({error})"
-        ) from error
-    starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
-    if not pairs or starts[0] > T or ends != [*starts[1:], 0]:
-        raise ValueError(
-            f"pairs must be (t, s), the first t at most {T}, each t the s before it, the "
-            f"last s 0; got {pairs[:2]} ... {pairs[-1:]}"
-        )
-    if any(s >= t for t, s in pairs):
-        raise ValueError(f"each pair (t, s) must have s < t, got {pairs}")
-    return pairs
-
-
-def check_steps(steps, T, schedule=None):
-    r"""Refuse a number of steps outside 1..T, with ValueError.
-
-    schedule: if T is less than its own T, the error says where the chain starts.
-    """
-    if schedule is not None and T < schedule.T and _is_whole(steps) and steps > T:
-        raise ValueError(
-            f"steps must be an integer in 1..{T}, got {steps!r}: this chain starts at "
-            f"t = {T} of {schedule.T}, where sigma_t is not too large for the sampler"
-        )
-    check_integer("steps", steps, 1, T)
-
-
-def check_log_snr(T, schedule):
-    r"""Refuse to space T steps in log-SNR without a schedule that has them: ValueError."""
-    if schedule is None:
-        raise ValueError("log_snr spacing needs schedule=, whose alpha_bar it reads")
-    if T > schedule.T:
-        raise ValueError(f"T must be at most the schedule's {schedule.T}, got {T}")
-
-
-def check_finite_sigma(schedule, t):
-    r"""Refuse a t (B,) where alpha_bar_t = 0 and so sigma_t is infinite: ValueError."""
-    if (schedule.alpha_bar[t.cpu()] == 0).any():
-        raise ValueError(
-            f"Heun's method needs a finite sigma_t, but alpha_bar_t = 0 at t = "
-            f"{int(t.max())}: start at largest_t(schedule), or take a step of ddim there"
-        )
-
-
-def check_before(t_before, t):
-    r"""Refuse steps before this one (B,) that are not all later than t: ValueError."""
-    if t_before.shape != t.shape or not (t_before > t).all():
-        raise ValueError(
-            "before must hold the step taken before this one, with t larger than "
-            f"{t.tolist()}, got {t_before.tolist()}"
-        )
-
-
-def check_noise_pred(noise_pred, x_t):
-    r"""Return a noise_pred shaped like x_t; refuse None or another shape: ValueError."""
-    if noise_pred is None:
-        raise ValueError("rederive=False takes the network's own noise: give noise_pred")
-    same_shape(x_t=x_t, noise_pred=noise_pred)
-    return noise_pred
 
 
 def check_dtype(dtype):
@@ -203,7 +133,7 @@ def check_dtype(dtype):
 def check_shape(shape):
     r"""Return the shape of a batch as a tuple; refuse anything but positive integers."""
     listed = tuple(shape) if isinstance(shape, (tuple, list)) else ()
-    if len(listed) < 2 or any(not _is_whole(n) or n < 1 for n in listed):
+    if len(listed) < 2 or any(not is_whole(n) or n < 1 for n in listed):
         raise ValueError(
             f"shape must be (B, ...), two or more positive integers, got {short(shape)}"
         )
@@ -294,13 +224,14 @@ def check_given(what, text):
 
 def check_integer(name, value, low, high=None):
     r"""Return an integer in low..high as an int, numpy's too; else raise ValueError."""
-    if not _is_whole(value) or value < low or (high is not None and value > high):
+    if not is_whole(value) or value < low or (high is not None and value > high):
         span = f"in {low}..{high}" if high is not None else f">= {low}"
         raise ValueError(f"{name} must be an integer {span}, got {short(value)}")
     return int(value)
 
 
-def _is_whole(value):
+def is_whole(value):
+    r"""Whether a value is a whole number, numpy's too, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -376,35 +307,6 @@ def check_choice(variance):
     if not callable(variance):
         check_name("variance", variance, "small", "large")
     return variance
-
-
-SAMPLERS = ("ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde")
-
-
-def check_sampler(sampler, variance=None, eta=None, rederive=None):
-    r"""Refuse a sampler that is no function and no known name, or settings unfit for it.
-
-    None is a setting that was not given; any other must be one that the sampler uses.
-    """
-    if not callable(sampler):
-        check_name("sampler", sampler, *SAMPLERS)
-    if variance is not None:
-        check_choice(variance)
-    if eta is not None:
-        check_number("eta", eta, 0, 1)
-    if rederive not in (None, True, False):
-        raise ValueError(f"rederive must be True or False, got {short(rederive)}")
-    for name, value, home in (
-        ("variance", variance, "ancestral"),
-        ("eta", eta, "ddim"),
-        ("rederive", rederive, "ddim"),
-    ):
-        if value is not None and sampler != home:
-            own = ": give it to the function itself" if callable(sampler) else ""
-            raise ValueError(
-                f"{name} is for sampler={home!r}, got {name}={short(value)} "
-                f"for {short(sampler)}, which does not use it{own}"
-            )
 
 
 def check_clip(clip):

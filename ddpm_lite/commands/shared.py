@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from ..checks import check_integer, check_number, check_sampler
+from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run, pretrained_names
 from ..formats.diffusers import open_model
 from ..models.unet import UNet
+from ..sampling.asked import check_sampler
 from ..sampling.solvers import start_of
 from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule

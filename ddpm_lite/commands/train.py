@@ -11,7 +11,7 @@ from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
 from ..training.trainer import processes
 from . import parsing
-from .shared import Machine, check_minutes, check_place, report_run, status_of
+from .shared import Machine, check_minutes, report_run, status_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def parse(arguments):
 def run(options, threads):
     r"""Train, or print what would be trained. options: a Request. threads: not begun."""
     threads.begin(options.machine.threads)
-    check_place(check_given("a new folder behind --out", options.out))
+    check_given("a new folder behind --out", options.out)
     keep_memory()
     device = experiment.join()
     device = options.machine.device if options.machine.device != "auto" else device

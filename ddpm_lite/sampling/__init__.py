@@ -3,6 +3,7 @@ r"""From noise to data: which steps a chain visits, one step, the whole chain.""
 from .. import hand_on
 
 CONTENTS = {
+    "asked": (),
     "spacing": ("timestep_pairs",),
     "solvers": (),
     "sampler": ("sample", "sample_path"),

@@ -13,14 +13,7 @@ from inspect import signature
 import torch
 from tqdm import tqdm
 
-from ..checks import (
-    check_data,
-    check_noise_pred,
-    check_number,
-    check_pairs,
-    check_sampler,
-    check_shape,
-)
+from ..checks import check_data, check_number, check_shape
 from ..denoiser import (
     OWN,
     check_denoiser,
@@ -43,6 +36,7 @@ from ..process import (
 )
 from ..schedule import spread
 from ..seeds import SampleNoise
+from .asked import check_noise_pred, check_pairs, check_sampler
 from .solvers import SOLVERS, start_of
 from .spacing import check_spacing, timestep_pairs
 

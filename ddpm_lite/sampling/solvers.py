@@ -13,9 +13,10 @@ is left. Bad shapes, a bad t or a bad s raise ValueError or TypeError.
 
 import torch
 
-from ..checks import check_before, check_finite_sigma, check_s, check_t, same_shape
+from ..checks import check_s, check_t, same_shape
 from ..process import noise_from_x_0
 from ..schedule import spread
+from .asked import check_before, check_finite_sigma
 from .spacing import largest_t
 
 

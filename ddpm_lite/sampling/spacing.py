@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..checks import check_integer, check_log_snr, check_name, check_steps
+from ..checks import check_integer, check_name
+from .asked import check_log_snr, check_steps
 
 SPACINGS = ("trailing", "leading", "linspace", "quadratic", "log_snr")
 

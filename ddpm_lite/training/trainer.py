@@ -48,9 +48,7 @@ class TrainConfig:
 
     steps: int = 800_000  # updates in all
     batch_size: int = 128  # examples of one update, over all processes
-    accumulate: int = (
-        1  # parts of a process' share of the batch: less memory, else the same
-    )
+    accumulate: int = 1  # parts of a process' share of a batch, to save memory
     lr: float = 2e-4  # Adam's learning rate
     warmup_steps: int = 5000  # over which lr rises to that, on a straight line
     decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
@@ -138,9 +136,8 @@ class Trainer:
     that the model is to learn; or uint8 pictures (N, C, H, W) with grey levels 0 ..
     levels - 1, which are scaled to [-1, 1] as they are used. y: int64 (N,), classes of
     the data, or None. A last batch is filled up from the next shuffle, so N may be
-    smaller than the batch. The trainer runs on the model's device. Data may have another
-    dtype than the weights, float32 or float64: the network is asked in its own, and the
-    loss is computed in that of the data.
+    smaller than the batch. The trainer runs on the model's device. The network is asked in
+    the dtype of its weights, and the loss is computed in that of the data.
     Warns where the schedule does not reach N(0, I) for this data, and where floating point
     data leave the range that the model clips to. Raises TypeError or ValueError for data,
     labels or settings that do not fit, and for a schedule of another T than the model's.
@@ -186,8 +183,8 @@ class Trainer:
         self.network = Network(network, model, self.device, self.precision)
 
     def __repr__(self):
-        name, steps = type(self.model).__name__, self.config.steps
-        return f"Trainer({name}, step {self.step} of {steps}, on {self.device})"
+        name, at = type(self.model).__name__, f"step {self.step} of {self.config.steps}"
+        return f"Trainer({name}, {at}, on {self.device})"
 
     def draw(self, step):
         r"""Draw what update `step` (1, 2, ...) trains on: x_0, t and noise.

@@ -19,7 +19,7 @@ from torch import nn
 from ddpm_lite.bench import clock, contestants, measuring, processes, settings
 from ddpm_lite.bench import page as bench_page
 from ddpm_lite.commands.main import main
-from ddpm_lite.data import pictures
+from ddpm_lite.data import arrays
 from ddpm_lite.models.unet import PRESETS, UNetConfig
 from ddpm_lite.training import device
 from ddpm_lite.training.cost import cost
@@ -363,7 +363,7 @@ def test_a_run_for_the_neighbour_is_that_of_the_command(monkeypatch, tmp_path):
 
 def test_pictures_for_the_neighbour_have_the_size_of_the_preset(tmp_path):
     path = processes._random_pictures("small-32", tmp_path)
-    assert pictures.from_npy(path, None, None).x_0.shape == (256, 3, 32, 32)
+    assert arrays.from_array(path, None, None).x_0.shape == (256, 3, 32, 32)
 
 
 def test_the_busy_program_is_there_and_is_gone():

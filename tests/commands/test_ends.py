@@ -64,7 +64,7 @@ WORK = {
     "train digits --steps 2 --out {}": ("training.experiment", "load_pictures"),
     "resume {run} --steps 3": ("training.experiment", "load_pictures"),
     "sample digits --num 2 --steps 2 --out {}": ("training.experiment", "sample"),
-    "evaluate digits --num 8 --steps 2 --out {}": ("commands.evaluate", "measures"),
+    "evaluate digits --num 64 --steps 1 --out {}": ("commands.evaluate", "measures"),
     "info digits": ("commands.info", "cost"),
     "curves {run} --out {}": ("commands.curves", "draw_curves"),
     "doctor": ("commands.doctor", "diagnose"),

@@ -305,7 +305,7 @@ MUTANTS = [
     Mutant(
         "warm-up of the learning rate dropped",
         "training/trainer",
-        "min(1.0, step / max(1, self.config.warmup_steps))",
+        "min(1.0, step / max(1, self.warmup_steps))",
         "1.0",
     ),
     Mutant("EMA never applied", "training/trainer", "self.ema.update(self.model)", "pass"),

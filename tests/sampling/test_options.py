@@ -8,7 +8,7 @@ import torch
 from helpers import Constant, normal
 
 from ddpm_lite import MixtureOracle, Schedule, sample, vlb_terms
-from ddpm_lite.checks import SAMPLERS
+from ddpm_lite.sampling.asked import SAMPLERS
 from ddpm_lite.sampling.sampler import ancestral_step
 from ddpm_lite.sampling.spacing import SPACINGS
 

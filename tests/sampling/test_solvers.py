@@ -19,7 +19,7 @@ from ddpm_lite import (
     sample_path,
     timestep_pairs,
 )
-from ddpm_lite.checks import SAMPLERS
+from ddpm_lite.sampling.asked import SAMPLERS
 from ddpm_lite.sampling.sampler import ddim_step
 from ddpm_lite.sampling.solvers import (
     SOLVERS,

@@ -28,7 +28,8 @@ def read_pictures(case):
             f"The pictures of {case.config.data or 'this run'} cannot be read from here, "
             f"so data and loss are not looked at: {one_line(error)}"
         )
-        return case, [Finding("note", "pictures", words)]
+        there = case.config.data and isinstance(error, ValueError)  # and resume refuses it
+        return case, [Finding("wrong" if there else "note", "pictures", words)]
     case = replace(case, pictures=pictures, held_out=held_out)
     return case, [_same(case), *_range(pictures), _repeated(pictures, held_out)]
 

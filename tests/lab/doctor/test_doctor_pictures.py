@@ -20,7 +20,7 @@ def another_folder(run):
 
 
 def zero_to_one(run):
-    other_data(run, blocks(1000) // 128)
+    other_data(run, blocks(1000) // 100)
 
 
 def blank_pictures(run):
@@ -48,6 +48,12 @@ def repeated_pictures(run):
 )
 def test_a_seeded_fault_is_named(run, fault, name, follows):
     check_named(run, fault, name, follows)
+
+
+def test_pictures_that_are_refused_are_a_fault(run):
+    other_data(run, blocks(1000) // 128)  # 0 and 1 alone
+    (found,) = wrong(examined(run))
+    assert found.what == "pictures" and "holds 0 and 1 alone" in found.words
 
 
 def test_pictures_out_of_reach_are_no_fault(run):
