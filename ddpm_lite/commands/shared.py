@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..checks import check_integer, check_number
+from ..checks import check_integer
 from ..formats.checkpoint import load_run, pretrained_names
 from ..formats.diffusers import open_model
 from ..models.unet import UNet
@@ -32,9 +32,9 @@ def check_some(name, value, low, high=None):
 
 
 def check_minutes(minutes):
-    r"""Refuse a --max-minutes that is no number >= 0, with ValueError."""
-    if minutes is not None:
-        check_number("--max-minutes", minutes, 0)
+    r"""Refuse a --max-minutes that is no number above 0, with ValueError."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--max-minutes must be above 0, got {minutes:g}")
 
 
 @dataclass(frozen=True)

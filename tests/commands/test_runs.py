@@ -70,9 +70,9 @@ def test_a_finished_run_says_so_and_how_to_go_on(tmp_path, capsys):
         (["--lr", "1e-3"], "has made all its 4 steps, and none is left for another lr"),
         (["--steps", "9", "--lr", "0"], "lr must be a number in"),
         (["--steps", "9", "--lr", "nan"], "lr must be a number in"),
-        (["--steps", "9", "--max-minutes", "0"], "max_minutes must be above 0, got 0"),
-        (["--steps", "9", "--max-minutes", "-1"], "max_minutes must be above 0, got -1"),
-        (["--steps", "9", "--max-minutes", "nan"], "max_minutes must be above 0"),
+        (["--steps", "9", "--max-minutes", "0"], "max-minutes must be above 0, got 0"),
+        (["--steps", "9", "--max-minutes", "-1"], "max-minutes must be above 0, got -1"),
+        (["--steps", "9", "--max-minutes", "nan"], "max-minutes must be above 0"),
         (["--steps", "9", "--data", "nowhere"], "there is no file or folder nowhere"),
     ],
 )
@@ -135,7 +135,7 @@ def test_pictures_that_have_moved(tmp_path, capsys):
     here.mkdir()
     for i in range(6):
         Image.new("L", (8, 8), 40 * i).save(here / f"{i}.png")
-    options = ["--data", str(here), "--hold-out", "0", "--held-out-split", ""]
+    options = ["--data", str(here), "--hold-out", "0", "--channels", "1"]
     run = started(tmp_path / "run", *options, "--no-labels")
     there = tmp_path / "there"
     here.rename(there)
@@ -146,7 +146,7 @@ def test_pictures_that_have_moved(tmp_path, capsys):
     assert about["data"].endswith("there")
     (there / "0.png").unlink()
     _, err = said(capsys, 1, "resume", run, "--steps", "6")
-    assert "was trained on other data (6 examples then, 5 examples now)" in err
+    assert "was trained on other data: pictures 6, now 5" in err
     assert err.splitlines()[-1].startswith("ddpm-lite: ")
 
 
@@ -201,7 +201,7 @@ def test_other_pictures_than_those_in_memory(tmp_path, capsys):
     assert "trained with 256 grey levels, and the pict" in said(capsys, 1, *ask)[1]
     in_python(tmp_path / "few", x_0=data.load("digits").x_0[:9])
     ask[1] = str(tmp_path / "few")
-    assert "(9 examples then, 1438 examples now)" in said(capsys, 1, *ask)[1]
+    assert "pictures 9, now 1438" in said(capsys, 1, *ask)[1]
 
 
 def test_python_goes_on_with_a_run_of_a_command(tmp_path, capsys):

@@ -64,7 +64,8 @@ def test_parts_of_a_batch_drop_the_same_units(accumulate):
     # in float64: sums of less than a thousand terms, which Adam divides by at least 1e-8
     trainers = []
     for parts in (1, accumulate):
-        model, data = tiny(dropout=0.5, classes=3).double(), bytes_of(9, 1, 4, 4) / 255.0
+        model = tiny(dropout=0.5, classes=3).double()
+        data = bytes_of(9, 1, 4, 4) / 127.5 - 1
         more = dict(y=torch.arange(9) % 3, accumulate=parts, flip=True, drop_label=0.2)
         trainers.append(make(data.double(), model, **more))
     whole, parts = trainers
