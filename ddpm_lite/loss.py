@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from .checks import check_choice, check_clip, check_data, check_levels
+from .checks import (
+    check_choice,
+    check_clip,
+    check_data,
+    check_levels,
+    check_name,
+    check_number,
+)
 from .process import (
     predict,
     predict_x_0,
@@ -48,6 +55,26 @@ def squared_error(schedule, predicted, x_0, x_t, t, noise, prediction):
     if prediction == "v":
         target = v_from_x_0(schedule, x_t, t, x_0)
     return (predicted - target).square().flatten(1).mean(1)
+
+
+def min_snr_weight(schedule, t, prediction, gamma=5.0):
+    r"""Weights that make the simple loss of any prediction min(SNR, gamma) times x_0's.
+
+    t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v". gamma: above 0. Returns
+    float64 (B,), on the CPU. With SNR = alpha_bar / (1 - alpha_bar), the squared error of
+    the noise is SNR times that of x_0, and of v SNR + 1 times, so that the weights are
+    min(SNR, gamma) over 1, SNR and SNR + 1: those of v are not those of the noise.
+    Raises ValueError for another prediction or gamma.
+    Hang et al. 2023 (arXiv 2303.09556), Eq. 8, and section 3.4 for v.
+    """
+    check_name("prediction", prediction, "noise", "x_0", "v")
+    check_number("gamma", gamma, 1e-12)
+    alpha_bar, rest = schedule.alpha_bar[t.cpu()], schedule.one_minus_alpha_bar[t.cpu()]
+    if prediction == "noise":
+        return (gamma * rest / alpha_bar).clamp(max=1)  # 1 where alpha_bar = 0
+    if prediction == "v":
+        return torch.minimum(alpha_bar, gamma * rest)
+    return (alpha_bar / rest).clamp(max=gamma)
 
 
 @dataclass(frozen=True)
