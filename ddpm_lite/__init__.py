@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         x_0_from_score,
         x_0_from_v,
     )
+    from .sampling.guidance import guided
     from .sampling.sampler import sample, sample_path
     from .sampling.spacing import timestep_pairs
     from .schedule import PriorGap, Schedule
@@ -61,6 +62,7 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "from_diffusers",
+    "guided",
     "hybrid_loss",
     "load_model",
     "load_pretrained",
@@ -117,7 +119,7 @@ CONTENTS = {
     "figure": (),
     "models": ("MLP", "UNet", "UNetConfig"),
     "data": (),
-    "sampling": ("timestep_pairs", "sample", "sample_path"),
+    "sampling": ("timestep_pairs", "sample", "sample_path", "guided"),
     "formats": (
         "load_model",
         "load_pretrained",

@@ -32,6 +32,25 @@ def check_beta(beta):
         )
 
 
+def check_alpha_bar(alpha_bar, before):
+    r"""Refuse an alpha_bar (T,) that does not fall from the entry before: ValueError.
+
+    before: (T,), the same one step earlier, beginning with 1.
+    """
+    if alpha_bar.dim() != 1 or len(alpha_bar) == 0:
+        raise ValueError(
+            f"alpha_bar must be T >= 1 numbers, got shape {tuple(alpha_bar.shape)}"
+        )
+    falls = (0 <= alpha_bar) & (alpha_bar < before)
+    if not falls.all():
+        t = int((~falls).nonzero()[0]) + 1
+        raise ValueError(
+            "alpha_bar_1 ... alpha_bar_T must fall at every step, below 1 and not "
+            f"below 0 (alpha_bar_0 = 1 is not among them); got alpha_bar_{t} = "
+            f"{float(alpha_bar[t - 1])!r} after {float(before[t - 1])!r}"
+        )
+
+
 def check_ends(beta_start, beta_end):
     r"""Refuse end points of a schedule outside (0, 1], with ValueError."""
     for name, value in (("beta_start", beta_start), ("beta_end", beta_end)):

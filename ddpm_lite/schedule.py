@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from .checks import (
+    check_alpha_bar,
     check_beta,
     check_decreasing,
     check_ends,
@@ -43,7 +44,7 @@ class PriorGap:
 class Schedule:
     r"""The tables beta, alpha, alpha_bar and what follows from them, in float64.
 
-    Build one with `linear`, `cosine`, `sigmoid` or `from_beta`. Fields:
+    Build one with `linear`, `cosine`, `sigmoid`, `from_beta` or `from_alpha_bar`. Fields:
     T: number of steps, at least 1.
     beta: (T+1,), variance of the noise added by step t; beta[0] = 0, the others in
         (0, 1), and 1 is allowed at t = T alone.
@@ -92,6 +93,21 @@ class Schedule:
             log_alpha_bar=log_alpha_bar,
             posterior_variance=posterior_variance,
         )
+
+    @classmethod
+    def from_alpha_bar(cls, alpha_bar):
+        r"""Build the tables from the T numbers alpha_bar_1 ... alpha_bar_T.
+
+        alpha_bar: (T,), a tensor, array or list of floats that falls from below 1; the
+        last may be 0. beta_t = 1 - alpha_bar_t / alpha_bar_{t-1} comes out as exact as
+        the differences of these numbers are.
+        Raises ValueError where they do not fall. Ho et al. 2020, Eq. 4.
+        """
+        alpha_bar = check_table("alpha_bar", alpha_bar)
+        before = alpha_bar.flatten().roll(1)
+        before[:1] = 1
+        check_alpha_bar(alpha_bar, before)
+        return cls.from_beta((before - alpha_bar) / before)
 
     @classmethod
     def linear(cls, T=1000, beta_start=1e-4, beta_end=0.02):

@@ -125,6 +125,38 @@ def test_from_beta_takes_lists_arrays_and_float32():
     assert Schedule.from_beta(beta.detach().numpy()).T == 2
 
 
+@pytest.mark.parametrize(
+    "schedule", [Schedule.linear(), Schedule.cosine(50), Schedule.sigmoid(100, 1e-5, 5e-3)]
+)
+def test_from_alpha_bar_gives_the_same_schedule_back(schedule):
+    again = Schedule.from_alpha_bar(schedule.alpha_bar[1:].tolist())
+    # two numbers near 1, each right to 1.2e-16, and their difference beta >= 1e-5
+    torch.testing.assert_close(again.beta, schedule.beta, rtol=3e-11, atol=0)
+    torch.testing.assert_close(again.alpha_bar, schedule.alpha_bar, rtol=1e-12, atol=0)
+
+
+def test_from_alpha_bar_may_end_at_zero():
+    schedule = Schedule.from_alpha_bar([0.5, 0.25, 0.0])
+    assert schedule.beta.tolist() == [0, 0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("alpha_bar", "message"),
+    [
+        ([1.0, 0.5], r"alpha_bar_1 = 1.0 after 1.0"),
+        ([0.5, 0.5], r"alpha_bar_2 = 0.5 after 0.5"),
+        ([0.5, -0.1], r"alpha_bar_2 = -0.1"),
+        ([float("nan")], r"alpha_bar_1 = nan"),
+        ([], "T >= 1 numbers"),
+        ([[0.5, 0.2]], "T >= 1 numbers"),
+        (0.5, "T >= 1 numbers"),
+    ],
+)
+def test_alpha_bar_that_does_not_fall_is_refused(alpha_bar, message):
+    with pytest.raises(ValueError, match=message):
+        Schedule.from_alpha_bar(alpha_bar)
+
+
 def test_prior_gap_is_the_kl_of_two_gaussians():
     for second_moment in (0.0, 0.5, 1.0, 4.0):
         schedule = Schedule.linear(100)

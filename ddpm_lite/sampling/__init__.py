@@ -1,4 +1,4 @@
-r"""From noise to data: which steps a chain visits, one step, the whole chain."""
+r"""From noise to data: which steps a chain visits, the chain, and what is built on it."""
 
 from .. import hand_on
 
@@ -7,6 +7,8 @@ CONTENTS = {
     "spacing": ("timestep_pairs",),
     "solvers": (),
     "sampler": ("sample", "sample_path"),
+    "guidance": ("guided",),
+    "editing": ("inpaint", "vary", "interpolate"),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

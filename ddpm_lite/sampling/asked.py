@@ -3,6 +3,8 @@ r"""What may be asked of a chain: samplers, their options, lists of steps.
 The rest is refused, in words.
 """
 
+import torch
+
 from ..checks import (
     check_choice,
     check_integer,
@@ -110,3 +112,30 @@ def check_sampler(sampler, variance=None, eta=None, rederive=None):
                 f"{name} is for sampler={home!r}, got {name}={short(value)} "
                 f"for {short(sampler)}, which does not use it{own}"
             )
+
+
+def check_known(known, x_0):
+    r"""Return a mask of what is known, bool, like x_0; raise ValueError for others."""
+    if not isinstance(known, torch.Tensor) or known.dtype != torch.bool:
+        got = known.dtype if isinstance(known, torch.Tensor) else type(known).__name__
+        raise ValueError(f"known must be a bool tensor, True where x_0 is kept, got {got}")
+    try:
+        return known.to(x_0.device).expand(x_0.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"known must broadcast to x_0, {tuple(x_0.shape)}, got {tuple(known.shape)}"
+        ) from None
+
+
+def check_weaker(model, weaker):
+    r"""Refuse models that `guided` cannot combine, with ValueError."""
+    if weaker is None and not getattr(model, "classes", 0):
+        raise ValueError(
+            "guidance needs a model that knows classes and no class, with the attribute "
+            "classes: train one with labels and drop_label, or give weaker="
+        )
+    ours, theirs = (getattr(m, "prediction", None) for m in (model, weaker))
+    if weaker is not None and None not in (ours, theirs) and ours != theirs:
+        raise ValueError(
+            f"the model predicts {ours!r} and the weaker one {theirs!r}: they must agree"
+        )

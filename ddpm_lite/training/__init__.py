@@ -6,6 +6,7 @@ CONTENTS = {
     "device": (),
     "threads": (),
     "ema": ("EMA",),
+    "weighting": ("min_snr_weight",),
     "hybrid": ("hybrid_loss",),
     "facts": (),
     "trainer": ("TrainConfig", "Trainer"),
