@@ -16,6 +16,7 @@ from statistics import mean
 import jupytext
 import nbformat
 import pytest
+import torch
 import yaml
 from jupytext.compare import compare_notebooks
 from machines import MACHINES
@@ -342,6 +343,17 @@ def test_the_ten_lines_of_readme_run():
     space = {}
     exec(compile(small, "README.md", "exec"), space)
     assert space["new"].shape == (200, 2)
+
+
+def test_the_guided_digits_of_readme_are_drawn():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (block,) = (
+        b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "guided(" in b
+    )
+    space = {}
+    exec(compile(block, "README.md", "exec"), space)
+    assert space["others"].shape == space["eights"].shape == (3, 1, 8, 8)
+    assert not torch.equal(space["others"], space["eights"])
 
 
 def test_the_run_of_readme_runs(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 r"""The command `evaluate`: how good are a model's pictures."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
@@ -120,12 +120,8 @@ def _refuse(options):
 
 def _refuse_chain(found, drawing):
     r"""Refuse what `sample` would, which checks before its first step and not before."""
-    chain = asdict(drawing)
-    check_integer("--batch", chain.pop("batch"), 1)
-    seed = check_integer("--seed", chain.pop("seed"), 0)
-    del chain["precision"]  # that of the device has been looked at
-    shape = (1, *found.config.unet.sample_shape)
-    sample_path(found.model, found.schedule, shape, seed=seed, **chain)
+    shape, model = (1, *found.config.unet.sample_shape), drawing.guided(found.model)
+    sample_path(model, found.schedule, shape, seed=drawing.seed, **drawing.chain())
 
 
 def _notes(num, config, compared):
@@ -187,4 +183,6 @@ def _how(drawing):
         "seed": drawing.seed,
     }
     more = {"eta": drawing.eta, "variance": drawing.variance}
-    return how | {name: value for name, value in more.items() if value}
+    if drawing.guidance != 1:
+        more |= {"guidance": drawing.guidance, "interval": drawing.guidance_interval}
+    return how | {name: value for name, value in more.items() if value is not None}

@@ -10,19 +10,23 @@ from tyro.conf import Positional
 
 from .. import figure
 from ..checks import check_given, check_integer
+from ..models.unet import UNet
 from ..sampling.solvers import network_calls
+from ..training.device import autocast, choose_device, choose_precision
+from ..training.threads import following
 from .shared import (
     MODEL,
     MOST,
     Drawing,
     Machine,
+    as_pictures,
     check_place,
     check_some,
     describe_device,
     draw,
-    free_folder,
+    find_model,
+    free,
     new_folder,
-    open_pictures,
 )
 
 
@@ -36,8 +40,8 @@ class Options:
     num: int = 64  # how many
     label: int | None = None  # one class for all; else classes in turn
     # a new folder for grid.png and 00000.png ...; a file x.png for the grid alone; or x.npy
-    # for an array, float32 (num, C, H, W) with black -1 and white 1. If not given, a folder
-    # samples_NAME, then samples_NAME_2 ...
+    # for an array, float32 (num, C, H, W) with black -1 and white 1, or (num, 2) of a model
+    # of points. If not given, samples_NAME, then samples_NAME_2 ...
     out: str = ""
     step: int | None = None  # of which checkpoint; the newest if not given
     json: bool = False  # print the outcome as JSON
@@ -51,16 +55,20 @@ class Options:
 
 def run(options, threads):
     r"""Draw, and write what --out names. threads: a Threads, not begun."""
-    kind, path = place(options.out, options.run)
+    kind, path = place(options.out, named(options.run))
     check_place(path.parent)
     threads.begin(options.machine.threads)
-    found = open_pictures(options.run, options.step, options.machine.device)
+    found = find_model(options.run, options.step)
+    if not isinstance(found.model, UNet):
+        return _points(options, found, threads)
+    found = as_pictures(found, options.run, options.machine.device)
     channels = found.config.unet.channels
     if kind != "array" and channels not in (1, 3):
         raise ValueError(
             f"pictures of {channels} channels cannot be a PNG: write --out x.npy"
         )
     drawing = options.drawing.with_steps(found.schedule)
+    drawing.guided(found.model)  # what cannot be guided is refused before all else
     shown = dict(label=options.label, progress=not options.json)
     pictures = draw(found, drawing, options.num, threads, **shown)
     outcome = {
@@ -71,19 +79,52 @@ def run(options, threads):
         "seed": drawing.seed,
         "device": describe_device(found, drawing),
     }
+    if drawing.guidance != 1:
+        outcome["guidance"] = drawing.guidance
     if options.json:
         print(json.dumps(outcome))
         return
     how = "{pictures} pictures in {steps} steps, {calls} network calls, on {device}"
+    if "guidance" in outcome:
+        how = how.replace(" calls", " calls (guidance {guidance:g}: of twice the batch)")
     where = outcome.get("array") or outcome["grid"]
     beside = ", and single ones beside it" if kind == "folder" else ""
     print(f"{how.format(**outcome)}: {where}{beside}")
 
 
-def place(out, run):
+def _points(options, found, threads):
+    r"""Draw points, which have no picture: an array (num, dim) in one file."""
+    if options.label is not None:
+        raise ValueError("this model has no classes: leave out --label")
+    drawing = options.drawing.with_steps(found.schedule)
+    model = found.model.to(choose_device(options.machine.device))
+    drawing.guided(model)  # which points have none of
+    out = options.out or str(free(f"samples_{named(options.run)}", ".npy"))
+    kind, path = place(out, "")
+    if kind != "array":
+        raise ValueError(f"{options.run} is a model of points: write --out x.npy")
+    how = drawing.chain() | dict(seed=drawing.seed, batch=drawing.batch)
+    device = next(model.parameters()).device
+    precision = choose_precision(device, drawing.precision, model)
+    with autocast(device, precision), following(threads, model):
+        points = found.sample(options.num, progress=not options.json, **how)
+    outcome = {"array": str(write(points.cpu(), kind, path)), "points": options.num}
+    outcome |= {"steps": drawing.steps, "seed": drawing.seed}
+    outcome["calls"] = network_calls(drawing.sampler, drawing.steps)
+    words = "{points} points in {steps} steps, {calls} network calls: {array}"
+    print(json.dumps(outcome) if options.json else words.format(**outcome))
+
+
+def named(run):
+    r"""The name of a run, weight file or shipped model, for what is made of it."""
+    path = Path(run).resolve()
+    return path.stem if path.is_file() else path.name
+
+
+def place(out, name):
     r"""What --out names: ("folder", "grid" or "array", a path that is free).
 
-    out: as given, "" for a folder named after the run. Raises
+    out: as given, "" for a folder called after the name of the model. Raises
     FileExistsError where something is, FileNotFoundError for a file in no folder, and
     ValueError for a file of another kind.
     """
@@ -100,13 +141,7 @@ def place(out, run):
             f"--out takes a folder, or a file that ends in .npy or .png, got {path}; if "
             f"that is to be a folder, say {path}/"
         )
-    if out:
-        folder = new_folder(out)
-    else:
-        named = Path(run).resolve()
-        name = named.stem if named.is_file() else named.name
-        folder = free_folder(f"samples_{name}")
-    return "folder", folder
+    return "folder", new_folder(out) if out else free(f"samples_{name}")
 
 
 def write(pictures, kind, path):

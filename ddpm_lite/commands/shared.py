@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from ..checks import check_integer
+from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run, pretrained_names
 from ..formats.diffusers import open_model
 from ..models.unet import UNet
 from ..sampling.asked import check_sampler
+from ..sampling.guidance import guided
 from ..sampling.solvers import start_of
 from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule
@@ -63,6 +64,9 @@ class Drawing:
     spacing: str | None = None
     eta: float | None = None  # for ddim: share of fresh noise in [0, 1]; 0 if not given
     variance: str | None = None  # for ancestral: small or large
+    guidance: float = 1.0  # scale of guidance to the class; 1 is none, 0 leaves it out
+    # first and last t that are guided, such as 200 800; all if not given
+    guidance_interval: tuple[int, int] | None = None
     seed: int = 0  # picture i depends on (seed, i) alone
     batch: int = 256  # pictures at a time
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
@@ -71,6 +75,28 @@ class Drawing:
         check_some("--steps", self.steps, 1)
         check_integer("--seed", self.seed, 0)
         check_integer("--batch", self.batch, 1, MOST)
+        check_number("--guidance", self.guidance)
+        if self.guidance_interval is not None and self.guidance == 1:
+            raise ValueError("--guidance-interval is for --guidance, which 1 switches off")
+
+    def chain(self):
+        r"""What `sample` takes of these, {name: value}."""
+        names = ("sampler", "steps", "spacing", "eta", "variance")
+        return {name: getattr(self, name) for name in names}
+
+    def guided(self, model):
+        r"""The model, with guidance if asked; raise ValueError where it has no classes."""
+        if self.guidance == 1:
+            return model
+        if not model.classes:
+            raise ValueError("this model has no classes: leave out --guidance")
+        interval = self.guidance_interval
+        if interval is not None and not 1 <= interval[0] <= interval[1] <= model.T:
+            raise ValueError(
+                f"--guidance-interval must be two steps in 1..{model.T}, the lower one "
+                f"first, got {interval[0]} {interval[1]}"
+            )
+        return guided(model, self.guidance, interval=interval)
 
     def with_steps(self, schedule):
         r"""The same with a number of steps, where none is given, for a schedule.
@@ -113,7 +139,11 @@ def open_pictures(name, step=None, device="auto"):
 
     Raises ValueError for a model of points, else as `find_model`.
     """
-    found = find_model(name, step)
+    return as_pictures(find_model(name, step), name, device)
+
+
+def as_pictures(found, name, device="auto"):
+    r"""A Pretrained of that name as a PictureModel on a device, as `open_pictures`."""
     if not isinstance(found.model, UNet):
         load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
@@ -152,8 +182,10 @@ def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True
         if not 0 <= label < classes:
             raise ValueError(f"--label must lie in 0..{classes - 1}")
         y = torch.full((num,), label)
-    chain = asdict(drawing) | dict(y=y, threads=threads, progress=progress)
-    return experiment.draw(found.model, found.schedule, found.config, num, **chain)
+    how = dict(seed=drawing.seed, batch=drawing.batch, precision=drawing.precision)
+    how |= drawing.chain() | dict(y=y, threads=threads, progress=progress)
+    model = drawing.guided(found.model)
+    return experiment.draw(model, found.schedule, found.config, num, **how)
 
 
 def describe_device(found, drawing):
@@ -214,13 +246,13 @@ def new_folder(name):
     return folder
 
 
-def free_folder(name):
-    r"""The path of a folder that is not in use: of that name, or with _2, _3 ... behind."""
-    number, folder = 1, Path(name)
-    while folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+def free(name, ending=""):
+    r"""A path that is not in use, or an empty folder: name + ending, name_2 + ending ..."""
+    number, path = 1, Path(name + ending)
+    while path.exists() and (not path.is_dir() or any(path.iterdir())):
         number += 1
-        folder = Path(f"{name}_{number}")
-    return folder
+        path = Path(f"{name}_{number}{ending}")
+    return path
 
 
 def report_run(done, run, as_json):

@@ -47,7 +47,8 @@ def choose_precision(device, requested="auto", model=None):
     if requested == "auto":
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
-        width = getattr(getattr(model, "unet_config", None), "width", 0)
+        inner = getattr(model, "model", model)  # of one with guidance
+        width = getattr(getattr(inner, "unet_config", None), "width", 0)
         fast = device.type == "cpu" and width >= WIDE and cpu_computes_bfloat16()
         return "bfloat16" if fast else "float32"
     if requested == "float16" and device.type != "cuda":

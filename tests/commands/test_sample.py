@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_lite import load_pretrained
+from ddpm_lite import guided, load_pretrained, sample
 from ddpm_lite.commands import sample as command
 from ddpm_lite.commands.main import main
 from ddpm_lite.formats.checkpoint import save_model
@@ -40,9 +40,9 @@ def error_of(capsys, arguments):
 
 def test_an_array(here, capsys):
     assert main([*ASK, "--out", "x.npy"]) == 0
-    assert (
-        capsys.readouterr().out.endswith("on the CPU in float32, 1 thread: x.npy\n") or True
-    )
+    said = capsys.readouterr().out
+    assert said.startswith("3 pictures in 2 steps, 2 network calls, on cpu")
+    assert said.endswith(": x.npy\n")
     array = np.load(here / "x.npy")
     assert (array.dtype, array.shape) == (np.float32, (3, 1, 8, 8))
     assert -1 <= array.min() < 0 < array.max() <= 1
@@ -180,3 +180,63 @@ def test_two_channels_are_an_array_or_nothing(here, capsys):
         )
     assert main([*ask, "--out", "x.npy"]) == 0
     assert np.load("x.npy").shape == (2, 2, 8, 8)
+
+
+def test_points_are_an_array(here, capsys):
+    ask = ["sample", "s_curve", "--num", "5", "--steps", "4", "--device", "cpu"]
+    for name in ("samples_s_curve.npy", "samples_s_curve_2.npy"):
+        assert main(ask) == 0
+        assert capsys.readouterr().out == f"5 points in 4 steps, 4 network calls: {name}\n"
+        array = np.load(here / name)
+        assert (array.dtype, array.shape) == (np.float32, (5, 2))
+    expected = load_pretrained("s_curve").sample(5, sampler="ddim", steps=4, progress=False)
+    torch.testing.assert_close(torch.from_numpy(array), expected)
+    assert main([*ask, "--json", "--out", "x.npy"]) == 0
+    assert json.loads(capsys.readouterr().out)["array"] == "x.npy"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "x.png"], "s_curve is a model of points: write --out x.npy"),
+        (["--label", "1"], "no classes: leave out --label"),
+        (["--guidance", "2"], "no classes: leave out --guidance"),
+        (["--eta", "0.5", "--sampler", "heun"], "eta is for sampler='ddim'"),
+    ],
+)
+def test_what_points_refuse(options, words, here, capsys):
+    assert words in error_of(capsys, ["sample", "s_curve", "--num", "5", *options])
+    assert not list(here.iterdir())
+
+
+def test_guidance(here, capsys):
+    found = load_pretrained("digits")
+    options = dict(sampler="ddim", steps=2, seed=[(0, i) for i in range(3)])
+    options |= dict(y=torch.arange(3), progress=False)
+    for words, interval in (
+        ([], None),
+        (["--guidance-interval", "600", "1000"], (600, 1000)),
+    ):
+        out = f"{len(words)}.npy"
+        assert main([*ASK, "--guidance", "2.5", *words, "--out", out]) == 0
+        assert "(guidance 2.5: of twice the batch)" in capsys.readouterr().out
+        model = guided(found.model, 2.5, interval=interval)
+        expected = sample(model, found.schedule, (3, 1, 8, 8), **options)
+        torch.testing.assert_close(torch.from_numpy(np.load(here / out)), expected)
+    assert main([*ASK, "--guidance", "1", "--out", "none.npy"]) == 0
+    plain = sample(found.model, found.schedule, (3, 1, 8, 8), **options)
+    torch.testing.assert_close(torch.from_numpy(np.load(here / "none.npy")), plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--guidance", "nan"], "--guidance must be a number"),
+        (["--guidance-interval", "1", "5"], "which 1 switches off"),
+        (["--guidance", "2", "--guidance-interval", "9", "5"], "two steps in 1..1000"),
+        (["--guidance", "2", "--guidance-interval", "0", "5"], "two steps in 1..1000"),
+        (["--guidance", "2", "--guidance-interval", "1", "1001"], "two steps in 1..1000"),
+    ],
+)
+def test_guidance_that_cannot_be_is_refused(options, words, here, capsys, never_drawn):
+    assert words in error_of(capsys, [*ASK, *options])
