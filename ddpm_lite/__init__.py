@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .training.hybrid import hybrid_loss
     from .training.trainer import TrainConfig, Trainer
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "DataOracle",
