@@ -116,7 +116,7 @@ def _as_flags(arguments, known):
 def _check_option(word, known, name):
     option = word.partition("=")[0].replace("_", "-")
     if re.match(r"--\w", word) and option not in (*known, "--help"):
-        near = difflib.get_close_matches(option, known, 1)
+        near = difflib.get_close_matches(option, [*known, "--help"], 1)
         mean = f": did you mean {near[0]}?" if near else ";"
         raise Misunderstood(
             f"{name} has no option {option}{mean} see ddpm-lite {name} --help"

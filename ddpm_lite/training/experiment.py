@@ -172,10 +172,11 @@ def summary(prepared, threads=None):
     step *= config.train.accumulate
     speed = config.train.batch_size / step
     pictures = prepared.pictures
+    many = f"{len(pictures):,} picture{'s' * (len(pictures) > 1)}"
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
     classes = f", {len(pictures.classes)} classes" if config.unet.classes else ""
     lines = [
-        f"data      {pictures.name}: {len(pictures):,} pictures of {shape}{classes}; "
+        f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
         f"network   {counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
         f"picture; {config.schedule} schedule, T = {config.unet.T}",

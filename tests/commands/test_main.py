@@ -103,7 +103,7 @@ def test_sample_and_evaluate_draw_by_the_same_options():
     ("arguments", "words"),
     [
         (["train"], "say what to train on: --data"),
-        (["sample", "s_curve"], "s_curve is a MLP for points, not a model of pictures"),
+        (["evaluate", "s_curve"], "s_curve is a MLP for points, not a model of pictures"),
         (["info", "nowhere"], "nowhere is no run folder"),
         (["curves", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "nowhere"),
