@@ -9,6 +9,7 @@ averages) and state.json (counters). The file `newest` names the newest checkpoi
 written last, so that a checkpoint is either whole or not there.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -198,9 +199,10 @@ def load_any(name):
     names = pretrained_names()
     if str(name) in names:
         return load_pretrained(str(name))
+    near = difflib.get_close_matches(str(name), names, 1)
     raise FileNotFoundError(
-        f"{name} is no run folder, no weight file, and none of the models that come with "
-        f"the package: {', '.join(names)}"
+        f"{name} is neither a run folder nor a weight file nor a model that comes with "
+        f"the package: {', '.join(names)}" + "".join(f"; did you mean {n}?" for n in near)
     )
 
 
