@@ -101,6 +101,7 @@ def save_model(path, model, schedule, config=None, half=False):
         tensors = {name: value.half() for name, value in tensors.items()}
     tensors["beta"] = schedule.beta[1:].contiguous()
     about = {"network": name, "settings": model.config, "config": config or {}}
+    about["says"] = {"clip": model.clip, "prediction": model.prediction}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:
@@ -141,6 +142,8 @@ def load_model(path):
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
+    for name, value in about.get("says", {}).items():  # may have been set later
+        setattr(model, name, tuple(value) if isinstance(value, list) else value)
     model.to(memory_format=torch.channels_last)  # convolutions are up to 1.2 times faster
     return Pretrained(model.eval(), schedule, about["config"])
 
