@@ -411,4 +411,9 @@ def table(found, held_out):
         other = "-" if row[beside] is None else f"{row[beside]:.3f}"
         number = f"{row['generated']:7.3f} {spread:8}"
         lines.append(f"{name:24}{number:>16} {other:>9}  {_BEST[_kind(name)]}")
+    if any("standard_error" in row for row in found.values()):
+        lines.append(
+            "+- is the standard error of drawing these samples; other unseen pictures, and "
+            "another training, add to it"
+        )
     return "\n".join(lines)
