@@ -94,7 +94,8 @@ def run(options, threads):
             )
     first = processes()[0] == 0
     if not options.json:  # all processes time a step, as they all train at once
-        lines = [experiment.summary(prepared, threads), *said]
+        lines = [experiment.summary(prepared, threads)]
+        lines += said if prepared.described["held_out"] else []  # else it says so itself
         lines += _derived(prepared.config, preset, options.typed)
         if first:
             print("\n".join(lines), flush=True)

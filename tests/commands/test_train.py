@@ -52,6 +52,27 @@ def test_a_preset_trains_on_other_data(preset, mode, channels, tmp_path, capsys)
     assert ("held out  0.05 of the pictures, which have no split" in shown) == lacks
 
 
+@pytest.mark.parametrize("N", [1, 3, 20])
+@pytest.mark.parametrize("share", [[], ["--hold-out", "0"], ["--hold-out", "0.02"]])
+def test_one_line_says_what_is_set_aside(N, share, tmp_path, capsys):
+    path = photos(tmp_path / "photos", ("RGB",) * N)
+    assert main(["train", "digits", "--data", path, "--dry-run", *SMALL, *share]) == 0
+    lines = re.findall("^held out .*", capsys.readouterr().out, re.M)
+    assert len(lines) == 1
+    aside = N == 20 and not share
+    assert ("which have no split" in lines[0]) == aside and ("none" in lines[0]) != aside
+
+
+def test_a_class_that_the_split_lacks_is_said_to_be_missing_there(tmp_path, capsys):
+    for number, inner in enumerate(("train/a", "train/b", "test/a")):
+        photos(tmp_path / "photos" / inner, seed=number)
+    ask = ["train", "digits", "--data", str(tmp_path / "photos"), "--dry-run", *SMALL]
+    assert main([*ask, "--split", "test"]) == 0
+    shown = capsys.readouterr().out
+    assert "no picture was read of b (--split test): --no-labels learns no c" in shown
+    assert "--hold-out 0" not in shown
+
+
 def test_what_was_typed_holds_on_other_data(tmp_path, capsys):
     path = photos(tmp_path / "photos")
     ask = ["train", "digits", "--data", path, "--dry-run", *SMALL]

@@ -248,9 +248,7 @@ def test_words_for_splits_in_other_names_are_an_error_that_names_both(tmp_path, 
 @pytest.mark.parametrize("around", ["", "train/"])
 def test_what_lies_beside_pictures_and_parts_are_hardly_classes(tmp_path, names, around):
     fill(tmp_path, *[f"{around}{name}/1.png" for name in names], "train/test.txt")
-    with pytest.raises(
-        ValueError, match=r"in two ways: as the classes .*name one of the f"
-    ):
+    with pytest.raises(ValueError, match=r"in two ways: as the classes .*name one of the"):
         data.load(tmp_path)
     assert len(classes_of(tmp_path, folders="classes")) == len(names)
     assert classes_of(tmp_path, labels=False) == len(names)
