@@ -3,6 +3,7 @@ r"""A folder is read as what it is, or an error names both ways to read it."""
 import os
 import re
 import unicodedata
+import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def fill(folder, *names):
     r"""Write a picture, or what else the ending asks for, under each of the names."""
     for name in names:
         if name.lower().endswith((".png", ".jpg")):
-            save(folder / name, COLOUR)
+            save(folder / name, COLOUR ^ np.uint8(zlib.crc32(name.encode()) % 256))
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("x")
