@@ -82,7 +82,7 @@ def understand(folder, split="train", labels=True, folders="auto"):
         read = [name for name in names if name not in others]
         reading, classes = _read_split(parts, top, reading.depth, where, labels, folders)
     elif split != "train":
-        raise ValueError(f"{where} has no splits: leave split out, or load another path")
+        raise ValueError(no_splits(where, split))
     index = None
     if reading.kind == "classes":
         classes = classes or _classes(reading, where)
@@ -99,6 +99,14 @@ def understand(folder, split="train", labels=True, folders="auto"):
         classes=classes if index else (),
         told=tuple(told),
         unreadable=listing.unreadable,
+    )
+
+
+def no_splits(where, split):
+    r"""What to say where a split is asked for and there are none."""
+    return (
+        f"{where} has no splits: leave {split!r} out (split=, --split, --held-out-split), "
+        "or load another path"
     )
 
 

@@ -40,6 +40,11 @@ def check_plan(config, device, fresh=True):
     """
     train, unet = config.train, config.unet
     check_parts(train.batch_size, train.accumulate, processes()[1])
+    if unet.channels not in (1, 3):
+        raise ValueError(
+            f"pictures are read with 1 channel or 3, got {unet.channels}: take "
+            "--channels 1 for grey, 3 for colour"
+        )
     with torch.device("meta"):
         model = UNet(unet)
     precision = choose_precision(device, train.precision, model)

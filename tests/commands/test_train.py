@@ -92,6 +92,19 @@ def test_labels_that_are_not_there_cannot_be_dropped(tmp_path, capsys):
     assert "--drop-label replaces labels, and there are none" in capsys.readouterr().err
 
 
+def test_a_short_chain_takes_fewer_steps_for_its_grids(tmp_path, capsys):
+    ask = ["train", "digits", "--dry-run", "--device", "cpu"]
+    assert main([*ask, "--T", "10"]) == 0
+    shown = capsys.readouterr().out
+    assert "grids     of 10 steps, for T is no larger" in shown
+    assert '"sample_steps": 10' in shown
+    assert main([*ask, "--T", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "grids  " not in shown and '"sample_steps": 25' in shown
+    assert main([*ask, "--T", "10", "--sample-steps", "11"]) == 1
+    assert "--sample-steps must be an integer in 1..10, got 11" in capsys.readouterr().err
+
+
 def test_a_preset_takes_its_own_data_as_before(tmp_path, capsys):
     assert main(["train", "digits", "--dry-run", *SMALL]) == 0
     shown = capsys.readouterr().out
