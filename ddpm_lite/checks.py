@@ -230,8 +230,8 @@ def check_parts(batch_size, accumulate, world):
 def check_number(name, value, low=-math.inf, high=math.inf):
     r"""Return a finite number in [low, high]; raise ValueError for anything else."""
     if not _is_number(value) or not (low <= value <= high) or math.isinf(value):
-        finite = "finite " * (_is_number(value) and math.isinf(value))
-        what = f"{name} must be a {finite}number{_bounds(low, high)}"
+        finite = ", and finite" * (_is_number(value) and math.isinf(value))
+        what = f"{name} must be a number{_bounds(low, high)}{finite}"
         raise ValueError(f"{what}, got {short(value)}")
     return value.item() if hasattr(value, "item") else value  # numpy's, as JSON needs it
 
