@@ -230,8 +230,17 @@ def check_parts(batch_size, accumulate, world):
 def check_number(name, value, low=-math.inf, high=math.inf):
     r"""Return a finite number in [low, high]; raise ValueError for anything else."""
     if not _is_number(value) or not (low <= value <= high) or math.isinf(value):
-        raise ValueError(f"{name} must be a number in [{low}, {high}], got {short(value)}")
+        finite = ", and finite" * (_is_number(value) and math.isinf(value))
+        what = f"{name} must be a number{_bounds(low, high)}{finite}"
+        raise ValueError(f"{what}, got {short(value)}")
     return value.item() if hasattr(value, "item") else value  # numpy's, as JSON needs it
+
+
+def _bounds(low, high):
+    r"""What a number has to keep to, in words."""
+    if math.isfinite(low) and math.isfinite(high):
+        return f" in [{low}, {high}]"
+    return f" >= {low}" * math.isfinite(low) + f" <= {high}" * math.isfinite(high)
 
 
 def check_given(what, text):
@@ -355,10 +364,11 @@ def check_sizes(H, W, factor):
         if n % factor or n < factor:
             below = max(factor, n // factor * factor)
             above = below + factor if below <= n else below
-            near = f"{below} or {above}" if above != below else f"{below}"
+            near = f"the nearest that work are {below} or {above}"
+            near = f"the nearest that works is {below}" if above == below else near
             raise ValueError(
                 f"the {name} of pictures must be a multiple of {factor} for this network, "
-                f"got {n}; the nearest that work are {near}"
+                f"got {n}; {near}"
             )
 
 

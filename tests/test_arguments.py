@@ -126,7 +126,7 @@ WRONG = {
         (lambda: Schedule.linear(10, "a"), r"beta_start must lie in \(0, 1\], got 'a'"),
         (lambda: Schedule.sigmoid(10, None), r"beta_start must lie in .* got None"),
         (lambda: Schedule.cosine("10"), "T must be an integer >= 1, got '10'"),
-        (lambda: Schedule.cosine(10, s=None), r"s must be a number in .* got None"),
+        (lambda: Schedule.cosine(10, s=None), "s must be a number >= 0, got None"),
         (lambda: Schedule.cosine(10, max_beta=[1]), r"max_beta must be a number .* \[1\]"),
         (lambda: Schedule.from_beta("abc"), "beta must be numbers, got 'abc'"),
         (lambda: Schedule.from_beta(None), "beta must be numbers, got None"),

@@ -5,16 +5,18 @@ said too, and `run(options, threads)`. It is imported only when it is called, an
 load of the machine begins to be read: torch comes with it. Results that a program may read
 are printed as JSON with --json.
 
-An error is one line on stderr: what was expected, what came, what to do. The exit status
-says how it ended: 0 done; 1 it could not be done, or `doctor` found something wrong; 2 the
-command line was not understood; 130 stopped by Ctrl-C and 143 by SIGTERM; 141 all was done,
-but the pipe that it was told to had closed.
+An error is one line on stderr, and one of all processes where torchrun starts several:
+what was expected, what came, what to do. The exit status says how it ended: 0 done; 1 it
+could not be done, or `doctor` found something wrong; 2 the command line was not understood;
+130 stopped by Ctrl-C and 143 by SIGTERM; 141 all was done, but the pipe that it was told to
+had closed.
 """
 
 import os
 import sys
 import warnings
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from importlib import import_module
 
 from ..training.threads import Threads
@@ -152,8 +154,24 @@ def _understood(name, rest):
 
 def _say(message, status=1):
     text = " ".join(str(message).split())
-    print(f"ddpm-lite: {text}", file=sys.stderr)
+    if not _said_elsewhere(text):
+        print(f"ddpm-lite: {text}", file=sys.stderr)
     return status
+
+
+def _said_elsewhere(text):
+    r"""Whether another of the processes that torchrun started has said the same."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return False
+    from torch import distributed
+
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
+    try:  # torchrun's own store, which counts across processes and machines
+        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = distributed.TCPStore(*where, timeout=timedelta(seconds=5))
+        return store.add(f"ddpm-lite {again}: {text}", 1) > 1
+    except (KeyError, ValueError, RuntimeError):
+        return False  # better twice than never
 
 
 def _in_words(error):

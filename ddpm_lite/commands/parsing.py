@@ -49,7 +49,8 @@ def parse(kind, name, arguments, default=None, about=None):
     except (SystemExit, Exception) as error:
         if isinstance(error, SystemExit) and not error.code:
             raise
-        raise _refused(error) or _misread(kind, name, arguments, said.getvalue()) from None
+        refused = _refused(error, known)
+        raise refused or _misread(kind, name, arguments, said.getvalue()) from None
     if left:
         before = arguments[arguments.index(left[0]) - 1].replace("_", "-")
         what = before if _is_flag(known.get(before)) else name
@@ -124,12 +125,17 @@ def _check_option(word, known, name):
         )
 
 
-def _refused(error):
-    r"""The error of a dataclass that refuses its values, behind that of tyro, or None."""
+def _refused(error, known):
+    r"""The error of a dataclass that refuses its values, behind that of tyro, or None.
+
+    A field that it names first, hold_out, is named as the option --hold-out.
+    """
     while error is not None:
         where = traceback.extract_tb(error.__traceback__)
         if isinstance(error, ValueError) and "__post_init__" in [f.name for f in where]:
-            return error
+            name, must, rest = str(error).partition(" must be ")
+            option = f"--{name.replace('_', '-')}"
+            return ValueError(option + must + rest) if option in known else error
         error = error.__context__
     return None
 

@@ -19,10 +19,9 @@ from .shared import Machine, check_minutes, report_run, status_of
 class Options:
     r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options].
 
-    PRESET is one of digits, fashion, small-32, ddpm-cifar10, ddpm-256, iddpm-cifar10;
-    small-32 if none is given. On a laptop digits takes minutes, fashion an hour or so,
-    small-32 a day or more; the others are made for GPUs. Any preset trains on any pictures:
-    --dry-run tells how long that takes here.
+    On a laptop the preset digits takes minutes, fashion an hour or so, small-32 a day or
+    more; the others are made for GPUs. Any preset trains on any pictures: --dry-run tells
+    how long that takes here.
     """
 
     run: RunConfig = field(default_factory=RunConfig)
@@ -61,6 +60,9 @@ def parse(arguments):
     moves = typed & {"size", "multipliers"} and "attention" not in typed
     if moves:  # the preset's resolutions may not be there
         start = replace(run, unet=replace(run.unet, attention=()))
+    shorter = "T" in typed and "sample-steps" not in typed
+    if shorter:  # the preset's steps may be more than T
+        start = replace(start, sample_steps=1)
     default = Options(run=start, out=f"runs/{preset}")
     about = (
         f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
@@ -71,6 +73,9 @@ def parse(arguments):
         unet = options.run.unet
         unet = replace(unet, attention=attention_at(run.unet.attention, unet))
         options = replace(options, run=replace(options.run, unet=unet))
+    if shorter:
+        steps = min(run.sample_steps, options.run.unet.T)
+        options = replace(options, run=replace(options.run, sample_steps=steps))
     return Request(**vars(options), preset=preset, typed=typed)
 
 
@@ -95,7 +100,8 @@ def run(options, threads):
             )
     first = processes()[0] == 0
     if not options.json:  # all processes time a step, as they all train at once
-        lines = [experiment.summary(prepared, threads), *said]
+        lines = [experiment.summary(prepared, threads)]
+        lines += said if prepared.described["held_out"] else []  # else it says so itself
         lines += _derived(prepared.config, preset, options.typed)
         if first:
             print("\n".join(lines), flush=True)
@@ -124,4 +130,6 @@ def _derived(config, preset, typed):
         here, there = (", ".join(map(str, u.attention)) for u in (unet, preset.unet))
         words = f"at height {here}, where the preset has {there} (--attention)"
         lines.append(f"attention {words}")
+    if config.sample_steps != preset.sample_steps and "sample-steps" not in typed:
+        lines.append(f"grids     of {config.sample_steps} steps, for T is no larger")
     return lines

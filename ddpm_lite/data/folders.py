@@ -17,7 +17,15 @@ SPLITS = {
     "validation": "val|valid|validate|validation|dev|devel|eval|evaluation",
     "held_out": r"h[eo]ld[\W_]?out",
 }
+SHORT = {"tr": "train", "te": "test", "ts": "test", "va": "validation"}  # if all are such
 MORE = r"[\W_]*(set|data|split|images?|imgs?|pictures|photos|samples)?[\W_]*\d*"
+# Words for what lies beside pictures, and for parts of them, which hardly name classes.
+PARTS = set("image images img imgs jpeg jpegs jpg png thumbnail thumbnails thumbs".split())
+PARTS |= set("mask masks label labels annotation annotations annots segmentation".split())
+PARTS |= set(
+    "segmentations class object groundtruth ground truth gt hr lr size px resized".split()
+)
+PARTS |= set("fold folds part parts batch chunk shard split subset".split())
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def understand(folder, split="train", labels=True, folders="auto"):
         read = [name for name in names if name not in others]
         reading, classes = _read_split(parts, top, reading.depth, where, labels, folders)
     elif split != "train":
-        raise ValueError(f"{where} has no splits: leave split out, or load another path")
+        raise ValueError(no_splits(where, split))
     index = None
     if reading.kind == "classes":
         classes = classes or _classes(reading, where)
@@ -94,6 +102,14 @@ def understand(folder, split="train", labels=True, folders="auto"):
     )
 
 
+def no_splits(where, split):
+    r"""What to say where a split is asked for and there are none."""
+    return (
+        f"{where} has no splits: leave {split!r} out (split=, --split, --held-out-split), "
+        "or load another path"
+    )
+
+
 def split_of(name):
     r"""The split that a folder's name stands for, such as "test" for Testing, or None."""
     for split, usual in SPLITS.items():
@@ -103,14 +119,48 @@ def split_of(name):
 
 
 def _splits(tops):
-    r"""{folder: its split} of those whose names stand for one."""
+    r"""{folder: its split} of those whose names stand for one.
+
+    Beside others that have one, a word in the name is enough: DIV2K_train_HR. Where every
+    folder has one, so is a short word: imagesTr.
+    """
     found = {top: split_of(top) for top in tops}
-    start = re.match(r".*[\W_]|", tops[0])[0] if len(tops) > 1 else ""
-    if start and not any(found.values()):  # such as seg_train and seg_test
-        found = {top: split_of(top.removeprefix(start)) for top in tops}
-        same = all(found.values()) and all(top.startswith(start) for top in tops)
-        found = found if same else {}
+    worded = {top: found[top] or _meant(top) for top in tops}
+    short = {top: worded[top] or _meant(top, SHORT.get) for top in tops}
+    worded = short if all(short.values()) else worded
+    if len({*worded.values()} - {None}) > 1 or (len(tops) > 1 and _clear(tops)):
+        found = worded
     return {top: split for top, split in found.items() if split}
+
+
+def _clear(tops):
+    r"""Whether names of folders say splits, and are else alike, but for numbers."""
+    rests = set()
+    for top in tops:
+        words = _words(top)
+        at = [i for i, word in enumerate(words) if split_of(word) or word in SHORT]
+        rests.add((bool(at), *words[: at[0]], *words[at[0] + 1 :]) if at else (False,))
+    return all(map(split_of, tops)) or (len(rests) == 1 and rests.pop()[0])
+
+
+def _words(name):
+    r"""The words in a folder's name, in small letters: trainHR has train and hr."""
+    name = re.sub(SPLITS["held_out"], "heldout", name, flags=re.IGNORECASE)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return re.findall(r"[^\W\d_]+", name.lower())
+
+
+def _meant(name, split_of=split_of):
+    r"""The split that the first of the words in a name stands for, or None."""
+    return next(filter(None, map(split_of, _words(name))), None)
+
+
+def _no_classes(tops):
+    r"""Whether two folders or more are named as what lies beside pictures, or parts."""
+    words = [[w for w in _words(top) if len(w) > 1 and not split_of(w)] for top in tops]
+    named = [PARTS.issuperset(ws) and ws for ws in words]
+    sized = [re.fullmatch(r"\D*\d+ ?[xX] ?\d+\D*", top) for top in tops]
+    return sum(map(bool, named)) > 1 or all(sized)
 
 
 def _read(names, depth, where, labels, folders, inside=False, dropping=False):
@@ -131,7 +181,7 @@ def _read(names, depth, where, labels, folders, inside=False, dropping=False):
         names = [name for name in names if name.count("/") > depth]
         depth += 1  # one folder round all others
     below = [name for name in names if name.count("/") > depth]
-    clear = len(splits) == len(tops) and not beside and not inside
+    clear = len(splits) == len(tops) and _clear(tops) and not beside and not inside
     if splits and (folders == "splits" or clear):
         return Reading("splits", depth, [n for n in below if n.split("/")[depth] in splits])
     if folders == "splits":
@@ -150,7 +200,7 @@ def _read(names, depth, where, labels, folders, inside=False, dropping=False):
     deeper = [name for name in below if name.count("/") > depth + 1]
     if len(tops) < 2 or not (labels or _splits(_tops(deeper, depth + 1))):
         return Reading("plain", depth, names)
-    if deeper or (beside and not dropping):
+    if deeper or (beside and not dropping) or _no_classes(tops):
         raise _two_ways(where, names, Reading("classes", depth, below), beside, deeper)
     return Reading("classes", depth, below)
 
@@ -268,10 +318,12 @@ def _two_ways(where, names, reading, beside, deeper=()):
     other = "without classes: labels=False (--no-labels)"
     if kind == "splits" or _splits(_tops(deeper, reading.depth + 1)):
         other = "whatever its folder: folders='plain' (--folders plain)"
+    unlike = kind == "classes" and _no_classes(_tops(reading.names, reading.depth))
+    alone = "name one of the folders as the data, " if unlike else ""
     return ValueError(
         f"{where} can be read in two ways: as the {kind} {several(tops)}{without}{within}: "
         f"folders='{kind}' (--folders {kind}); or as {len(names):,} pictures, each one "
-        f"{other}. Pass one of these, or move files so that it is clear"
+        f"{other}. Pass one of these, {alone}or move files so that it is clear"
     )
 
 

@@ -19,6 +19,7 @@ from ..checks import DRAWN, shown
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 # To be named where this Pillow cannot read them, not passed over.
 WELL_KNOWN = {".avif", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".mpo", ".webp"}
+BESIDE = {"__MACOSX", "@eaDir"}  # folders that a system adds, with copies or parts
 RUN = {"lock", "metrics.jsonl", "newest"}  # one of them, beside config.json
 WRITTEN = {"checkpoints", "curves.png", "digits.png", "samples", "tensorboard"}  # by a run
 
@@ -165,6 +166,8 @@ def _entries(found, name, path):
         inner = f"{name}/{entry.name}" if name else entry.name
         if entry.name.startswith("."):
             found.left["hidden"].append(inner)
+        elif entry.name in BESIDE:
+            found.left["added by a system"].append(inner)
         elif entry.name in written:
             found.left["written by a run of ddpm-lite"].append(inner)
         else:

@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,9 +130,11 @@ def from_folder(folder, split, size, channels, skip_broken, labels, folders):
             f"Open or remove them, {SKIP}"
         )
 
+    films = set()
+
     def picture(i):
         with open(found.paths[i], "rb") as file:
-            return _opened(file.read())
+            return _opened(file.read(), films, i)
 
     total = sum(os.path.getsize(path) for path in found.paths if os.path.isfile(path))
     heavy = total > HEAVY * len(found.paths)
@@ -140,7 +143,8 @@ def from_folder(folder, split, size, channels, skip_broken, labels, folders):
     )
     y = None if found.labels is None else torch.tensor(found.labels)[kept]
     skipped = (*found.unreadable, *skipped)
-    return PictureSet(x_0, y, found.classes, name, skipped, told=found.told)
+    told = (*found.told, *_told_films(films, found.names))
+    return PictureSet(x_0, y, found.classes, name, skipped, told=told)
 
 
 def named(folder):
@@ -169,8 +173,10 @@ def from_hub(where, split, size, channels, skip_broken):
         rows = table.with_format("arrow")[:]  # still on the disk, mapped into memory
         encoded = rows.flatten().column(f"{image}.bytes")
 
+        films = set()
+
         def picture(i):
-            return _opened(encoded[i].as_py())
+            return _opened(encoded[i].as_py(), films, i)
 
         names = [f"row {i}" for i in range(len(table))]
         heavy = encoded.nbytes > HEAVY * len(names)
@@ -183,7 +189,7 @@ def from_hub(where, split, size, channels, skip_broken):
             classes = tuple(table.features[label].names)
     if y is not None and (y < 0).any():  # the hub's way to say that a class is unknown
         y, classes = None, ()
-    return PictureSet(x_0, y, classes, name, skipped)
+    return PictureSet(x_0, y, classes, name, skipped, told=_told_films(films, names))
 
 
 def _table(datasets, where, split, cache):
@@ -246,6 +252,8 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
         except Exception as error:  # a decoder raises what it likes on damaged bytes
             return _reason(error)
 
+    if size:  # what is surely too large is not scaled first
+        _refuse_too_large(name, (N, channels or 1, *size), LARGER)
     pool = ThreadPoolExecutor(os.cpu_count())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata; pixels that fail do raise
@@ -297,12 +305,23 @@ def _refuse_sizes(name, sizes):
         )
 
 
-def _opened(encoded):
+def _opened(encoded, films, i):
+    r"""Picture i as PIL opens it; i goes into `films` where its file holds several."""
     from PIL import Image
 
     if not encoded:
         raise ValueError("0 bytes")
-    return Image.open(io.BytesIO(encoded))
+    image = Image.open(io.BytesIO(encoded))
+    with suppress(Exception):  # a second picture that is broken does not matter
+        if image.is_animated and image.format != "PSD":  # whose layers are one picture
+            films.add(i)
+    return image
+
+
+def _told_films(films, names):
+    some = several([names[i] for i in sorted(films)])
+    what = f"{len(films):,} file{'s' * (len(films) > 1)} with several (films, pages)"
+    return (f"only the first picture is read of {what}: {some}",) if films else ()
 
 
 def _upright(image, size):

@@ -105,8 +105,27 @@ def _white(high):
 
 
 def told_range(x_0):
-    r"""A sentence about uint8 pictures that never get light, in a list; else none."""
-    highest = brightest(x_0, NEARLY_BLACK)
-    if highest > NEARLY_BLACK or x_0.dtype != torch.uint8:
+    r"""A sentence about uint8 pictures that show nearly nothing, in a list; else none.
+
+    They never get light, have nearly one grey level, or are all the same picture.
+    """
+    if x_0.dtype != torch.uint8:
         return []
-    return [f"NEARLY BLACK: no grey level above {highest} of 255, where white is 255"]
+    low, high = _span(x_0, NEARLY_BLACK)
+    if high <= NEARLY_BLACK:
+        return [f"NEARLY BLACK: no grey level above {high} of 255, where white is 255"]
+    if high - low <= NEARLY_BLACK:
+        return [f"NEARLY ONE GREY: all grey levels lie in {low}..{high}, of 0..255"]
+    if len(x_0) > 1 and all((part == x_0[:1]).all() for part in x_0.split(256)):
+        return [f"ALL THE SAME: one picture {len(x_0):,} times"]
+    return []
+
+
+def _span(x_0, enough):
+    r"""The smallest and largest of uint8 pictures, or of the first with a wider span."""
+    low, high = 255, 0
+    for part in x_0.split(256):
+        low, high = min(low, int(part.min())), max(high, int(part.max()))
+        if high - low > enough:
+            break
+    return low, high

@@ -15,7 +15,7 @@ import torch
 
 from ..checks import check_integer, check_name, shown
 from .arrays import from_array
-from .folders import READINGS, understand
+from .folders import READINGS, no_splits, understand
 from .listing import endings, listed, several
 from .pictures import PictureSet, check_size, from_folder, from_hub
 from .ranges import brightest, to_floats, told_range
@@ -131,9 +131,7 @@ def _read(name, split, size, channels, skip_broken, labels, folders):
                 raise ConnectionError(f"{_not_there(path)}. {error}") from error
         raise FileNotFoundError(_not_there(path))
     if split != "train":
-        raise ValueError(
-            f"{shown(path)} has no splits: leave split out, or load another path"
-        )
+        raise ValueError(no_splits(shown(path), split))
     ending = path.suffix.lower()
     if ending in (".npy", ".npz"):
         return from_array(path, size, channels)

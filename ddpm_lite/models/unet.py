@@ -102,10 +102,13 @@ class UNetConfig:
             )
         for n in self.widths:  # multiples of width, so that groups divides them too
             if self.width % self.groups or n % (self.head_width or n) or self.width % 2:
+                heads = (
+                    f", and the channels of the resolutions, {self.widths}, multiples of "
+                    f"head_width = {self.head_width}"
+                )
                 raise ValueError(
                     f"width = {self.width} must be even and a multiple of groups = "
-                    f"{self.groups}, and the channels of the resolutions, "
-                    f"{self.widths}, multiples of head_width = {self.head_width}"
+                    f"{self.groups}{heads if self.head_width else ''}"
                 )
 
     def _set(self, name, value):

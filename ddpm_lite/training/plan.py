@@ -41,6 +41,11 @@ def check_plan(config, device, fresh=True):
     """
     train, unet = config.train, config.unet
     check_parts(train.batch_size, train.accumulate, processes()[1])
+    if unet.channels not in (1, 3):
+        raise ValueError(
+            f"pictures are read with 1 channel or 3, got {unet.channels}: take "
+            "--channels 1 for grey, 3 for colour"
+        )
     with torch.device("meta"):
         model = UNet(unet)
     precision = choose_precision(device, train.precision, model)
@@ -163,7 +168,8 @@ def on_data(config, preset, typed):
     config: what was asked for. preset: the RunConfig that it started from. typed: names of
     the options that were given; they hold. What a preset says of its own data does not hold
     for others: `hold_out` sets pictures aside where they lack its split.
-    Returns (RunConfig, whether the channels are those of the pictures, what to say).
+    Returns (RunConfig, whether the channels are those of the pictures, what to say if
+    pictures are set aside).
     Raises ValueError for what can be read in two ways.
     """
     if "data" in typed and config.data == "digits" and Path("digits").exists():
@@ -182,7 +188,8 @@ def on_data(config, preset, typed):
     if not wish or asked or data.sources.has_split(config.data, wish):
         return config, follow, []
     said = f"held out  {config.hold_out:g} of the pictures, which have no split {wish!r}"
-    return replace(config, held_out_split=""), follow, [f"{said} (--hold-out)"]
+    said = [f"{said} (--hold-out)"] * (config.hold_out > 0)
+    return replace(config, held_out_split=""), follow, said
 
 
 def find_data(name, run):
@@ -252,14 +259,31 @@ def advice(prepared, seconds, at_once):
         few = f"held out  none: {config.hold_out:g} of {len(pictures)} is less than one"
         more = len(pictures) > 1
         lines.append(few + "; --hold-out 1" * more if config.hold_out else none)
-    if config.unet.classes:
-        many = torch.bincount(pictures.y, minlength=config.unet.classes)
-        bare = [name for name, n in zip(pictures.classes, many, strict=True) if not n]
-        if bare:
-            lines.append(
-                f"classes   no picture to train on is left of {', '.join(bare)}: "
-                "--hold-out 0 sets none aside, --no-labels learns no classes"
-            )
+    return lines + _bare(prepared)
+
+
+def _bare(prepared):
+    r"""Lines on classes without a picture to train on, and what to do about it."""
+    config, pictures, aside = prepared.config, prepared.pictures, []
+    if not config.unet.classes:
+        return []
+    if prepared.held_out is not None and not config.held_out_split:
+        aside = prepared.held_out.y.tolist()
+    many = torch.bincount(pictures.y, minlength=config.unet.classes).tolist()
+    bare = [i for i, n in enumerate(many) if not n]
+    left = [pictures.classes[i] for i in bare if i in aside]
+    never = [pictures.classes[i] for i in bare if i not in aside]
+    lines = []
+    if left:
+        lines.append(
+            f"classes   no picture to train on is left of {', '.join(left)}: "
+            "--hold-out 0 sets none aside, --no-labels learns no classes"
+        )
+    if never:
+        lines.append(
+            f"classes   no picture was read of {', '.join(never)} (--split "
+            f"{config.split}): --no-labels learns no classes"
+        )
     return lines
 
 

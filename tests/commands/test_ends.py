@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
 from ddpm_lite.commands import main as commands
 from ddpm_lite.commands.main import main
@@ -173,3 +175,25 @@ def test_a_warning_is_one_line_while_a_command_runs():
     ask = [sys.executable, "-c", code]
     done = subprocess.run(ask, cwd=HERE, capture_output=True, text=True, check=True)
     assert done.stderr == "ddpm-lite: note: this is odd\nddpm-lite: end\n"
+
+
+# --- several processes
+
+
+def test_what_all_processes_have_to_say_is_said_once(tmp_path, monkeypatch, capsys):
+    where, local = "127.0.0.1", timedelta(seconds=30)
+    server = TCPStore(where, 0, is_master=True, wait_for_workers=False, timeout=local)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("MASTER_ADDR", where)
+    monkeypatch.setenv("MASTER_PORT", str(server.port))
+    for rank in "012":
+        monkeypatch.setenv("RANK", rank)
+        assert main(["sample", str(tmp_path / "nowhere")]) == 1
+        assert main(["nothing"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "nowhere" in said[0] and "'nothing'" in said[1]
+    assert main(["sample", str(tmp_path / "elsewhere")]) == 1  # the last one alone
+    assert "elsewhere" in capsys.readouterr().err
+    monkeypatch.setenv("MASTER_PORT", "none")  # no store to ask
+    assert main(["nothing"]) == 2
+    assert "'nothing'" in capsys.readouterr().err

@@ -214,6 +214,7 @@ def test_the_help_of_train_names_the_presets(capsys):
         main(["train", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"PRESET is one of {', '.join(RUNS)}; small-32 if none is given." in shown
+    assert shown.count("PRESET is one of") == 1 == shown.count("if none is given")
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,13 @@ class Narrow:
 
     deep: Deeper = field(default_factory=Deeper)
     num: int = 3  # how many
+    far_off: int = 0  # how far
 
     def __post_init__(self):
+        if self.far_off < 0:
+            raise ValueError(f"far_off must be >= 0, got {self.far_off}")
+        if self.far_off + self.num > 9:
+            raise ValueError("far_off and num are too much")
         if self.num < 1:
             raise ValueError(f"--num must be an integer >= 1, got {self.num}")
 
@@ -243,10 +249,12 @@ class Narrow:
     ("words", "expected"),
     [
         (["--num", "0"], "--num must be an integer >= 1, got 0"),
-        (["--lr", "-1"], f"lr must be {'long ' * 40}words, got -1.0"),
+        (["--lr", "-1"], f"--lr must be {'long ' * 40}words, got -1.0"),
+        (["--far-off", "-1"], "--far-off must be >= 0, got -1"),
+        (["--far-off", "9"], "far_off and num are too much"),
     ],
 )
-def test_what_a_dataclass_refuses_comes_through_as_it_is(words, expected):
+def test_what_a_dataclass_refuses_comes_through_with_its_option(words, expected):
     with pytest.raises(ValueError) as refused:
         parsing.parse(Narrow, "narrow", words)
     assert str(refused.value) == expected

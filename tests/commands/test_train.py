@@ -52,6 +52,27 @@ def test_a_preset_trains_on_other_data(preset, mode, channels, tmp_path, capsys)
     assert ("held out  0.05 of the pictures, which have no split" in shown) == lacks
 
 
+@pytest.mark.parametrize("N", [1, 3, 20])
+@pytest.mark.parametrize("share", [[], ["--hold-out", "0"], ["--hold-out", "0.02"]])
+def test_one_line_says_what_is_set_aside(N, share, tmp_path, capsys):
+    path = photos(tmp_path / "photos", ("RGB",) * N)
+    assert main(["train", "digits", "--data", path, "--dry-run", *SMALL, *share]) == 0
+    lines = re.findall("^held out .*", capsys.readouterr().out, re.M)
+    assert len(lines) == 1
+    aside = N == 20 and not share
+    assert ("which have no split" in lines[0]) == aside and ("none" in lines[0]) != aside
+
+
+def test_a_class_that_the_split_lacks_is_said_to_be_missing_there(tmp_path, capsys):
+    for number, inner in enumerate(("train/a", "train/b", "test/a")):
+        photos(tmp_path / "photos" / inner, seed=number)
+    ask = ["train", "digits", "--data", str(tmp_path / "photos"), "--dry-run", *SMALL]
+    assert main([*ask, "--split", "test"]) == 0
+    shown = capsys.readouterr().out
+    assert "no picture was read of b (--split test): --no-labels learns no c" in shown
+    assert "--hold-out 0" not in shown
+
+
 def test_what_was_typed_holds_on_other_data(tmp_path, capsys):
     path = photos(tmp_path / "photos")
     ask = ["train", "digits", "--data", path, "--dry-run", *SMALL]
@@ -69,6 +90,19 @@ def test_labels_that_are_not_there_cannot_be_dropped(tmp_path, capsys):
     for share, status in (("0.2", 1), ("0", 0)):
         assert main([*ask, "--drop-label", share]) == status
     assert "--drop-label replaces labels, and there are none" in capsys.readouterr().err
+
+
+def test_a_short_chain_takes_fewer_steps_for_its_grids(tmp_path, capsys):
+    ask = ["train", "digits", "--dry-run", "--device", "cpu"]
+    assert main([*ask, "--T", "10"]) == 0
+    shown = capsys.readouterr().out
+    assert "grids     of 10 steps, for T is no larger" in shown
+    assert '"sample_steps": 10' in shown
+    assert main([*ask, "--T", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "grids  " not in shown and '"sample_steps": 25' in shown
+    assert main([*ask, "--T", "10", "--sample-steps", "11"]) == 1
+    assert "--sample-steps must be an integer in 1..10, got 11" in capsys.readouterr().err
 
 
 def test_a_preset_takes_its_own_data_as_before(tmp_path, capsys):

@@ -3,6 +3,7 @@ r"""A folder is read as what it is, or an error names both ways to read it."""
 import os
 import re
 import unicodedata
+import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def fill(folder, *names):
     r"""Write a picture, or what else the ending asks for, under each of the names."""
     for name in names:
         if name.lower().endswith((".png", ".jpg")):
-            save(folder / name, COLOUR)
+            save(folder / name, COLOUR ^ np.uint8(zlib.crc32(name.encode()) % 256))
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("x")
@@ -163,7 +164,7 @@ def test_flat_splits_have_no_classes_and_one_alone_is_read(tmp_path):
     fill(tmp_path / "other", "test/1.png")
     with pytest.raises(ValueError, match="has no split train, but test"):
         data.load(tmp_path / "other")
-    with pytest.raises(ValueError, match="has no splits: leave split out"):
+    with pytest.raises(ValueError, match=r"has no splits: leave 'test' out \(split=, --s"):
         data.load(tmp_path / "train", split="test")
 
 
@@ -187,6 +188,95 @@ def test_splits_among_others_are_an_error_that_names_both(tmp_path, names, first
         assert len(data.load(tmp_path, folders=choice)) >= 1
     with pytest.raises(ValueError, match="can be read in two ways"):
         data.load(tmp_path, labels=False)
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [
+        ("DIV2K_train_HR", "DIV2K_valid_HR"),
+        ("train_32x32", "valid_32x32"),
+        ("ISIC_2019_Training_Input", "ISIC_2019_Test_Input"),
+        ("train_10k", "test_2k"),
+        ("train-clean", "test-clean"),
+        ("1_train", "2_test"),
+        ("x_train_1", "x_test_1"),
+        ("trainHR", "testHR"),
+        ("seg_train", "seg_held_out"),
+        ("tr", "te"),
+        ("imagesTr", "imagesTs"),
+    ],
+)
+def test_a_word_in_names_that_are_else_alike_says_the_split(tmp_path, train, other):
+    fill(tmp_path, f"{train}/1.png", f"{train}/2.png", f"{other}/3.png")
+    assert classes_of(tmp_path) == 2
+    assert f"beside it lies {other} (1, for --held-out-" in " ".join(
+        data.load(tmp_path).told
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["trainA", "trainB", "testA", "testB"],
+        ["imagesTr", "imagesTs", "labelsTr"],
+        ["seg_train", "seg_test", "seg_pred"],
+        ["cat_train", "dog_test"],
+        ["train_val", "test"],
+        ["training shoes", "test tubes"],
+    ],
+)
+def test_words_for_splits_in_other_names_are_an_error_that_names_both(tmp_path, names):
+    fill(tmp_path, *[f"{name}/1.png" for name in names])
+    with pytest.raises(ValueError, match=r"as the splits .*; or as the classes "):
+        data.load(tmp_path)
+    assert len(classes_of(tmp_path, folders="classes")) == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["images", "masks"],
+        ["JPEGImages", "SegmentationClass"],
+        ["images", "Annotations", "labels"],
+        ["thumbnails128x128", "images1024x1024"],
+        ["64x64", "128x128"],
+        ["fold_1", "fold_2"],
+        ["part1", "part2"],
+        ["part_A", "part_B"],
+        ["HR", "LR"],
+    ],
+)
+@pytest.mark.parametrize("around", ["", "train/"])
+def test_what_lies_beside_pictures_and_parts_are_hardly_classes(tmp_path, names, around):
+    fill(tmp_path, *[f"{around}{name}/1.png" for name in names], "train/test.txt")
+    with pytest.raises(ValueError, match=r"in two ways: as the classes .*name one of the"):
+        data.load(tmp_path)
+    assert len(classes_of(tmp_path, folders="classes")) == len(names)
+    assert classes_of(tmp_path, labels=False) == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["training shoes", "boots"],
+        ["steam train", "toy train"],
+        ["test tubes", "flasks"],
+        ["masks", "gloves"],
+        ["tr", "us", "va"],
+        ["a", "b"],
+        ["0", "1"],
+    ],
+)
+def test_words_for_splits_do_not_keep_classes_from_being_some(tmp_path, names):
+    fill(tmp_path, *[f"{name}/1.png" for name in names])
+    assert classes_of(tmp_path) == dict.fromkeys(names, 1)
+
+
+def test_what_a_system_adds_is_left_out_and_told(tmp_path):
+    fill(tmp_path, "cat/1.png", "dog/2.png", "__MACOSX/cat/1.png", "cat/@eaDir/1.png/a.jpg")
+    assert classes_of(tmp_path) == {"cat": 1, "dog": 1}
+    told = data.load(tmp_path).told[-1]
+    assert told.endswith("2 added by a system (__MACOSX, cat/@eaDir)")
 
 
 def test_two_folders_for_one_split_are_an_error(tmp_path):

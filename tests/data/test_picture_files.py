@@ -125,6 +125,30 @@ def test_a_film_gives_its_first_picture(tmp_path):
     assert (only(tmp_path) == 10).all()
 
 
+@pytest.mark.parametrize("ending", ["gif", "tif", "png", "webp"])
+def test_files_with_several_pictures_are_told(tmp_path, ending):
+    shades = [Image.fromarray(np.full((16, 16), v, np.uint8)) for v in (10, 90, 200)]
+    for name in ("b", "a"):
+        several = tmp_path / f"{name}.{ending}"
+        shades[0].save(several, save_all=True, append_images=shades[1:])
+    shades[2].save(tmp_path / f"c.{ending}")
+    (told,) = [s for s in data.load(tmp_path).told if "first" in s]
+    assert told.startswith("only the first picture is read of 2 files with several ")
+    assert told.endswith(f": a.{ending}, b.{ending}")
+    (tmp_path / f"a.{ending}").unlink()
+    (tmp_path / f"b.{ending}").unlink()
+    assert "first" not in " ".join(data.load(tmp_path).told)
+
+
+def test_what_follows_the_first_picture_may_be_broken(tmp_path):
+    random = np.random.default_rng(0).integers(0, 256, (2, 64, 64), np.uint8)
+    shades = [Image.fromarray(shade) for shade in random]
+    shades[0].save(tmp_path / "a.gif", save_all=True, append_images=shades[1:])
+    whole, encoded = only(tmp_path), (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(encoded[:-1000])
+    assert (only(tmp_path) == whole).all()
+
+
 UPRIGHT = {  # what the EXIF standard says of row 0 and column 0
     1: lambda a: a,
     2: np.fliplr,
@@ -368,6 +392,20 @@ def test_more_than_memory_holds_is_refused_before_it_is_decoded(tmp_path, monkey
     assert data.load(tmp_path, channels=1).shape == (1, 20, 10)
     with pytest.raises(ValueError, match="split it once, into two"):
         whole.split(0.5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, None])
+def test_a_size_that_memory_cannot_hold_is_refused_unscaled(
+    tmp_path, channels, monkeypatch
+):
+    for i in range(2):
+        save(tmp_path / f"{i}.png", COLOUR)
+    np.save(tmp_path / "a.npy", np.stack([COLOUR, COLOUR]))
+    monkeypatch.setattr(pictures, "_upright", lambda *_: pytest.fail("scaled one"))
+    monkeypatch.setattr(pictures, "_free_memory", lambda: 2 * (channels or 1) * 900 - 1)
+    for name in (tmp_path, tmp_path / "a.npy"):
+        with pytest.raises(ValueError, match=r"30, 30\) bytes, needs .* a smaller size"):
+            data.load(name, size=30, channels=channels)
 
 
 def test_free_memory_is_a_plausible_number(tmp_path, monkeypatch):

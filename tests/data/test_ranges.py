@@ -89,6 +89,38 @@ def test_dark_pictures_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("grey", "words"),
+    [
+        ([255, 255], ["NEARLY ONE GREY: all grey levels lie in 255..255, of 0..255"]),
+        ([128, 128], ["NEARLY ONE GREY: all grey levels lie in 128..128, of 0..255"]),
+        ([224, 255], ["NEARLY ONE GREY: all grey levels lie in 224..255, of 0..255"]),
+        ([223, 255], []),
+        ([0, 2], ["NEARLY BLACK: no grey level above 2 of 255, where white is 255"]),
+        ([0, 255], []),
+    ],
+)
+def test_pictures_that_show_nearly_nothing_are_told(grey, words, tmp_path):
+    for number, level in enumerate(grey):
+        save(tmp_path / f"{number}.png", np.full((5, 5), level, np.uint8))
+    assert list(data.load(tmp_path).told[1:]) == words
+    many = np.full((600, 5, 5), grey[0], np.uint8)  # and where the other one comes last
+    many[-1] = grey[1]
+    np.save(tmp_path / "a.npy", many)
+    assert list(data.load(tmp_path / "a.npy").told[2:]) == words
+
+
+def test_one_picture_many_times_is_told(tmp_path):
+    many = np.repeat(GREY[None], 600, axis=0)
+    np.save(tmp_path / "a.npy", many)
+    assert data.load(tmp_path / "a.npy").told[-1] == "ALL THE SAME: one picture 600 times"
+    many[-1, 0, 0] ^= 1
+    np.save(tmp_path / "b.npy", many)
+    np.save(tmp_path / "c.npy", many[:1])
+    for name in "bc":
+        assert "ALL" not in " ".join(data.load(tmp_path / f"{name}.npy").told)
+
+
+@pytest.mark.parametrize(
     ("low", "high", "words"),
     [
         (-1, 1, "already"),
