@@ -20,7 +20,14 @@ from .. import data, figure
 from ..checks import check_integer
 from ..data.listing import several
 from ..denoiser import clip_of, warn_far
-from ..formats.checkpoint import checkpoint_of, load_run, read_json, step_of, write_text
+from ..formats.checkpoint import (
+    checkpoint_of,
+    is_of,
+    load_run,
+    read_json,
+    step_of,
+    write_text,
+)
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
@@ -62,12 +69,15 @@ class Prepared:
     precision: str
 
 
-def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule=None):
+def prepare(
+    config, device="auto", fresh=True, follow=False, dry=False, schedule=None, check=None
+):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
     The number of classes is taken from the data, with `follow` that of channels too.
     fresh: start from the weights that config.init names, if it does; not where a
     checkpoint follows. dry: build no trainer. schedule: one that config has no name for.
+    check: a function that is given the PictureSet and what describes it, to refuse it.
     Returns a Prepared. Raises ValueError or FileNotFoundError for pictures that cannot be
     read or settings that do not fit them, before anything is written; settings that fit
     no pictures come first.
@@ -76,11 +86,6 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule
     config = replace(config, data=located(config.data), init=located(config.init))
     precision = check_plan(config, device, fresh)
     pictures, held_out = load_pictures(config, follow)
-    config = config.fitted_to(pictures)
-    trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
-    if dry:  # a Trainer warns of a short chain
-        moment = second_moment(pictures.x_0, pictures.levels)
-        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
     described = {
         "name": pictures.name,
         "pictures": len(pictures),
@@ -89,10 +94,17 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule
         "told": list(pictures.told),
         "shape": list(pictures.x_0.shape[1:]),
         "classes": list(pictures.classes),
-        "class_counts": class_counts(config, pictures),
         "levels": pictures.levels,
-        "fingerprint": None if dry else trainer.fingerprint,
     }
+    if check:
+        check(pictures, described)
+    config = config.fitted_to(pictures)
+    trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
+    if dry:  # a Trainer warns of a short chain
+        moment = second_moment(pictures.x_0, pictures.levels)
+        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
+    described["class_counts"] = class_counts(config, pictures)
+    described["fingerprint"] = None if dry else trainer.fingerprint
     return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
 
@@ -269,8 +281,14 @@ def resume(
     refuse_what_lay_in_memory(run, about, replace(config, data=data or config.data))
     config = replace(config, data=data or find_data(config.data, run))
     schedule = None if "schedule" in about else load_run(run).schedule
-    prepared = prepare(config, device, fresh=False, schedule=schedule)
-    check_same_data(about.get("described", {}), prepared.described)
+    known, labels = about.get("described", {}), config.labels
+
+    def check(pictures, now):
+        read = pictures.x_0, pictures.y if labels and pictures.classes else None
+        same = "fingerprint" not in known or is_of(known["fingerprint"], *read)
+        check_same_data(known, now, same, labels)
+
+    prepared = prepare(config, device, fresh=False, schedule=schedule, check=check)
     for line in lines + elsewhere(about, prepared):
         tell(line)
     return prepared, train(prepared, run, resume=True, **options)

@@ -61,12 +61,11 @@ def difference(before, now):
 
 
 def _sums(data):
-    chosen = data[:: max(1, len(data) // 4096)]  # those of `fingerprint`
-    generator = generator_for(HELD_OUT, len(chosen))
-    rows = 2 * torch.randint(2, (len(chosen), _SUMS), generator=generator) - 1
-    columns = 2 * torch.randint(2, (chosen[0].numel(), _SUMS), generator=generator) - 1
+    generator = generator_for(HELD_OUT, len(data))
+    rows = 2 * torch.randint(2, (len(data), _SUMS), generator=generator) - 1
+    columns = 2 * torch.randint(2, (data[0].numel(), _SUMS), generator=generator) - 1
     sums, squares = torch.zeros(_SUMS, dtype=torch.float64), 0.0
-    for part, signs in zip(chosen.split(256), rows.double().split(256), strict=True):
+    for part, signs in zip(data.split(256), rows.double().split(256), strict=True):
         x = part.cpu().double().flatten(1)
         sums += (signs * (x @ columns.double())).sum(0)
         squares += float(x.square().sum())

@@ -27,7 +27,7 @@ from ..checks import (
 )
 from ..data.ranges import check_range
 from ..denoiser import check_denoiser, check_trainable, clip_of
-from ..formats.checkpoint import fingerprint
+from ..formats.checkpoint import fingerprint, is_of
 from ..loss import simple_loss
 from ..models.layers import Dropout
 from ..process import prediction_of
@@ -284,7 +284,7 @@ class Trainer:
         Raises ValueError where it was taken on other data, or from another network,
         KeyError where something is missing.
         """
-        if numbers["data"] != self.fingerprint:
+        if not is_of(numbers["data"], self.data, self.y, self.fingerprint):
             other = f"its fingerprint was {numbers['data']}, and is now {self.fingerprint}"
             if "identity" in numbers:  # a run of version 0.2.0 has none
                 other = difference(numbers["identity"], self.identity)

@@ -282,3 +282,33 @@ def test_a_run_that_goes_on_in_another_precision_says_so(tmp_path, monkeypatch, 
     about = json.loads((tmp_path / "run" / "config.json").read_text())
     assert about["precision"] == "float32"
     capsys.readouterr()
+
+
+def photos(folder, names, n=3):
+    r"""Grey pictures, n of each class, all different."""
+    for i, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for j in range(n):
+            Image.new("L", (8, 8), 20 * (n * i + j)).save(folder / name / f"{j}.png")
+    return ["--data", str(folder), "--hold-out", "0", "--channels", "1"]
+
+
+def test_classes_that_were_renamed_are_not_taken_over(tmp_path, capsys):
+    run = started(tmp_path / "run", *photos(tmp_path / "pets", ["cat", "dog"]))
+    (tmp_path / "pets" / "dog").rename(tmp_path / "pets" / "hound")
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    assert "with the classes cat, dog, and the same pictures are now of the classes" in err
+    assert "classes cat, hound: name the folders as they were" in err
+    (tmp_path / "pets" / "hound").rename(tmp_path / "pets" / "dog")
+    said(capsys, 0, "resume", run, "--steps", "5")
+
+
+def test_a_third_class_is_other_data(tmp_path, capsys):
+    run = started(tmp_path / "run", *photos(tmp_path / "pets", ["cat", "dog"]))
+    photos(tmp_path / "more", ["cow"])
+    (tmp_path / "more" / "cow").rename(tmp_path / "pets" / "cow")
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    assert (
+        "was trained on other data: pictures 6, now 9; classes ['cat', 'dog'], now" in err
+    )
+    assert "--classes" not in err

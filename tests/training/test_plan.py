@@ -315,6 +315,31 @@ def test_other_data_are_refused_with_what_is_different():
         plan.check_same_data(now | dict(fingerprint="e"), now)
 
 
+@pytest.mark.parametrize(
+    "names", [["cat", "hound"], ["dog", "cat"], ["cat"], [], [f"n{i}" for i in range(99)]]
+)
+def test_other_names_of_classes_are_refused(names):
+    now = dict(pictures=10, held_out=1, shape=[3, 8, 8], fingerprint="f", levels=256)
+    before, now = now | dict(classes=["cat", "dog"]), now | dict(classes=names)
+    with pytest.raises(
+        ValueError, match="the classes cat, dog, and the same pict"
+    ) as error:
+        plan.check_same_data(before, now)
+    assert (", ".join(names[:12]) or "none") + ("," if names[12:] else ":") in str(
+        error.value
+    )
+    plan.check_same_data(before, now, labels=False)  # their names teach nothing
+    plan.check_same_data({"fingerprint": "f"}, now)  # names were not written down
+
+
+def test_classes_of_a_run_in_python_are_numbers_until_they_have_names():
+    now = dict(pictures=10, held_out=0, shape=[1, 8, 8], fingerprint="f", levels=256)
+    before = now | dict(classes=["0", "1"], dtype="uint8")
+    plan.check_same_data(before, now | dict(classes=["cat", "dog"]))
+    with pytest.raises(ValueError, match="trained with the classes 0, 1, and"):
+        plan.check_same_data(before, now | dict(classes=["cat"]))
+
+
 # --- the run's folder
 
 
