@@ -136,12 +136,27 @@ def load_model(path):
     weights = {name.removeprefix("model."): value for name, value in tensors.items()}
     try:
         model = network(**settings)
-        model.load_state_dict(weights)
+        fit_weights(model, weights)
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
     model.to(memory_format=torch.channels_last)  # convolutions are up to 1.2 times faster
     return Pretrained(model.eval(), schedule, about["config"])
+
+
+def fit_weights(model, weights):
+    r"""Load weights, {name: tensor}, into a network.
+
+    Raises ValueError that names the first tensor that does not fit, in one line, and
+    changes nothing then.
+    """
+    own = model.state_dict()
+    for name in [*own, *weights]:
+        there, here = (tuple(t[name].shape) if name in t else None for t in (weights, own))
+        if there != here:
+            there, here = ("missing" if s is None else s for s in (there, here))
+            raise ValueError(f"{name} is {there} there and {here} in the network")
+    model.load_state_dict(weights)
 
 
 def load_pretrained(name):
@@ -281,6 +296,17 @@ def read_checkpoint(folder):
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
     return pretrained, tensors, read_json(folder / "state.json", object)
+
+
+@contextmanager
+def or_older(run, folder):
+    r"""Let errors of a broken checkpoint name an older one to go on from."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        older = [f.name for f in checkpoints(run) if f != folder]
+        advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
+        raise type(error)(f"{error}{advice}") from error
 
 
 def checkpoint_of(run, step=None):

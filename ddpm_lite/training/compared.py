@@ -12,10 +12,11 @@ import torch
 
 from ..data.pictures import PictureSet
 from ..data.sources import has_split
-from ..formats.checkpoint import checkpoint_of, is_of, read_json
+from ..formats.checkpoint import checkpoint_of, fingerprint, is_of, read_json
 from .experiment import load_pictures
 from .plan import find_data
 from .reports import class_counts
+from .resuming import changed_aside
 
 _UNREADABLE = (ValueError, OSError, ImportError)
 
@@ -106,8 +107,12 @@ def _own(config, stored, known):
     if aside is None:
         told.insert(0, "compared with none, for the run set none aside: name some, --data")
     else:
+        now = fingerprint(aside.x_0, aside.y if config.unet.classes else None)
+        how = "set aside"
+        if changed_aside(stored.get("described", {}), now):
+            how = "which are not those that the run set aside: they have changed since"
         held, (aside, many) = len(aside), _without(aside, pictures)
-        words = f"compared with {held - many:,} pictures of {pictures.name}, set aside"
+        words = f"compared with {held - many:,} pictures of {pictures.name}, {how}"
         told.insert(0, words + f"; {many:,} more repeat a training picture" * (many > 0))
     counts = _counts(config, stored, pictures)
     return Compared(pictures, aside, tuple(told), counts)

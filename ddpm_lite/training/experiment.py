@@ -20,33 +20,25 @@ from .. import data, figure
 from ..checks import check_integer
 from ..data.listing import several
 from ..denoiser import clip_of, warn_far
-from ..formats.checkpoint import (
-    checkpoint_of,
-    is_of,
-    load_run,
-    read_json,
-    step_of,
-    write_text,
-)
+from ..formats.checkpoint import checkpoint_of, fingerprint, read_json, step_of, write_text
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
-from .plan import (
-    advice,
-    check_plan,
-    check_same_data,
-    check_start,
-    duration,
-    find_data,
-    located,
-    set_aside,
-)
+from .plan import advice, check_plan, check_start, duration, find_data, located, set_aside
 from .presets import SCHEDULES, RunConfig, build
 from .reports import class_counts, labels_for, memorisation
-from .resuming import changed, elsewhere, refuse_what_lay_in_memory, settings_of
+from .resuming import (
+    changed,
+    edited,
+    elsewhere,
+    in_checkpoint,
+    of_the_same,
+    refuse_what_lay_in_memory,
+    settings_of,
+)
 from .threads import following
 from .trainer import Trainer, processes, second_moment
 
@@ -105,6 +97,10 @@ def prepare(
         SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
     described["class_counts"] = class_counts(config, pictures)
     described["fingerprint"] = None if dry else trainer.fingerprint
+    described["held_out_fingerprint"] = None
+    if held_out is not None and not dry:
+        y = held_out.y if config.unet.classes else None
+        described["held_out_fingerprint"] = fingerprint(held_out.x_0, y)
     return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
 
@@ -128,7 +124,7 @@ def load_pictures(config, follow=False):
 
     follow: with as many channels as they have, and not as the network has. Raises
     ValueError where no data is named, where it does not fit the network, or where the two
-    have not the same classes.
+    have not the same classes, or the same pictures.
     """
     if not config.data:
         raise ValueError(
@@ -149,6 +145,12 @@ def load_pictures(config, follow=False):
                 f"the split {config.held_out_split} of {pictures.name} has the classes "
                 f"{held_out.classes or 'none'}, and {config.split} has {pictures.classes}: "
                 "pass --no-labels, or set aside pictures of the other, see --hold-out"
+            )
+        if pictures.x_0.equal(held_out.x_0):
+            raise ValueError(
+                f"the split {config.held_out_split} of {pictures.name} holds the pictures "
+                f"of {config.split}, which are trained on: set others aside with "
+                "--held-out-split, or some of these with --hold-out"
             )
         return pictures, held_out
     hold = set_aside(config.hold_out, len(pictures))
@@ -215,7 +217,14 @@ def _told(word, pictures):
 
 
 def train(
-    prepared, run, *, max_minutes=None, tensorboard=False, resume=False, threads=None
+    prepared,
+    run,
+    *,
+    max_minutes=None,
+    tensorboard=False,
+    resume=False,
+    threads=None,
+    ready=None,
 ):
     r"""Train, with grids of samples on the way and a report at the end.
 
@@ -245,6 +254,7 @@ def train(
             resume=resume,
             max_minutes=max_minutes,
             tensorboard=tensorboard,
+            ready=ready,
         )
         if done["finished"]:
             report(prepared, run)
@@ -273,25 +283,26 @@ def resume(
     path, at = folder.parents[1] / "config.json", step_of(folder)
     about = read_json(path)
     before = settings_of(run, about, path)
-    config, lines = changed(before, run, at, steps, lr)
+    kept, trained_with = in_checkpoint(folder, before, path)
+    edits = edited(kept, before, path, steps, lr)
+    config, lines = changed(before, run, at, steps, lr, kept.train)
+    lines = edits + lines
     reported = not before.data or (Path(run) / "memorisation.json").is_file()
     if at >= before.train.steps and config == before and reported:
         done = dict(step=at, updates=0, finished=True, seconds=0, examples_per_second=0)
         return None, done | {"stopped_by": None}
     refuse_what_lay_in_memory(run, about, replace(config, data=data or config.data))
     config = replace(config, data=data or find_data(config.data, run))
-    schedule = None if "schedule" in about else load_run(run).schedule
-    known, labels = about.get("described", {}), config.labels
-
-    def check(pictures, now):
-        read = pictures.x_0, pictures.y if labels and pictures.classes else None
-        same = "fingerprint" not in known or is_of(known["fingerprint"], *read)
-        check_same_data(known, now, same, labels)
-
+    schedule = None if "schedule" in about else trained_with
+    check = of_the_same(about.get("described", {}), config.labels, edits)
     prepared = prepare(config, device, fresh=False, schedule=schedule, check=check)
-    for line in lines + elsewhere(about, prepared):
-        tell(line)
-    return prepared, train(prepared, run, resume=True, **options)
+    lines += elsewhere(about, prepared)
+
+    def ready():
+        for line in lines:
+            tell(line)
+
+    return prepared, train(prepared, run, resume=True, ready=ready, **options)
 
 
 def draw(

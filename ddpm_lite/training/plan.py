@@ -208,13 +208,13 @@ def find_data(name, run):
     )
 
 
-def check_same_data(before, now, same=None, labels=True):
+def check_same_data(before, now, same=None, labels=True, edits=()):
     r"""Refuse data that a run was not trained on, and say what is different.
 
     before, now: what `experiment.Prepared` calls described; before may be of an older
     version, with less in it. same: whether the fingerprint of before is of these pictures,
-    None to compare both. labels: classes are learned, so their names count. Raises
-    ValueError.
+    None to compare both. labels: classes are learned, so their names count. edits: lines
+    on what somebody changed in config.json. Raises ValueError.
     """
     if same is None:
         same = before.get("fingerprint", now["fingerprint"]) == now["fingerprint"]
@@ -232,10 +232,13 @@ def check_same_data(before, now, same=None, labels=True):
     for key in ("pictures", "held_out", "shape", "classes", "levels"):
         if key in before and before[key] != now[key]:
             words.append(f"{key} {before[key]}, now {now[key]}")
+    advice = "Name those with --data, or start a new run from its weights with --init"
+    if edits:
+        advice = f"But {'; '.join(edits)}: restore that"
     raise ValueError(
         "this run was trained on other data: "
         + ("; ".join(words) or "as many pictures of the same shape, but not the same ones")
-        + ". Name those with --data, or start a new run from its weights with --init"
+        + f". {advice}"
     )
 
 

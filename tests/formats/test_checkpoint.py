@@ -218,13 +218,15 @@ def test_tensors_that_do_not_fit(tmp_path):
     save_model(path, small(), SHORT)
     tensors, about = read(path)
     cases = {
-        "Missing key": {k: v for k, v in tensors.items() if k != "model.out.bias"},
-        "Unexpected key": tensors | {"model.more": torch.zeros(1)},
-        "size mismatch": tensors | {"model.out.bias": torch.zeros(3)},
+        "out.bias is missing there and (2,) in": {
+            k: v for k, v in tensors.items() if k != "model.out.bias"
+        },
+        "more is (1,) there and missing in": tensors | {"model.more": torch.zeros(1)},
+        "out.bias is (3,) there and (2,) in": tensors | {"model.out.bias": torch.zeros(3)},
     }
     for message, wrong in cases.items():
         write(path, wrong, about)
-        refused(path, f"do not fit its network: .*{message}")
+        refused(path, f"do not fit its network: {re.escape(message)} the network$")
     for settings in ({"width": 3.5}, {"colour": "red"}, {"activation": "none"}):
         write(path, tensors, about | {"settings": about["settings"] | settings})
         refused(path, "do not fit its network: ")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ddpm_lite import data
 from ddpm_lite.data.pictures import PictureSet
@@ -338,6 +339,27 @@ def test_classes_of_a_run_in_python_are_numbers_until_they_have_names():
     plan.check_same_data(before, now | dict(classes=["cat", "dog"]))
     with pytest.raises(ValueError, match="trained with the classes 0, 1, and"):
         plan.check_same_data(before, now | dict(classes=["cat"]))
+
+
+@pytest.mark.parametrize("same", ["train", "Train", "TRAIN"])
+def test_pictures_that_are_trained_on_are_not_set_aside(same, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "pets" / split).mkdir(parents=True)
+        for i in range(3):
+            grey = 20 * i + 100 * (split == "test")
+            picture = np.full((8, 8), grey, np.uint8)
+            Image.fromarray(picture).save(tmp_path / "pets" / split / f"{i}.png")
+    given = config(data=str(tmp_path / "pets"), labels=False)
+    words = "holds the pictures of .*, which are trained on: set others aside with --held-o"
+    for wanted in (given, config(data="digits", unet=replace(TINY, channels=1))):
+        own = same if wanted is given else "train"
+        with pytest.raises(ValueError, match=words):
+            experiment.load_pictures(replace(wanted, split="train", held_out_split=own))
+        with pytest.raises(ValueError, match=words):
+            aside = "test" if wanted is given else "held_out"
+            experiment.load_pictures(replace(wanted, split=aside, held_out_split=aside))
+    pictures, aside = experiment.load_pictures(replace(given, held_out_split="test"))
+    assert len(pictures) == len(aside) == 3
 
 
 # --- the run's folder
