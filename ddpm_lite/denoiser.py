@@ -11,6 +11,7 @@ classes: labels are 0..classes - 1, and `classes` itself means "no class"; 0 wit
 """
 
 import warnings
+from contextlib import contextmanager
 
 import torch
 
@@ -30,12 +31,17 @@ def check_denoiser(model, schedule):
             f"model must be called as model(x_t, t), got a {type(model).__name__}{inside}"
         )
     check_schedule(schedule)
-    T = getattr(model, "T", None)
+    T, own = said(model, "T"), getattr(model, "schedule", None)
     if isinstance(T, int) and schedule.T != T:
         raise ValueError(
             f"the model knows T = {T} steps, and the schedule has {schedule.T}: make both "
             f"of one T; a shorter chain of the same network keeps its schedule of {T} "
             "steps and takes steps= or pairs="
+        )
+    if hasattr(own, "same_as") and not own.same_as(schedule):
+        raise ValueError(
+            f"the {type(model).__name__} is exact for another schedule than the one given: "
+            "pass its own, model.schedule"
         )
 
 
@@ -55,8 +61,27 @@ def clip_of(model, clip=OWN):
     Returns (low, high) or None. Raises ValueError for anything else.
     """
     if isinstance(clip, str) and clip == OWN:
-        clip = getattr(model, "clip", None)
+        clip = said(model, "clip")
     return check_clip(clip)
+
+
+def said(model, name):
+    r"""What a denoiser says under a name, or the one that torch has wrapped; else None."""
+    return getattr(model, name, getattr(getattr(model, "module", None), name, None))
+
+
+@contextmanager
+def evaluating(model):
+    r"""Put every module of a model in eval mode for a while, and each back as it was."""
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    before = [module.training for module in modules]
+    try:
+        if modules:
+            model.eval()
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
 
 
 def check_y(model, y, B):
@@ -65,7 +90,7 @@ def check_y(model, y, B):
     y: int64 (B,), or None. Whether a model takes labels is read from `model.classes`; one
     that does not say it is given y as it is. Raises TypeError or ValueError.
     """
-    classes = getattr(model, "classes", None)
+    classes = said(model, "classes")
     if y is None or classes is None:
         return
     if not classes:
@@ -117,6 +142,10 @@ def check_trainable(model):
     weight = first_weight(model)
     if weight is None:
         raise ValueError(f"a {type(model).__name__} has no weights to train")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(
+            "none of the weights may change: call model.requires_grad_(True) before"
+        )
     if weight.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"weights are trained in float32 or float64, got {weight.dtype}: take "

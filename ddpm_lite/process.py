@@ -7,7 +7,7 @@ gathered at t takes the dtype of x, at least float32: float64 in, float64 out.
 import torch
 
 from .checks import check_choice, check_s, check_t, check_variance, same_shape
-from .denoiser import as_weights, check_answer, check_halves, check_prediction
+from .denoiser import as_weights, check_answer, check_halves, check_prediction, said
 from .schedule import at, spread
 
 
@@ -277,7 +277,7 @@ def prediction_of(model, prediction=None):
     Returns "noise", "x_0" or "v". Raises ValueError where neither is there, where the
     two contradict each other, or for another name.
     """
-    own = getattr(model, "prediction", None)
+    own = said(model, "prediction")
     if None not in (own, prediction) and own != prediction:
         raise ValueError(f"the model predicts {own!r}, but prediction={prediction!r}")
     return check_prediction(own or prediction)
@@ -305,7 +305,7 @@ def predict_both(model, x_t, t, y=None):
     y = y.to(x_t.device) if isinstance(y, torch.Tensor) else y
     value, share = model(x, t) if y is None else model(x, t, y), None
     value = check_answer(value, x_t).to(x_t.dtype)
-    if getattr(model, "learned_variance", False):
+    if said(model, "learned_variance"):
         value, share = check_halves(value, x_t).chunk(2, dim=1)
     same_shape(x_t=x_t, model_output=value)
     return value, share

@@ -5,6 +5,7 @@ Everything is drawn on the CPU and moved, so that all devices see the same numbe
 
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -63,6 +64,8 @@ def _shifted(z, n):
 
 
 def _seed(numbers):
+    if max(numbers) >= 2**32:  # SeedSequence takes it for two numbers
+        return int.from_bytes(sha256(repr(tuple(numbers)).encode()).digest()[:8])
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
@@ -99,7 +102,7 @@ class SampleNoise:
 
     def __init__(self, seed, shape, device, dtype):
         B, *self.sample_shape = check_shape(shape)
-        seeds = _seeds(seed, B)
+        seeds = seeds_of(seed, B)
         self.generators = [generator_for(SAMPLE, *numbers) for numbers in seeds]
         self.block = max(1, 64 // max(1, int(np.prod(self.sample_shape))))
         self.device, self.dtype, self.ready = device, check_dtype(dtype), []
@@ -115,8 +118,11 @@ class SampleNoise:
         return self.ready.pop().to(self.device)
 
 
-def _seeds(seed, B):
-    # the numbers of each sample's stream: (seed, i), or those that are listed
+def seeds_of(seed, B):
+    r"""The numbers of each sample's stream: (seed, i), or those that are listed.
+
+    seed: as in `SampleNoise`. Raises ValueError for others.
+    """
     seed = seed.tolist() if hasattr(seed, "tolist") else seed  # of a tensor, or numpy's
     if isinstance(seed, (list, tuple, range)):
         seeds = [tuple(s) if isinstance(s, (list, tuple)) else (s,) for s in seed]

@@ -1,5 +1,6 @@
 r"""Wrong arguments of every public function: one line says what was expected and came."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from ddpm_lite import (
 )
 from ddpm_lite.commands.shared import Drawing
 from ddpm_lite.models.unet import UNetConfig as Config
+from ddpm_lite.seeds import SampleNoise
+from ddpm_lite.training import min_snr_weight
 
 SHORT = Schedule.cosine(10)
 X, T_1 = normal(2, 2).float(), torch.tensor([1, 5])
@@ -352,3 +355,69 @@ def test_drawings_say_what_their_sampler_does_not_use():
     ):
         with pytest.raises(ValueError, match=message):
             drawing.with_steps(SHORT)
+
+
+def test_clip_and_prediction_that_were_set_later_travel(tmp_path):
+    model = UNet(**DIGIT, T=10)
+    model.clip, model.prediction = (0, 1), "v"
+    save_model(tmp_path / "a.safetensors", model, Schedule.cosine(10))
+    found = load_model(tmp_path / "a.safetensors").model
+    assert (found.clip, found.prediction) == ((0, 1), "v")
+    model.clip = None
+    save_model(tmp_path / "b.safetensors", model, Schedule.cosine(10))
+    assert load_model(tmp_path / "b.safetensors").model.clip is None
+
+
+@pytest.mark.parametrize("rederive", [0, 1, np.False_, "no"])
+def test_rederive_is_a_bool(rederive):
+    with pytest.raises(ValueError, match="rederive must be True or False"):
+        sample(
+            UNet(**DIGIT, T=10),
+            Schedule.cosine(10),
+            (1, 1, 8, 8),
+            sampler="ddim",
+            rederive=rederive,
+        )
+
+
+def test_an_oracle_of_another_schedule_is_refused():
+    oracle = GaussianOracle(Schedule.linear(100, 1e-3, 0.2), [0.0, 0.0], 1.0)
+    with pytest.raises(ValueError, match="is exact for another schedule"):
+        sample(oracle, Schedule.cosine(100), (4, 2))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16, np.int64])
+def test_steps_of_numpy_are_whole_numbers(kind):
+    for spacing in ("trailing", "leading", "linspace", "quadratic"):
+        found = timestep_pairs(np.int16(1000), kind(40), spacing)
+        assert found == timestep_pairs(1000, 40, spacing)
+
+
+def test_numbers_of_numpy_can_be_written():
+    config = TrainConfig(steps=1, lr=np.float32(0.5), ema_decay=np.float64(0.5))
+    assert json.loads(json.dumps(config.as_dict()))["lr"] == 0.5
+
+
+def test_weights_that_may_not_change_are_not_trained():
+    model = UNet(**DIGIT, T=10).requires_grad_(False)
+    config = TrainConfig(steps=1, batch_size=1)
+    with pytest.raises(ValueError, match="none of the weights may change"):
+        Trainer(model, Schedule.cosine(10), torch.zeros(2, 1, 8, 8), config)
+
+
+def test_the_start_of_a_chain_is_not_changed():
+    x_T = torch.ones(2, 2)
+    model = lambda x_t, t: x_t.mul_(0.5)  # noqa: E731, in place
+    sample(model, Schedule.cosine(10), (2, 2), x_T=x_T, prediction="noise", progress=False)
+    assert (x_T == 1).all()
+
+
+def test_large_seeds_are_streams_of_their_own():
+    two = [SampleNoise(s, (2, 3), "cpu", torch.float32).next() for s in (2**32 + 5, 5)]
+    assert not torch.equal(two[0][0], two[1][1])
+
+
+@pytest.mark.parametrize("t", [0, -1, 11, 1.5])
+def test_weights_at_a_t_that_is_not_there(t):
+    with pytest.raises((ValueError, TypeError), match="t must"):
+        min_snr_weight(Schedule.cosine(10), torch.tensor([t]), "v")

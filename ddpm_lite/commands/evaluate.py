@@ -112,6 +112,8 @@ def run(options, threads):
 
 def _refuse(options):
     r"""Refuse what can be refused before any work."""
+    if options.split and not options.data:
+        raise ValueError("--split says which split of --data is read: give --data too")
     if options.out:
         new_file(options.out)
     if options.inception:

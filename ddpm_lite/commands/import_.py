@@ -80,7 +80,7 @@ def _check_out(options):
     if options.out and out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {out}")
     if options.out and out.exists():
-        raise FileExistsError(f"{out} is there: name another file with --out")
+        raise FileExistsError(f"{out} already exists: name another file with --out")
     if options.out:
         check_place(out, file=True)
 

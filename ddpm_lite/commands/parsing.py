@@ -60,7 +60,7 @@ def parse(kind, name, arguments, default=None, about=None):
 def nearest(name, names):
     r"""What to say behind an unknown name: the nearest one, or all there are."""
     near = difflib.get_close_matches(name, names, 1, 0.5)
-    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}."
 
 
 def options_of(kind):
@@ -116,7 +116,8 @@ def _as_flags(arguments, known):
 def _check_option(word, known, name):
     option = word.partition("=")[0].replace("_", "-")
     if re.match(r"--\w", word) and option not in (*known, "--help"):
-        near = difflib.get_close_matches(option, [*known, "--help"], 1)
+        near = difflib.get_close_matches(option, [*known, "--help"], 3)
+        near = [n for n in near if abs(len(n) - len(option)) <= 2]  # not --eps for --epochs
         mean = f": did you mean {near[0]}?" if near else ";"
         raise Misunderstood(
             f"{name} has no option {option}{mean} see ddpm-lite {name} --help"

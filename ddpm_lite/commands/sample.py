@@ -132,7 +132,7 @@ def place(out, name):
     ending, is_folder = path.suffix.lower(), out.endswith(("/", os.sep))
     if ending in (".npy", ".png") and not is_folder:
         if path.exists():
-            raise FileExistsError(f"{path} is there: name another file with --out")
+            raise FileExistsError(f"{path} already exists: name another file with --out")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"no folder {path.parent} for {path.name}: make it")
         return "array" if ending == ".npy" else "grid", path

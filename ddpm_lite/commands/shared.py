@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule
 from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
-from ..training.presets import RunConfig
+from ..training.presets import RUNS, RunConfig
 from ..training.resuming import check_network
 
 MODEL = "a run's folder, a weight file or a model that is shipped"
@@ -132,6 +133,11 @@ def find_model(name, step=None):
 
     step: of which checkpoint of a run, the newest if None. Raises as `open_model`.
     """
+    if name in RUNS and name not in pretrained_names() and not Path(name).exists():
+        raise ValueError(
+            f"{name} is a preset, which has no weights: train it first, ddpm-lite train "
+            f"{name} --data ..., and name the run's folder"
+        )
     return open_model(name) if step is None else load_run(name, step)
 
 
@@ -148,7 +154,7 @@ def as_pictures(found, name, device="auto"):
     if not isinstance(found.model, UNet):
         load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
-            f"{name} is a {type(found.model).__name__} for points, not a model of "
+            f"{name} is an {type(found.model).__name__} for points, not a model of "
             f"pictures: draw from it in Python, {load}({str(name)!r}).sample(1000)"
         )
     where = Path(name) / "config.json" if Path(name).is_dir() else name
@@ -214,7 +220,7 @@ def new_file(name):
     """
     path = check_place(name, file=True)
     if path.exists():
-        raise FileExistsError(f"{path} is there already: name another file with --out")
+        raise FileExistsError(f"{path} already exists: name another file with --out")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent}: make it first")
     return path
@@ -259,10 +265,11 @@ def report_run(done, run, as_json):
     if as_json:
         print(json.dumps(done | {"run": run}))
         return
+    name = shlex.quote(str(run))  # what is advised can be pasted
     if done["finished"] and not done["updates"]:
         print(
             f"{run} is finished: it has made all its {done['step']:,} steps; train longer "
-            f"with ddpm-lite resume {run} --steps {2 * done['step']}"
+            f"with ddpm-lite resume {name} --steps {2 * done['step']}"
         )
         return
     print(
@@ -272,11 +279,11 @@ def report_run(done, run, as_json):
     if done["finished"]:
         print(
             f"pictures: {run}/samples, also nearest.png, samples beside their nearest "
-            f"training pictures\nnext: ddpm-lite sample {run}, ddpm-lite evaluate {run}, "
-            f"ddpm-lite curves {run}"
+            f"training pictures\nnext: ddpm-lite sample {name}, ddpm-lite evaluate {name}, "
+            f"ddpm-lite curves {name}"
         )
     else:
-        print(f"go on with: ddpm-lite resume {run}")
+        print(f"go on with: ddpm-lite resume {name}")
 
 
 def status_of(done):

@@ -1,6 +1,7 @@
 r"""The command `train`: settings and a folder of pictures become a run."""
 
 import json
+import shlex
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
@@ -51,8 +52,8 @@ def parse(arguments):
         preset, *rest = arguments
     if preset not in RUNS:
         raise parsing.Misunderstood(
-            f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)}; pictures go "
-            "behind --data"
+            f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)} For pictures: "
+            f"ddpm-lite train --data {shlex.quote(preset)}"
         )
     words = [word.partition("=")[0] for word in rest if word.startswith("--")]
     typed = frozenset(word[2:].replace("_", "-") for word in words)

@@ -9,6 +9,7 @@ averages) and state.json (counters). The file `newest` names the newest checkpoi
 written last, so that a checkpoint is either whole or not there.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -100,6 +101,7 @@ def save_model(path, model, schedule, config=None, half=False):
         tensors = {name: value.half() for name, value in tensors.items()}
     tensors["beta"] = schedule.beta[1:].contiguous()
     about = {"network": name, "settings": model.config, "config": config or {}}
+    about["says"] = {"clip": model.clip, "prediction": model.prediction}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:
@@ -140,6 +142,8 @@ def load_model(path):
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
+    for name, value in about.get("says", {}).items():  # may have been set later
+        setattr(model, name, tuple(value) if isinstance(value, list) else value)
     model.to(memory_format=torch.channels_last)  # convolutions are up to 1.2 times faster
     return Pretrained(model.eval(), schedule, about["config"])
 
@@ -213,9 +217,10 @@ def load_any(name):
     names = pretrained_names()
     if str(name) in names:
         return load_pretrained(str(name))
+    near = difflib.get_close_matches(str(name), names, 1)
     raise FileNotFoundError(
-        f"{name} is no run folder, no weight file, and none of the models that come with "
-        f"the package: {', '.join(names)}"
+        f"{name} is neither a run folder nor a weight file nor a model that comes with "
+        f"the package: {', '.join(names)}" + "".join(f"; did you mean {n}?" for n in near)
     )
 
 

@@ -3,6 +3,8 @@ r"""What may be asked of a chain: samplers, their options, lists of steps.
 The rest is refused, in words.
 """
 
+from inspect import signature
+
 import torch
 
 from ..checks import (
@@ -14,6 +16,7 @@ from ..checks import (
     same_shape,
     short,
 )
+from ..denoiser import clip_of, said
 
 SAMPLERS = ("ancestral", "ddim", "heun", "dpmpp_2m", "dpmpp_2m_sde")
 
@@ -42,7 +45,7 @@ def check_pairs(pairs, T):
 
 
 def check_steps(steps, T, schedule=None):
-    r"""Refuse a number of steps outside 1..T, with ValueError.
+    r"""Return a number of steps as an int; refuse one outside 1..T, with ValueError.
 
     schedule: if T is less than its own T, the error says where the chain starts.
     """
@@ -51,7 +54,7 @@ def check_steps(steps, T, schedule=None):
             f"steps must be an integer in 1..{T}, got {steps!r}: this chain starts at "
             f"t = {T} of {schedule.T}, where sigma_t is not too large for the sampler"
         )
-    check_integer("steps", steps, 1, T)
+    return check_integer("steps", steps, 1, T)
 
 
 def check_log_snr(T, schedule):
@@ -99,7 +102,7 @@ def check_sampler(sampler, variance=None, eta=None, rederive=None):
         check_choice(variance)
     if eta is not None:
         check_number("eta", eta, 0, 1)
-    if rederive not in (None, True, False):
+    if rederive is not None and not isinstance(rederive, bool):
         raise ValueError(f"rederive must be True or False, got {short(rederive)}")
     for name, value, home in (
         ("variance", variance, "ancestral"),
@@ -127,15 +130,80 @@ def check_known(known, x_0):
         ) from None
 
 
+def check_start(x_0):
+    r"""Return examples to begin with; TypeError for what is no floats."""
+    if not isinstance(x_0, torch.Tensor) or not x_0.is_floating_point():
+        got = x_0.dtype if isinstance(x_0, torch.Tensor) else type(x_0).__name__
+        raise TypeError(f"x_0 must be a floating point tensor, (B, *shape), got {got}")
+    return x_0
+
+
+def check_edited(model, x_0):
+    r"""Refuse examples outside the range that the model clips to, with ValueError."""
+    clip = clip_of(model)
+    if clip is None or not x_0.numel():
+        return
+    (low, high), least, most = clip, float(x_0.min()), float(x_0.max())
+    if max(low - least, most - high) > (high - low) / 256:  # more than a grey level
+        raise ValueError(
+            f"x_0 reaches from {least:.4g} to {most:.4g}, and the model's data lie in "
+            f"[{low:g}, {high:g}]: scale x_0 to that"
+        )
+
+
+def check_free(options, name, *taken):
+    r"""Refuse options of `sample` that a function sets itself, with ValueError."""
+    given = [option for option in taken if option in options]
+    if given:
+        raise ValueError(f"{name} sets {', '.join(given)} by itself: leave it out")
+
+
+def check_own_step(step):
+    r"""The names that a step of one's own takes; refuse one that `inpaint` cannot make."""
+    if not callable(step):
+        raise TypeError(
+            "step must be a function such as ancestral_step, or partial(ddim_step, eta=1), "
+            f"got {short(step)}"
+        )
+    names = signature(step).parameters
+    if "before" in names:
+        raise ValueError(
+            "inpaint replaces x_s after each step, so that a step which needs the one "
+            "before it is none for it: take ancestral_step, ddim_step or heun_step"
+        )
+    return names
+
+
 def check_weaker(model, weaker):
-    r"""Refuse models that `guided` cannot combine, with ValueError."""
-    if weaker is None and not getattr(model, "classes", 0):
+    r"""Refuse models that `guided` cannot combine: TypeError or ValueError."""
+    for denoiser in (model, weaker):
+        if denoiser is not None and not callable(denoiser):
+            inside = "; give its .model" if hasattr(denoiser, "model") else ""
+            raise TypeError(
+                "guidance needs a denoiser, called as model(x_t, t, y), got a "
+                f"{type(denoiser).__name__}{inside}"
+            )
+    if weaker is None and not said(model, "classes"):
         raise ValueError(
             "guidance needs a model that knows classes and no class, with the attribute "
             "classes: train one with labels and drop_label, or give weaker="
         )
-    ours, theirs = (getattr(m, "prediction", None) for m in (model, weaker))
-    if weaker is not None and None not in (ours, theirs) and ours != theirs:
-        raise ValueError(
-            f"the model predicts {ours!r} and the weaker one {theirs!r}: they must agree"
-        )
+    for name in ("prediction", "T", "classes") if weaker is not None else ():
+        ours, theirs = said(model, name), said(weaker, name)
+        alike = name == "classes" and not theirs  # one that knows none is asked without
+        if None not in (ours, theirs) and ours != theirs and not alike:
+            raise ValueError(
+                f"the model has {name} = {ours!r} and the weaker one {theirs!r}: they must "
+                "agree"
+            )
+
+
+def check_interval(interval, T):
+    r"""Return (low, high) or None; refuse others, with ValueError. T: steps, if known."""
+    if interval is None:
+        return None
+    ends = tuple(interval) if isinstance(interval, (list, tuple)) else ()
+    if len(ends) != 2:
+        raise ValueError(f"interval must be two steps, (low, high), got {short(interval)}")
+    low = check_integer("the interval's low end", ends[0], 1)
+    return low, check_integer("the interval's high end", ends[1], low, T)

@@ -6,11 +6,11 @@ function of one's own. The network never hears of it.
 
 import torch
 
-from ..checks import check_integer, check_number, same_shape
+from ..checks import check_integer, check_iterable, check_number, same_shape
 from ..process import q_sample, transition
 from ..schedule import spread
-from ..seeds import SampleNoise
-from .asked import check_known
+from ..seeds import SampleNoise, seeds_of
+from .asked import check_edited, check_free, check_known, check_own_step, check_start
 from .sampler import ancestral_step, sample
 from .spacing import timestep_pairs
 
@@ -37,20 +37,24 @@ def inpaint(
     its line 8 misses the square root of 1 - beta.
     """
     check_integer("resample", resample, 1)
-    known = check_known(known, x_0)
+    known = check_known(known, check_start(x_0))
+    check_free(options, "inpaint", "sampler", "x_T", "dtype")
+    check_edited(model, x_0[known])
+    wants = check_own_step(step)
     fresh = _noise(seed, _REPLACE, x_0)
 
     def replaced(x_s, s):
         return torch.where(known, _diffused(schedule, x_0, s, fresh.next()), x_s)
 
     def replacing(schedule, x_t, x_0_pred, t, s, noise, denoise):
-        x_s = replaced(step(schedule, x_t, x_0_pred, t, s, noise), s)
+        more = {"denoise": denoise} if "denoise" in wants else {}
+        x_s = replaced(step(schedule, x_t, x_0_pred, t, s, noise, **more), s)
         beta_ts, alpha_ts = transition(schedule, t, s)
         a_ts, s_ts = spread(alpha_ts.sqrt(), x_t), spread(beta_ts.sqrt(), x_t)
         for _ in range(resample - 1):
             x_t = a_ts * x_s + s_ts * fresh.next()
             x_0_pred = denoise(x_t, t)
-            x_s = replaced(step(schedule, x_t, x_0_pred, t, s, fresh.next()), s)
+            x_s = replaced(step(schedule, x_t, x_0_pred, t, s, fresh.next(), **more), s)
         return x_s
 
     more = dict(sampler=replacing, seed=seed, dtype=x_0.dtype)
@@ -68,6 +72,7 @@ def vary(model, schedule, x_0, strength, *, steps=None, seed=0, **options):
     Meng et al. 2021 (SDEdit, arXiv 2108.01073), for the chain of Ho et al.
     """
     t = start_at(schedule, strength)
+    check_edited(model, check_start(x_0))
     x_t = _diffused(schedule, x_0, _full(x_0, t), _noise(seed, _START, x_0).next())
     return _walk_back(model, schedule, x_t, t, steps, seed, options)
 
@@ -86,12 +91,14 @@ def interpolate(
     variance in the middle; here its noise is scaled up again to what t has.
     Ho et al. 2020, section 4.3 and figure 8, without that scaling.
     """
-    same_shape(x_0=x_0, x_0_other=x_0_other)
+    same_shape(x_0=check_start(x_0), x_0_other=check_start(x_0_other))
+    weights = check_iterable("weights", weights)
     for weight in weights:
         check_number("a weight", weight, 0, 1)
     seeds, t = [seed] * len(weights), start_at(schedule, strength)
     both = torch.stack([x_0, x_0_other])
-    noise = _noise([seed, seed + 1], _START, both).next()
+    check_edited(model, both)
+    noise = _noise(check_integer("seed", seed, 0), _START, both).next()
     mixed = [
         ((1 - w) * both[0] + w * both[1], ((1 - w) * noise[0] + w * noise[1]) / length)
         for w, length in ((w, ((1 - w) ** 2 + w**2) ** 0.5) for w in weights)
@@ -117,6 +124,7 @@ def start_at(schedule, strength):
 
 
 def _walk_back(model, schedule, x_t, t, steps, seed, options):
+    check_free(options, "this", "pairs", "x_T", "dtype", "spacing")
     pairs = timestep_pairs(t, steps)
     more = dict(pairs=pairs, x_T=x_t, seed=seed, dtype=x_t.dtype)
     return sample(model, schedule, tuple(x_t.shape), **more, **options)
@@ -133,7 +141,5 @@ def _full(x_0, t):
 
 def _noise(seed, purpose, x_0):
     r"""Noise from N(0, I) like x_0, a stream for each purpose beside that of `sample`."""
-    one = isinstance(seed, int)
-    seeds = [(seed, i) for i in range(len(x_0))] if one else seed
-    seeds = [(*([s] if isinstance(s, int) else s), purpose) for s in seeds]
+    seeds = [(*(*s, 0)[:2], purpose) for s in seeds_of(seed, len(x_0))]
     return SampleNoise(seeds, tuple(x_0.shape), x_0.device, x_0.dtype)

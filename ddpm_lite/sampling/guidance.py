@@ -14,9 +14,10 @@ What is drawn so is not the law p(x) p(y | x)^gamma, whatever the number of step
 import torch
 from torch import nn
 
-from ..checks import check_integer, check_number
+from ..checks import check_number
+from ..denoiser import said
 from ..process import predict_both
-from .asked import check_weaker
+from .asked import check_interval, check_weaker
 
 
 def guided(model, gamma, *, interval=None, weaker=None):
@@ -48,16 +49,11 @@ class Guided(nn.Module):
         super().__init__()
         check_number("gamma", gamma)
         check_weaker(model, weaker)
-        if interval is not None:
-            low, high = interval
-            check_integer("the interval's low end", low, 1)
-            check_integer("the interval's high end", high, low)
-        self.model, self.weaker = model, weaker
-        self.gamma, self.interval = float(gamma), interval
+        self.model, self.weaker, self.gamma = model, weaker, float(gamma)
         for name in ("prediction", "clip", "T", "classes"):
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
-        self.learned_variance = getattr(model, "learned_variance", False)
+            setattr(self, name, said(model, name))
+        self.learned_variance = bool(said(model, "learned_variance"))
+        self.interval = check_interval(interval, self.T)
 
     def forward(self, x_t, t, y=None):
         if y is None and self.weaker is None:
@@ -84,7 +80,7 @@ class Guided(nn.Module):
         Returns ((B, *shape), like it or None), (B, *shape).
         """
         if self.weaker is not None:
-            knows_y = getattr(self.weaker, "classes", 1)  # a callable that does not say
+            knows_y = said(self.weaker, "classes") != 0  # or a callable that does not say
             weak, _ = predict_both(self.weaker, x_t, t, y if knows_y else None)
             return predict_both(self.model, x_t, t, y), weak
         none = torch.full_like(y, self.classes)

@@ -5,7 +5,6 @@ sample comes from its own generator, seeded by its own seed, so that a picture d
 change with the batch that it is drawn in.
 """
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -21,6 +20,7 @@ from ..denoiser import (
     check_y,
     clip_of,
     device_of,
+    evaluating,
     warn_far,
 )
 from ..process import (
@@ -201,7 +201,7 @@ def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
         return value, v, to_x_0(schedule, x, t, value, prediction, clip)
 
     start = draw.next()
-    x_t = start if x_T is None else x_T.to(start)
+    x_t = start if x_T is None else x_T.to(start).clone()
     yield State(pairs[0][0], x_t, None, calls)
     for now, then in tqdm(pairs, desc="sampling", leave=False, disable=not progress):
         t, s = torch.full((len(x_t),), now), torch.full((len(x_t),), then)
@@ -223,19 +223,6 @@ def _walk(model, schedule, pairs, step, learned, draw, x_T, meaning, progress):
 
 def _learned(schedule, v, x_t, t, s):
     return interpolated_variance(schedule, v, t, s) * spread(s > 0, x_t)
-
-
-@contextmanager
-def evaluating(model):
-    r"""Put a module in eval mode for a while, and back; leave other callables alone."""
-    was_training = getattr(model, "training", False)
-    try:
-        if was_training:
-            model.eval()
-        yield
-    finally:
-        if was_training:
-            model.train()
 
 
 def _step_function(sampler, variance, eta, rederive):

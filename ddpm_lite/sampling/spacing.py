@@ -33,9 +33,8 @@ def timestep_pairs(T, steps=None, spacing="trailing", *, schedule=None):
     trailing; Lu et al. 2022 (DPM-Solver, arXiv 2206.00927) for log_snr.
     """
     check_name("spacing", spacing, *SPACINGS)
-    check_integer("T", T, 1)
-    steps = T if steps is None else steps
-    check_steps(steps, T, schedule)
+    T = check_integer("T", T, 1)
+    steps = check_steps(T if steps is None else steps, T, schedule)
     if spacing == "log_snr":
         check_log_snr(T, schedule)
     timesteps = _timesteps(T, steps, spacing, schedule)

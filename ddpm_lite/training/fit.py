@@ -18,6 +18,9 @@ from safetensors.torch import save_file
 from torch import distributed
 from tqdm import tqdm
 
+from ..checks import check_data, check_training, short
+from ..data.ranges import check_range
+from ..denoiser import clip_of
 from ..formats.checkpoint import (
     checkpoint_of,
     checkpoints,
@@ -73,6 +76,9 @@ def fit(
     run, first = Path(run), trainer.rank == 0
     if max_minutes is not None and not max_minutes > 0:
         raise ValueError(f"max_minutes must be above 0, got {max_minutes!r}")
+    if not (pictures is None or callable(pictures)):
+        raise TypeError(f"pictures must be a function (model, step), got {pictures!r:.60}")
+    check_held_out(trainer, held_out)
     with locked(run) if first else nullcontext(), Stop() as stop:
         _barrier(trainer)
         found = checkpoints(run)
@@ -275,6 +281,30 @@ class Stop:
         message = "\nstopping after this update, with a checkpoint (again: now)"
         with suppress(RuntimeError):  # stderr was just being written, by the bar
             print(message, file=sys.stderr, flush=True)
+
+
+def check_held_out(trainer, held_out):
+    r"""Refuse examples to set aside that are not as those that are trained on.
+
+    held_out: (x_0, y) or None. Raises TypeError or ValueError, before the first step.
+    """
+    if held_out is None:
+        return
+    if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+        raise TypeError(
+            f"held_out must be (x_0, y), y None without labels, got {short(held_out)}"
+        )
+    (x_0, y), data = held_out, trainer.data
+    check_data(x_0, "held_out's x_0", pictures=True)
+    if x_0.shape[1:] != data.shape[1:]:
+        raise ValueError(
+            f"held_out's x_0 must have the data's shape, {tuple(data.shape[1:])} each, got "
+            f"{tuple(x_0.shape[1:])}"
+        )
+    check_range(x_0, trainer.levels, clip_of(trainer.model))
+    if (y is None) != (trainer.y is None):
+        raise ValueError("held_out must have labels y just where the training data have")
+    check_training(x_0, y, getattr(trainer.model, "classes", 0), trainer.config)
 
 
 def held_out_loss(trainer, x_0, y=None, most=1024):

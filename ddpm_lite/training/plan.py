@@ -15,6 +15,7 @@ from .. import data
 from ..checks import check_parts
 from ..formats.checkpoint import checkpoints
 from ..formats.diffusers import open_model
+from ..formats.diffusers_scheduler import name_of
 from ..models.unet import UNet
 from .cost import cost, step_time
 from .device import choose_precision
@@ -52,7 +53,7 @@ def check_plan(config, device, fresh=True):
             f"the digits are 8 x 8 pictures in grey, and this network is for {H} x {W} "
             f"{'in grey' if unet.channels == 1 else 'in colour'}: "
             + "--size 8 --channels 1 fit, or " * (8 % unet.factor == 0)
-            + "take the preset digits as it is"
+            + "train the preset: ddpm-lite train digits"
         )
     return precision
 
@@ -65,9 +66,11 @@ def check_start(start, name, model, schedule):
     """
     weights, own = start.model.state_dict(), model.state_dict()
     if not start.schedule.same_as(schedule):
+        known = name_of(start.schedule) or "one without a name"
         raise ValueError(
-            f"{name} was trained with another schedule ({start.schedule.T} steps, beta_T = "
-            f"{float(start.schedule.beta[-1]):.3g}): choose the same one with --schedule"
+            f"{name} was trained with another schedule, {known}, T = {start.schedule.T} "
+            f"(beta_T = {float(start.schedule.beta[-1]):.3g}): choose the same one with "
+            "--schedule and --T"
         )
     for key in own:
         fits = key in weights and weights[key].shape == own[key].shape
@@ -102,7 +105,7 @@ def check_out(out):
         )
     above = next(p for p in (out, *out.absolute().parents) if p.exists() or p.is_symlink())
     if not above.is_dir():
-        raise FileExistsError(f"{above} is a file, no folder: name another with --out")
+        raise FileExistsError(f"{above} is a file, not a folder: name another with --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(f"{above} may not be written: name another with --out")
     names = {name for name in os.listdir(out) if name[0] != "."} if out.exists() else set()
@@ -110,7 +113,7 @@ def check_out(out):
     if foreign:
         some = ", ".join(map(ascii, foreign[:3])) + ", ..." * (len(foreign) > 3)
         raise FileExistsError(
-            f"{out} holds what is of no run ({some}): name another folder with --out"
+            f"{out} contains other files ({some}): name another folder with --out"
         )
 
 

@@ -77,12 +77,12 @@ class TrainConfig:
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
-        check_number("lr", self.lr, 1e-12)
-        check_number("ema_decay", self.ema_decay, 0, 1 - 1e-12)
-        check_number("drop_label", self.drop_label, 0, 1)
         check_name("precision", self.precision, "auto", *PRECISIONS)
-        if self.grad_clip is not None:
-            check_number("grad_clip", self.grad_clip, 1e-12)
+        ranges = dict(lr=(1e-12,), ema_decay=(0, 1 - 1e-12), drop_label=(0, 1))
+        ranges |= {} if self.grad_clip is None else dict(grad_clip=(1e-12,))
+        for name, ends in ranges.items():
+            number = check_number(name, getattr(self, name), *ends)
+            object.__setattr__(self, name, number)
 
     def as_dict(self):
         r"""The settings as plain values, for a results file."""

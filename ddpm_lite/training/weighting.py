@@ -2,7 +2,7 @@ r"""Weights of the simple loss at each t, other than the paper's 1."""
 
 import torch
 
-from ..checks import check_name, check_number
+from ..checks import check_name, check_number, check_schedule, check_t
 
 
 def min_snr_weight(schedule, t, prediction, gamma=5.0):
@@ -17,6 +17,7 @@ def min_snr_weight(schedule, t, prediction, gamma=5.0):
     """
     check_name("prediction", prediction, "noise", "x_0", "v")
     check_number("gamma", gamma, 1e-12)
+    check_t(t, t, check_schedule(schedule).T)
     alpha_bar, rest = schedule.alpha_bar[t.cpu()], schedule.one_minus_alpha_bar[t.cpu()]
     if prediction == "noise":
         return (gamma * rest / alpha_bar).clamp(max=1)  # 1 where alpha_bar = 0

@@ -152,7 +152,7 @@ def test_samples_have_the_mix_of_the_training_pictures(capsys, monkeypatch):
         (["--inception", "missing.pth"], "no Inception weights at missing.pth"),
         (["--inception", "broken.pth"], "cannot be read as plain tensors"),
         (["--out", "nowhere/n.json"], "nowhere: make it first"),
-        (["--out", "there.json"], "there already"),
+        (["--out", "there.json"], "already exists"),
         (["--out", "."], "is a folder: name a file"),
         (["--num", "0"], "--num must be an integer in 1..1000000, got 0"),
         (["--num", "-3"], "--num must be an integer in 1..1000000, got -3"),

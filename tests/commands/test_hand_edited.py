@@ -185,7 +185,7 @@ def test_a_place_that_cannot_be_written_is_said_before_work(own_run, monkeypatch
         f"train digits --steps 1 --out {new}",
         f"sample {own_run} --num 1 --out {new}",
         f"evaluate {own_run} --num 8 --out {new}",
-        f"curves {own_run} --out {new}",
+        f"curves {own_run} --out {new}.png",
         f"export {own_run} --out {new}",
         f"import {own_run} --out {new}.safetensors",
         f"bench --quick --out {new}",

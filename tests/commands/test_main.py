@@ -103,8 +103,8 @@ def test_sample_and_evaluate_draw_by_the_same_options():
     ("arguments", "words"),
     [
         (["train"], "say what to train on: --data"),
-        (["evaluate", "s_curve"], "s_curve is a MLP for points, not a model of pictures"),
-        (["info", "nowhere"], "nowhere is no run folder"),
+        (["evaluate", "s_curve"], "s_curve is an MLP for points, not a model of pictures"),
+        (["info", "nowhere"], "nowhere is neither a run folder"),
         (["curves", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "nowhere"),
     ],
@@ -130,7 +130,7 @@ SEE = "; see ddpm-lite sample --help"
     [
         ("smple", "there is no command 'smple': did you mean sample?"),
         ("xyzzy", "there is no command 'xyzzy'; there are quickstart, presets, train"),
-        ("train digit", "there is no preset 'digit': did you mean digits?; pictures"),
+        ("train digit", "there is no preset 'digit': did you mean digits? For pictures: "),
         ("train photos/", "there is no preset 'photos/'; there are digits, fashion"),
         ("sample digits --xyzzy", "sample has no option --xyzzy" + SEE),
         ("sample digits --nmu 3", "has no option --nmu: did you mean --num? see ddpm-lite"),
@@ -251,3 +251,30 @@ def test_what_a_dataclass_refuses_comes_through_as_it_is(words, expected):
         parsing.parse(Narrow, "narrow", words)
     assert str(refused.value) == expected
     assert type(refused.value) is ValueError  # understood, and refused: status 1
+
+
+def test_curves_overwrite_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.png").write_text("mine")
+    for out, words in (("mine.png", "already exists"), ("mine.jpg", "must end in .png")):
+        assert main(["curves", "run", "--out", out]) == 1
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("sample digts", "did you mean digits?"),
+        ("sample small-32", "small-32 is a preset, which has no weights: train it first"),
+        ("train photos", "For pictures: ddpm-lite train --data photos"),
+        ("train --epochs 3", "has no option --epochs: did you mean --steps?"),
+        ("train --hlep", "did you mean --help?"),
+    ],
+)
+def test_words_that_are_nearly_right(arguments, words, capsys):
+    try:
+        status = main(arguments.split())
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status in (1, 2) and words in capsys.readouterr().err

@@ -229,8 +229,9 @@ def test_a_run_on_points(tmp_path, capsys):
     about = json.loads(said(capsys, 0, "info", run, "--json")[0])
     assert (about["network"], about["step"], about["T"]) == ("MLP", 3, 100)
     assert about["described"]["examples"] == 50
-    out = str(tmp_path / "points.npy")
-    assert "points" in said(capsys, 0, "sample", run, "--steps", "2", "--out", out)[0]
+    assert "load_run(" in said(capsys, 1, "evaluate", run)[1]
+    ask = ("sample", run, "--num", "3", "--steps", "2", "--out", f"{tmp_path}/x.npy")
+    assert "3 points in 2 steps" in said(capsys, 0, *ask)[0]
     assert "fit(trainer" in said(capsys, 1, "resume", run, "--steps", "5")[1]
     said(capsys, 0, "curves", run)
     assert load_run(run).sample(7, progress=False).shape == (7, 2)

@@ -105,17 +105,17 @@ def test_attention_follows_the_size(words, attention, said, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("digits --size 16", "take the preset digits as it is"),
+        ("digits --size 16", "ddpm-lite train digits"),
         ("small-32 --data digits", "--size 8 --channels 1 fit"),
-        ("ddpm-256 --data digits", "take the preset digits as it is"),
+        ("ddpm-256 --data digits", "ddpm-lite train digits"),
         ("fashion", "say what to train on: --data"),
         ("digits --accumulate 5", "take --batch-size 60"),
-        ("digits --init nowhere", "nowhere is no run folder"),
+        ("digits --init nowhere", "nowhere is neither a run folder"),
         ("digits --init fashion", "fashion was trained with another schedule"),
         ("digits --precision float16 --device cpu", "float16 needs CUDA"),
-        ("digits --out file", "file is a file, no folder: name another with --out"),
-        ("digits --out file/run", "file is a file, no folder"),
-        ("digits --out mine", "mine holds what is of no run ('notes.txt')"),
+        ("digits --out file", "file is a file, not a folder: name another with --out"),
+        ("digits --out file/run", "file is a file, not a folder"),
+        ("digits --out mine", "mine contains other files ('notes.txt')"),
     ],
 )
 def test_what_cannot_be_is_refused_before_pictures_are_read(

@@ -318,7 +318,7 @@ def test_load_any(tmp_path):
     for name in checkpoint.pretrained_names():
         assert load_any(name).schedule.T == load_pretrained(name).schedule.T
     with pytest.raises(
-        FileNotFoundError, match=r"nowhere is no run folder, no weight file"
+        FileNotFoundError, match=r"nowhere is neither a run folder nor a weight file"
     ):
         load_any(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="is not the folder of a run"):

@@ -98,7 +98,10 @@ def test_the_commands_say_what_is_wrong(tmp_path, monkeypatch, capsys):
     for arguments, message in (
         (["import", "a"], "say where to write it: --out NAME.safetensors, or only --ve"),
         (["import", "a", "--out", "b"], "--out must end in .safetensors, got b"),
-        (["import", "a", "--out", "b.safetensors"], "b.safetensors is there: name another"),
+        (
+            ["import", "a", "--out", "b.safetensors"],
+            "b.safetensors already exists: name another",
+        ),
         (["import", "nowhere", "--out", "c.safetensors"], "no folder nowhere: expected"),
         (["import", "classes", "--verify"], "does not say whether the last one means"),
         (
@@ -109,7 +112,10 @@ def test_the_commands_say_what_is_wrong(tmp_path, monkeypatch, capsys):
         (["export", "a", "--out", "a"], "a is there and not empty: name another folder"),
         (["export", "a", "--out", "c", "--format", "onnx"], "--format must be one of dif"),
         (["export", "s_curve", "--out", "c"], "networks of pictures only, got a MLP"),
-        (["export", "nowhere", "--out", "c"], "nowhere is no run folder, no weight file"),
+        (
+            ["export", "nowhere", "--out", "c"],
+            "nowhere is neither a run folder nor a weight file",
+        ),
     ):
         assert run(*arguments) == 1
         said = capsys.readouterr().err

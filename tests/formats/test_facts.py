@@ -76,7 +76,7 @@ def without_clip(path, config):
     r"""Write a weight file as version 0.2.0 did, whose settings have no clip."""
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["ddpm_lite"])
-    del about["settings"]["clip"]
+    del about["settings"]["clip"], about["says"]
     about["config"] = config
     save_file(load_file(path), path, metadata={"ddpm_lite": json.dumps(about)})
 

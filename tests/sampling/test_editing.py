@@ -8,8 +8,10 @@ import torch
 
 from ddpm_lite import GaussianOracle, Schedule, q_sample
 from ddpm_lite.sampling import inpaint, interpolate, vary
-from ddpm_lite.sampling.editing import start_at
+from ddpm_lite.sampling.editing import _noise, start_at
 from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
+from ddpm_lite.sampling.solvers import dpmpp_2m_step, heun_step
+from ddpm_lite.seeds import SampleNoise
 
 RHO, KNOWN = 0.9, 1.5
 EXACT = RHO * KNOWN, (1 - RHO**2) ** 0.5  # mean and deviation of the unknown half
@@ -172,3 +174,70 @@ def test_what_editing_refuses(call, message):
     x_0 = torch.zeros(2, 2, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
         call(oracle(schedule), schedule, x_0)
+
+
+def test_steps_that_need_more():
+    schedule, x_0 = Schedule.cosine(20), torch.tensor([[KNOWN, 0.0]], dtype=torch.float64)
+    known, options = torch.tensor([True, False]), dict(steps=5, progress=False)
+    new = inpaint(oracle(schedule), schedule, x_0, known, step=heun_step, **options)
+    assert new.isfinite().all()
+    with pytest.raises(ValueError, match="needs the one before"):
+        inpaint(oracle(schedule), schedule, x_0, known, step=dpmpp_2m_step)
+    with pytest.raises(TypeError, match="step must be a function"):
+        inpaint(oracle(schedule), schedule, x_0, known, step="ddim")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, s, x: inpaint(m, s, x, x > 0, x_T=x), ValueError, "sets x_T by itself"),
+        (
+            lambda m, s, x: inpaint(m, s, x, x > 0, sampler="ddim"),
+            ValueError,
+            "sets sampler",
+        ),
+        (lambda m, s, x: vary(m, s, x, 0.5, pairs=[(1, 0)]), ValueError, "sets pairs"),
+        (lambda m, s, x: vary(m, s, x.tolist(), 0.5), TypeError, "floating point tensor"),
+        (lambda m, s, x: vary(m, s, x.byte(), 0.5), TypeError, "got torch.uint8"),
+        (lambda m, s, x: vary(m, s, x, 0.5, seed=None), ValueError, "seed must be one int"),
+        (lambda m, s, x: interpolate(m, s, x[0], x[1], 0.5, 0.5), TypeError, "weights"),
+        (
+            lambda m, s, x: interpolate(m, s, x[0], x[1], [0], 0.5, seed=[1]),
+            ValueError,
+            "seed",
+        ),
+    ],
+)
+def test_what_editing_refuses_in_words(call, error, message):
+    schedule, x_0 = Schedule.cosine(20), torch.zeros(2, 2, dtype=torch.float64)
+    with pytest.raises(error, match=message) as found:
+        call(oracle(schedule), schedule, x_0)
+    assert "\n" not in str(found.value)
+
+
+def test_pictures_outside_the_range_of_the_model_are_refused():
+    class Picture(torch.nn.Identity):
+        prediction, clip = "x_0", (-1, 1)
+
+        def forward(self, x_t, t):
+            return x_t
+
+    schedule, x_0 = Schedule.cosine(20), 255 * torch.ones(1, 1, 2, 2)
+    known = torch.zeros(2, 2, dtype=torch.bool)
+    for call in (
+        lambda: vary(Picture(), schedule, x_0, 0.5),
+        lambda: inpaint(Picture(), schedule, x_0, ~known),
+        lambda: interpolate(Picture(), schedule, x_0[0], x_0[0], [0], 0.5),
+    ):
+        with pytest.raises(ValueError, match=r"x_0 reaches from 255 to 255, .* scale x_0"):
+            call()
+    inpaint(Picture(), schedule, x_0, known, steps=2, progress=False)  # nothing is known
+
+
+def test_no_noise_of_editing_is_that_of_sampling():
+    x = torch.zeros(3, 2, dtype=torch.float64)
+    streams = [SampleNoise(s, (3, 2), "cpu", torch.float64).next() for s in (7, [7, 8, 9])]
+    streams += [_noise(s, p, x).next() for s in (7, np.int64(8), [7, 8, 9]) for p in (1, 2)]
+    rows = {tuple(row.tolist()) for stream in streams for row in stream}
+    # (7, 0) is sample 0 of seed 7, and stands in the list as 7; (8, 0) does in editing
+    assert len(rows) == (6 - 1) + 2 * (9 - 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ddpm_lite import Schedule, UNet, guided, sample, sample_path
+from ddpm_lite import Schedule, UNet, guided, load_pretrained, sample, sample_path
 from ddpm_lite.models.unet import UNetConfig
 
 GAMMA = 2.0
@@ -180,3 +180,43 @@ def test_it_learns_nothing_of_its_own():
     assert sum(p.numel() for p in guided(model, 2).parameters()) == sum(
         p.numel() for p in model.parameters()
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda m: guided(m, 2, weaker=network(T=10)), ValueError, "T = 20 and the weaker"),
+        (lambda m: guided(m, 2, weaker=network(classes=2)), ValueError, "classes = 3 and"),
+        (lambda m: guided(m, 2, weaker="x"), TypeError, "got a str"),
+        (lambda m: guided(load_pretrained("digits"), 2), TypeError, "give its .model"),
+        (lambda m: guided(m, 2, interval=(5, 21)), ValueError, r"in 5\.\.20, got 21"),
+        (lambda m: guided(m, 2, interval=5), ValueError, "two steps, .* got 5"),
+        (lambda m: guided(m, 2, interval=(1, 2, 3)), ValueError, "two steps"),
+    ],
+)
+def test_what_it_refuses_in_words(make, error, message):
+    with pytest.raises(error, match=message):
+        make(network())
+
+
+def test_every_module_is_left_in_the_mode_that_it_was_in():
+    model = network(dropout=0.5).float()
+    found, y = guided(model, 2), torch.tensor([0, 1])
+    draw = dict(y=y, progress=False, steps=2)
+    assert found.training and not model.training
+    drawn = sample(found, Schedule.cosine(20), (2, 1, 8, 8), **draw)
+    assert found.training and not model.training
+    model.train()
+    found.training = False  # as after found.eval(); model.train()
+    again = sample(found, Schedule.cosine(20), (2, 1, 8, 8), **draw)
+    assert model.training and torch.equal(again, drawn)
+
+
+def test_what_torch_wraps_says_what_is_inside():
+    model = network().float()
+    wrapped, draw = nn.DataParallel(model), dict(sampler="ddim", steps=2, progress=False)
+    schedule = Schedule.cosine(20)
+    one, two = (sample(m, schedule, (2, 1, 8, 8), **draw) for m in (model, wrapped))
+    torch.testing.assert_close(two, one)
+    with pytest.raises(ValueError, match="the model knows T = 20 steps"):
+        sample(wrapped, Schedule.cosine(10), (2, 1, 8, 8), **draw)

@@ -30,8 +30,9 @@ from ddpm_lite import (
     timestep_pairs,
     v_from_x_0,
 )
+from ddpm_lite.denoiser import evaluating
 from ddpm_lite.sampling.asked import SAMPLERS
-from ddpm_lite.sampling.sampler import ancestral_step, ddim_step, evaluating
+from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
 from ddpm_lite.seeds import SampleNoise
 
 SCHEDULES = some_schedules()

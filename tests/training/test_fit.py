@@ -71,8 +71,8 @@ def same_run(one, other):
 
 def aside(make):
     r"""What is held out of such a run."""
-    y = torch.tensor([0, 1, 2, 3, 0]) if make is pictures else None
-    return normal(5, *make().data.shape[1:], seed=7).float(), y
+    y = torch.tensor([0, 1, 2, 1, 0]) if make is pictures else None
+    return normal(5, *make().data.shape[1:], seed=7).float().clamp(-1, 1), y
 
 
 @pytest.fixture(scope="module")
@@ -637,3 +637,32 @@ def test_the_bar_goes_to_stderr(tmp_path, capsys):
     fit(points(), tmp_path / "run")
     output = capsys.readouterr()
     assert output.out == "" and "9/9" in output.err and "loss" in output.err
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda x, y: x, TypeError, r"must be \(x_0, y\)"),
+        (lambda x, y: (x[:0], y[:0]), ValueError, "pictures"),
+        (lambda x, y: (x.numpy(), y), TypeError, "held_out"),
+        (lambda x, y: (x[..., :2], y), ValueError, "must have the data's shape"),
+        (lambda x, y: (x / 1.0, y), ValueError, r"must lie in \[-1, 1\]"),
+        (lambda x, y: (x, None), ValueError, "just where the training data have"),
+        (lambda x, y: (x, y + 1), ValueError, "labels"),
+        (lambda x, y: (x, y[:2]), ValueError, "y"),
+    ],
+)
+def test_examples_set_aside_are_checked_before_the_first_step(
+    change, error, words, tmp_path
+):
+    trainer = pictures()
+    x_0, y = trainer.data, trainer.y
+    with pytest.raises(error, match=words):
+        fit(trainer, tmp_path / "run", held_out=change(x_0[:5], y[:5]), progress=False)
+    assert not (tmp_path / "run").exists() and trainer.step == 0
+
+
+def test_what_is_called_for_pictures_can_be_called(tmp_path):
+    trainer = pictures()
+    with pytest.raises(TypeError, match="pictures must be a function"):
+        fit(trainer, tmp_path / "run", pictures="x")

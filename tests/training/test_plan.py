@@ -81,11 +81,14 @@ def test_attention_follows_the_resolutions(wanted, size, multipliers, found):
         (dict(train=TrainConfig(batch_size=5, accumulate=2)), "take --batch-size 4"),
         (dict(train=TrainConfig(batch_size=1, accumulate=2)), "take --batch-size 2"),
         (dict(train=TrainConfig(precision="float16")), "float16 needs CUDA"),
-        (dict(init="nowhere"), "nowhere is no run folder"),
+        (dict(init="nowhere"), "nowhere is neither a run folder"),
         (dict(init="digits"), "digits was trained with another schedule"),
         (dict(init="digits", schedule="cosine"), "digits does not fit this network"),
-        (dict(data="digits"), "--size 8 --channels 1 fit, or take the preset digits"),
-        (dict(data="digits", unet=RUNS["ddpm-256"].unet), "colour: take the preset digits"),
+        (dict(data="digits"), "--channels 1 fit, or train the preset: ddpm-lite train"),
+        (
+            dict(data="digits", unet=RUNS["ddpm-256"].unet),
+            "colour: train the preset: ddpm-lite train digits",
+        ),
     ],
 )
 def test_what_fits_no_pictures_is_refused_before_any_is_read(settings, words, monkeypatch):
@@ -384,10 +387,10 @@ def test_a_folder_that_cannot(tmp_path):
     (tmp_path / "broken").symlink_to("nowhere")
     (tmp_path / "run" / "checkpoints" / "step_000000003").mkdir(parents=True)
     for name, words in {
-        "file": "file is a file, no folder: name another with --out",
-        "file/run": "file is a file, no folder",
-        "broken": "broken is a file, no folder",
-        "notes": r"notes holds what is of no run \('mine.txt'\): name another folder",
+        "file": "file is a file, not a folder: name another with --out",
+        "file/run": "file is a file, not a folder",
+        "broken": "broken is a file, not a folder",
+        "notes": r"notes contains other files \('mine.txt'\): name another folder",
         "run": r"run already holds a run, up to step_000000003: go on with it",
     }.items():
         with pytest.raises(OSError, match=words):
