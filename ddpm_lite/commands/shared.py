@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import signal
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from ..schedule import Schedule
 from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
 from ..training.presets import RUNS, RunConfig
+from ..training.resuming import check_network
 
 MODEL = "a run's folder, a weight file or a model that is shipped"
 MOST = 1_000_000  # pictures at once: more is a slip, or does not fit into the memory
@@ -161,12 +162,7 @@ def as_pictures(found, name, device="auto"):
     stored = {"unet": found.model.config} | found.config
     known = {"train": {}, "sample_steps": min(25, found.schedule.T)}
     config = RunConfig.from_dict(known | stored, where)
-    for key, value in asdict(config.unet).items():
-        own = getattr(found.model.unet_config, key)
-        if value != own:
-            raise ValueError(
-                f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
-            )
+    check_network(config.unet, found.model, where)
     model = found.model.to(choose_device(device))
     return PictureModel(model, found.schedule, config, stored)
 

@@ -93,6 +93,8 @@ def to_grey(low, high, floats):
             return f"a{'.round()' * floats}.astype('uint8')", condition
     else:
         change = "255 * ((a - black) / (white - black)).clip(0, 1)"
+        if not floats:  # whose differences wrap round
+            change = "255 * ((a.astype(float) - black) / (float(white) - black)).clip(0, 1)"
         condition = "black and white are the numbers that stand for them"
     return f"({change}).round().astype('uint8')", condition
 

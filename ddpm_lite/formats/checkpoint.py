@@ -138,7 +138,7 @@ def load_model(path):
     weights = {name.removeprefix("model."): value for name, value in tensors.items()}
     try:
         model = network(**settings)
-        model.load_state_dict(weights)
+        fit_weights(model, weights)
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
@@ -146,6 +146,21 @@ def load_model(path):
         setattr(model, name, tuple(value) if isinstance(value, list) else value)
     model.to(memory_format=torch.channels_last)  # convolutions are up to 1.2 times faster
     return Pretrained(model.eval(), schedule, about["config"])
+
+
+def fit_weights(model, weights):
+    r"""Load weights, {name: tensor}, into a network.
+
+    Raises ValueError that names the first tensor that does not fit, in one line, and
+    changes nothing then.
+    """
+    own = model.state_dict()
+    for name in [*own, *weights]:
+        there, here = (tuple(t[name].shape) if name in t else None for t in (weights, own))
+        if there != here:
+            there, here = ("missing" if s is None else s for s in (there, here))
+            raise ValueError(f"{name} is {there} there and {here} in the network")
+    model.load_state_dict(weights)
 
 
 def load_pretrained(name):
@@ -288,6 +303,17 @@ def read_checkpoint(folder):
     return pretrained, tensors, read_json(folder / "state.json", object)
 
 
+@contextmanager
+def or_older(run, folder):
+    r"""Let errors of a broken checkpoint name an older one to go on from."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        older = [f.name for f in checkpoints(run) if f != folder]
+        advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
+        raise type(error)(f"{error}{advice}") from error
+
+
 def checkpoint_of(run, step=None):
     r"""The folder of a run's newest checkpoint, or of that of one step.
 
@@ -360,17 +386,28 @@ def write_text(path, text):
         raise OSError(f"cannot write {path}: {error}") from error
 
 
-def fingerprint(data, y=None):
+def fingerprint(data, y=None, stride=1):
     r"""A short name of data and labels: 16 hexadecimal digits of a hash.
 
-    data: (N, *shape), y: (N,) or None. At most about 4,096 examples, evenly spaced, are
-    read, so that it is quick for data that lies on a disk too.
+    data: (N, *shape), y: (N,) or None. All examples are read, in blocks, so that data may
+    lie on a disk; or with a stride above 1 every so many of them.
     """
-    chosen = slice(None, None, max(1, len(data) // 4096))
     read = hashlib.sha256(f"{tuple(data.shape)} {data.dtype}".encode())
-    for tensor in (data[chosen],) if y is None else (data[chosen], y):
-        read.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+    for part in (*data[::stride].split(1024), *(() if y is None else (y,))):
+        read.update(part.cpu().contiguous().view(torch.uint8).numpy())
     return read.hexdigest()[:16]
+
+
+def is_of(stored, data, y=None, own=None):
+    r"""Whether a fingerprint that a file holds is that of data and labels.
+
+    own: their fingerprint, where it is known. Version 0.2.0 read about 4,096 examples
+    alone, evenly spaced: files that it wrote are still known by these.
+    """
+    if stored == (own or fingerprint(data, y)):
+        return True
+    stride = len(data) // 4096
+    return stride > 1 and stored == fingerprint(data, y, stride)
 
 
 def _remove(folder):

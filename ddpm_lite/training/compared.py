@@ -12,10 +12,11 @@ import torch
 
 from ..data.pictures import PictureSet
 from ..data.sources import has_split
-from ..formats.checkpoint import checkpoint_of, fingerprint, read_json
+from ..formats.checkpoint import checkpoint_of, fingerprint, is_of, read_json
 from .experiment import load_pictures
 from .plan import find_data
 from .reports import class_counts
+from .resuming import changed_aside
 
 _UNREADABLE = (ValueError, OSError, ImportError)
 
@@ -63,7 +64,7 @@ def find(config, stored, *, run="", step=None, data="", split=""):
     read = dict(data=data, split=split or _split(config, data), folders="auto")
     whole, _ = load_pictures(replace(config, **read, held_out_split="", hold_out=0.0))
     where = f"{whole.name}{_of_split(read['split'])}"
-    if known == _mark(config, whole):
+    if _is_known(known, config, whole):
         told = f"{where}: these are the pictures it was trained on, so none is unseen"
         return Compared(whole, None, (told,), _counts(config, stored, whole))
     train, why = None, "which pictures it was trained on is not known"
@@ -100,14 +101,18 @@ def _own(config, stored, known):
         pictures, aside = load_pictures(config)
     except _UNREADABLE as error:
         raise ValueError(f"{error}; or name other pictures, --data") from error
-    if known != _mark(config, pictures):
+    if not _is_known(known, config, pictures):
         return _changed(config, stored, known, pictures, aside)
     told = [f"training pictures: the {len(pictures):,} of {pictures.name}"]
     if aside is None:
         told.insert(0, "compared with none, for the run set none aside: name some, --data")
     else:
+        now = fingerprint(aside.x_0, aside.y if config.unet.classes else None)
+        how = "set aside"
+        if changed_aside(stored.get("described", {}), now):
+            how = "which are not those that the run set aside: they have changed since"
         held, (aside, many) = len(aside), _without(aside, pictures)
-        words = f"compared with {held - many:,} pictures of {pictures.name}, set aside"
+        words = f"compared with {held - many:,} pictures of {pictures.name}, {how}"
         told.insert(0, words + f"; {many:,} more repeat a training picture" * (many > 0))
     counts = _counts(config, stored, pictures)
     return Compared(pictures, aside, tuple(told), counts)
@@ -135,7 +140,7 @@ def _seen(config, known):
         pictures, _ = load_pictures(config)
     except _UNREADABLE as error:
         return None, f"they cannot be read: {' '.join(str(error).split())}"
-    if known != _mark(config, pictures):
+    if not _is_known(known, config, pictures):
         return None, f"{config.data} holds others now"
     return pictures, ""
 
@@ -156,8 +161,9 @@ def _trained_on(stored, run, step):
     return found
 
 
-def _mark(config, pictures):
-    return fingerprint(pictures.x_0, pictures.y if config.unet.classes else None)
+def _is_known(mark, config, pictures):
+    y = pictures.y if config.unet.classes else None
+    return mark is not None and is_of(mark, pictures.x_0, y)
 
 
 def _counts(config, stored, train):

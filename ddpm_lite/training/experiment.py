@@ -20,26 +20,25 @@ from .. import data, figure
 from ..checks import check_integer
 from ..data.listing import several
 from ..denoiser import clip_of, warn_far
-from ..formats.checkpoint import checkpoint_of, load_run, read_json, step_of, write_text
+from ..formats.checkpoint import checkpoint_of, fingerprint, read_json, step_of, write_text
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
-from .plan import (
-    advice,
-    check_plan,
-    check_same_data,
-    check_start,
-    duration,
-    find_data,
-    located,
-    set_aside,
-)
+from .plan import advice, check_plan, check_start, duration, find_data, located, set_aside
 from .presets import SCHEDULES, RunConfig, build
 from .reports import class_counts, labels_for, memorisation
-from .resuming import changed, elsewhere, refuse_what_lay_in_memory, settings_of
+from .resuming import (
+    changed,
+    edited,
+    elsewhere,
+    in_checkpoint,
+    of_the_same,
+    refuse_what_lay_in_memory,
+    settings_of,
+)
 from .threads import following
 from .trainer import Trainer, processes, second_moment
 
@@ -62,12 +61,15 @@ class Prepared:
     precision: str
 
 
-def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule=None):
+def prepare(
+    config, device="auto", fresh=True, follow=False, dry=False, schedule=None, check=None
+):
     r"""Load the pictures and build network, schedule and trainer of a RunConfig.
 
     The number of classes is taken from the data, with `follow` that of channels too.
     fresh: start from the weights that config.init names, if it does; not where a
     checkpoint follows. dry: build no trainer. schedule: one that config has no name for.
+    check: a function that is given the PictureSet and what describes it, to refuse it.
     Returns a Prepared. Raises ValueError or FileNotFoundError for pictures that cannot be
     read or settings that do not fit them, before anything is written; settings that fit
     no pictures come first.
@@ -76,11 +78,6 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule
     config = replace(config, data=located(config.data), init=located(config.init))
     precision = check_plan(config, device, fresh)
     pictures, held_out = load_pictures(config, follow)
-    config = config.fitted_to(pictures)
-    trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
-    if dry:  # a Trainer warns of a short chain
-        moment = second_moment(pictures.x_0, pictures.levels)
-        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
     described = {
         "name": pictures.name,
         "pictures": len(pictures),
@@ -89,10 +86,21 @@ def prepare(config, device="auto", fresh=True, follow=False, dry=False, schedule
         "told": list(pictures.told),
         "shape": list(pictures.x_0.shape[1:]),
         "classes": list(pictures.classes),
-        "class_counts": class_counts(config, pictures),
         "levels": pictures.levels,
-        "fingerprint": None if dry else trainer.fingerprint,
     }
+    if check:
+        check(pictures, described)
+    config = config.fitted_to(pictures)
+    trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
+    if dry:  # a Trainer warns of a short chain
+        moment = second_moment(pictures.x_0, pictures.levels)
+        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
+    described["class_counts"] = class_counts(config, pictures)
+    described["fingerprint"] = None if dry else trainer.fingerprint
+    described["held_out_fingerprint"] = None
+    if held_out is not None and not dry:
+        y = held_out.y if config.unet.classes else None
+        described["held_out_fingerprint"] = fingerprint(held_out.x_0, y)
     return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
 
@@ -116,7 +124,7 @@ def load_pictures(config, follow=False):
 
     follow: with as many channels as they have, and not as the network has. Raises
     ValueError where no data is named, where it does not fit the network, or where the two
-    have not the same classes.
+    have not the same classes, or the same pictures.
     """
     if not config.data:
         raise ValueError(
@@ -137,6 +145,12 @@ def load_pictures(config, follow=False):
                 f"the split {config.held_out_split} of {pictures.name} has the classes "
                 f"{held_out.classes or 'none'}, and {config.split} has {pictures.classes}: "
                 "pass --no-labels, or set aside pictures of the other, see --hold-out"
+            )
+        if pictures.x_0.equal(held_out.x_0):
+            raise ValueError(
+                f"the split {config.held_out_split} of {pictures.name} holds the pictures "
+                f"of {config.split}, which are trained on: set others aside with "
+                "--held-out-split, or some of these with --hold-out"
             )
         return pictures, held_out
     hold = set_aside(config.hold_out, len(pictures))
@@ -203,7 +217,14 @@ def _told(word, pictures):
 
 
 def train(
-    prepared, run, *, max_minutes=None, tensorboard=False, resume=False, threads=None
+    prepared,
+    run,
+    *,
+    max_minutes=None,
+    tensorboard=False,
+    resume=False,
+    threads=None,
+    ready=None,
 ):
     r"""Train, with grids of samples on the way and a report at the end.
 
@@ -233,6 +254,7 @@ def train(
             resume=resume,
             max_minutes=max_minutes,
             tensorboard=tensorboard,
+            ready=ready,
         )
         if done["finished"]:
             report(prepared, run)
@@ -261,19 +283,26 @@ def resume(
     path, at = folder.parents[1] / "config.json", step_of(folder)
     about = read_json(path)
     before = settings_of(run, about, path)
-    config, lines = changed(before, run, at, steps, lr)
+    kept, trained_with = in_checkpoint(folder, before, path)
+    edits = edited(kept, before, path, steps, lr)
+    config, lines = changed(before, run, at, steps, lr, kept.train)
+    lines = edits + lines
     reported = not before.data or (Path(run) / "memorisation.json").is_file()
     if at >= before.train.steps and config == before and reported:
         done = dict(step=at, updates=0, finished=True, seconds=0, examples_per_second=0)
         return None, done | {"stopped_by": None}
     refuse_what_lay_in_memory(run, about, replace(config, data=data or config.data))
     config = replace(config, data=data or find_data(config.data, run))
-    schedule = None if "schedule" in about else load_run(run).schedule
-    prepared = prepare(config, device, fresh=False, schedule=schedule)
-    check_same_data(about.get("described", {}), prepared.described)
-    for line in lines + elsewhere(about, prepared):
-        tell(line)
-    return prepared, train(prepared, run, resume=True, **options)
+    schedule = None if "schedule" in about else trained_with
+    check = of_the_same(about.get("described", {}), config.labels, edits)
+    prepared = prepare(config, device, fresh=False, schedule=schedule, check=check)
+    lines += elsewhere(about, prepared)
+
+    def ready():
+        for line in lines:
+            tell(line)
+
+    return prepared, train(prepared, run, resume=True, ready=ready, **options)
 
 
 def draw(

@@ -61,12 +61,11 @@ def difference(before, now):
 
 
 def _sums(data):
-    chosen = data[:: max(1, len(data) // 4096)]  # those of `fingerprint`
-    generator = generator_for(HELD_OUT, len(chosen))
-    rows = 2 * torch.randint(2, (len(chosen), _SUMS), generator=generator) - 1
-    columns = 2 * torch.randint(2, (chosen[0].numel(), _SUMS), generator=generator) - 1
+    generator = generator_for(HELD_OUT, len(data))
+    rows = 2 * torch.randint(2, (len(data), _SUMS), generator=generator) - 1
+    columns = 2 * torch.randint(2, (data[0].numel(), _SUMS), generator=generator) - 1
     sums, squares = torch.zeros(_SUMS, dtype=torch.float64), 0.0
-    for part, signs in zip(chosen.split(256), rows.double().split(256), strict=True):
+    for part, signs in zip(data.split(256), rows.double().split(256), strict=True):
         x = part.cpu().double().flatten(1)
         sums += (signs * (x @ columns.double())).sum(0)
         squares += float(x.square().sum())
@@ -83,6 +82,8 @@ def facts(trainer, held_out=None):
     model, known = trainer.model, trainer.identity
     described = {"name": "data in memory", "pictures": known["examples"]}
     described["held_out"] = 0 if held_out is None else len(held_out[0])
+    aside = None if held_out is None else fingerprint(*held_out)
+    described["held_out_fingerprint"] = aside
     described |= {"shape": known["shape"], "dtype": known["dtype"]}
     described["classes"] = [str(i) for i in range(getattr(model, "classes", 0))]
     described |= {"levels": trainer.grey, "fingerprint": trainer.fingerprint}

@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from ..formats.checkpoint import (
     checkpoint_of,
     checkpoints,
     locked,
+    or_older,
     read_checkpoint,
     read_json,
+    step_of,
     write_checkpoint,
     write_text,
 )
@@ -33,6 +36,10 @@ from ..seeds import HELD_OUT, generator_for
 from .facts import commit, facts, versions
 from .instruments import BANDS, Instruments, Log
 from .trainer import Network, NotFinite, to_float
+
+# What state.json holds in any case, and of which kind it is.
+_NUMBERS = {"step": int, "ema_updates": int, "ema_initial_share": int | float}
+_NUMBERS |= {"scaler": dict, "data": str, "metrics_bytes": int}
 
 
 def fit(
@@ -46,6 +53,7 @@ def fit(
     max_minutes=None,
     tensorboard=False,
     progress=True,
+    ready=None,
 ):
     r"""Run a trainer to its last step, or until it is stopped, and keep a run folder.
 
@@ -56,6 +64,7 @@ def fit(
     checkpoint. pictures: a function (model, step) called with the EMA every
     `sample_every` steps, on all processes. max_minutes: stop after so long, above 0.
     tensorboard: write what TensorBoard reads into the folder too. progress: show a bar.
+    ready: a function () called before the first update, once nothing more is refused.
     Returns {"step", "updates", "finished", "stopped_by", "seconds", "examples_per_second"};
     updates are those of this call, stopped_by is the name of a signal, or None.
     Raises FileExistsError where the folder holds a run and `resume` is not set, ValueError
@@ -82,6 +91,8 @@ def fit(
             trainer.schedule.T, trainer.device, trainer.config.grad_clip
         )
         length = _restore(trainer, instruments, run) if found else 0
+        if ready is not None:
+            ready()
         known = facts(trainer, held_out)
         if found:
             known |= read_json(run / "config.json")  # what a command may have written there
@@ -326,12 +337,9 @@ def held_out_loss(trainer, x_0, y=None, most=1024):
 
 def _restore(trainer, instruments, run):
     folder = checkpoint_of(run)
-    try:
+    with or_older(run, folder):
         pretrained, tensors, numbers = read_checkpoint(folder)
-    except (ValueError, FileNotFoundError) as error:
-        older = [f.name for f in checkpoints(run) if f != folder]
-        advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""
-        raise type(error)(f"{error}{advice}") from error
+        _check_numbers(numbers, folder)
     if not pretrained.schedule.same_as(trainer.schedule):
         one, other = pretrained.schedule, trainer.schedule
         raise ValueError(
@@ -348,6 +356,8 @@ def _restore(trainer, instruments, run):
                 f"it has made {trainer.step:,} steps already, and `steps`, their number in "
                 f"all, is {trainer.config.steps:,}: give more"
             )
+        if trainer.rank == 0:
+            _tell_lost(run / "metrics.jsonl", numbers["metrics_bytes"], folder)
         return numbers["metrics_bytes"]
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
@@ -355,6 +365,39 @@ def _restore(trainer, instruments, run):
         raise ValueError(
             f"{folder} was not written by ddpm_lite.training.fit: {error}"
         ) from error
+
+
+def _check_numbers(numbers, folder):
+    r"""Refuse a state.json that is not what `Trainer.state` gave, or of another step."""
+    path = folder / "state.json"
+    if not isinstance(numbers, dict):
+        raise ValueError(f"{path} must hold {{name: value}}, got {numbers!r:.60}")
+    for name, kinds in _NUMBERS.items():
+        if name not in numbers:
+            raise ValueError(f"{path} lacks {name!r}: restore the file")
+        value = numbers[name]
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        if not fits or (kinds is not str and kinds is not dict and not value >= 0):
+            raise ValueError(f"{path} is damaged: {name} cannot be {value!r:.60}")
+    if not isinstance(numbers.get("identity", {}), dict):
+        raise ValueError(f"{path} is damaged: identity is {numbers['identity']!r:.60}")
+    if numbers["step"] != step_of(folder):
+        raise ValueError(
+            f"{path} is of step {numbers['step']:,}, and its folder of step "
+            f"{step_of(folder):,}: files of two checkpoints were mixed"
+        )
+
+
+def _tell_lost(path, length, folder):
+    r"""Warn where metrics that were written before a checkpoint are not there any more."""
+    there = path.stat().st_size if path.is_file() else 0
+    if there < length:
+        what = f"has {there:,} of the {length:,} bytes" if there else "lacks all"
+        warnings.warn(
+            f"{path} {what} that stood there at {folder.name}: metrics of earlier steps "
+            "are lost, and the curves lack them",
+            stacklevel=4,
+        )
 
 
 def _barrier(trainer):

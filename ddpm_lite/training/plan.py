@@ -218,23 +218,44 @@ def find_data(name, run):
     )
 
 
-def check_same_data(before, now):
+def check_same_data(before, now, same=None, labels=True, edits=()):
     r"""Refuse data that a run was not trained on, and say what is different.
 
     before, now: what `experiment.Prepared` calls described; before may be of an older
-    version, with less in it. Raises ValueError.
+    version, with less in it. same: whether the fingerprint of before is of these pictures,
+    None to compare both. labels: classes are learned, so their names count. edits: lines
+    on what somebody changed in config.json. Raises ValueError.
     """
-    if before.get("fingerprint", now["fingerprint"]) == now["fingerprint"]:
-        return
+    if same is None:
+        same = before.get("fingerprint", now["fingerprint"]) == now["fingerprint"]
+    if same:
+        names = before.get("classes", now["classes"]) if labels else now["classes"]
+        numbers = [str(i) for i in range(len(now["classes"]))]  # as Python's `fit` has them
+        if names == now["classes"] or ("dtype" in before and names == numbers):
+            return
+        raise ValueError(
+            f"this run was trained with the classes {listed(names)}, and the same pictures "
+            f"are now of the classes {listed(now['classes'])}: name the folders as they "
+            "were, or, if this is meant, write the new names under classes in config.json"
+        )
     words = []
     for key in ("pictures", "held_out", "shape", "classes", "levels"):
         if key in before and before[key] != now[key]:
             words.append(f"{key} {before[key]}, now {now[key]}")
+    advice = "Name those with --data, or start a new run from its weights with --init"
+    if edits:
+        advice = f"But {'; '.join(edits)}: restore that"
     raise ValueError(
         "this run was trained on other data: "
         + ("; ".join(words) or "as many pictures of the same shape, but not the same ones")
-        + ". Name those with --data, or start a new run from its weights with --init"
+        + f". {advice}"
     )
+
+
+def listed(names):
+    r"""Names of classes in one line, the first 12 of many; "none" where there are none."""
+    more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
+    return (", ".join(names[:12]) or "none") + more
 
 
 def advice(prepared, seconds, at_once):

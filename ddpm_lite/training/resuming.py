@@ -1,10 +1,11 @@
 r"""What a run that goes on takes from its folder, and what is told of all that changes."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from ..formats.checkpoint import load_run
+from ..formats.checkpoint import is_of, load_model, load_run, or_older
 from ..models.unet import UNet
 from .facts import versions
+from .plan import check_same_data
 from .presets import RunConfig
 
 
@@ -26,18 +27,87 @@ def settings_of(run, about, where):
     return RunConfig.from_dict(about, where)
 
 
-def changed(config, run, at, steps=None, lr=None):
+def check_network(unet, model, where):
+    r"""Refuse a UNetConfig of a file that is not that of the network beside it.
+
+    model: the UNet that was loaded. where: the file. Raises ValueError that names the
+    first setting that differs, and both values.
+    """
+    for key, value in asdict(unet).items():
+        own = getattr(model.unet_config, key)
+        if value != own:
+            raise ValueError(
+                f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
+            )
+
+
+def in_checkpoint(folder, config, where):
+    r"""The RunConfig and the schedule that stand in a checkpoint, where nobody edits them.
+
+    config: the RunConfig of config.json, the file `where`; it is returned where the
+    checkpoint, of an older version, says nothing. Raises ValueError for a broken file, and
+    where config is of another network.
+    """
+    run, file = folder.parents[1], folder / "model.safetensors"
+    with or_older(run, folder):
+        found = load_model(file)
+    check_network(config.unet, found.model, where)
+    if "train" not in found.config:
+        return config, found.schedule
+    return settings_of(run, found.config, file), found.schedule
+
+
+def of_the_same(described, labels, edits):
+    r"""A function (PictureSet, what describes it) that refuses other data than a run's.
+
+    The arguments are those of `plan.check_same_data`; described: of the run.
+    """
+
+    def check(pictures, now):
+        read = pictures.x_0, pictures.y if labels and pictures.classes else None
+        same = "fingerprint" not in described or is_of(described["fingerprint"], *read)
+        check_same_data(described, now, same, labels, edits)
+
+    return check
+
+
+def edited(kept, config, where, steps=None, lr=None):
+    r"""Lines on settings that are others in config.json than in the newest checkpoint.
+
+    kept, config: RunConfigs of both. where: the file config.json. steps, lr: what is asked
+    for in their place, or None. Raises ValueError for another schedule of the noise.
+    """
+    if kept.schedule != config.schedule:
+        raise ValueError(
+            f"{where} says schedule = {config.schedule!r}, and its weights were trained "
+            f"with {kept.schedule!r}: restore it"
+        )
+    asked = {"steps"} if steps is not None else set()
+    asked |= {"lr", "decay_lr"} if lr is not None else set()
+    moved = ("data", "init", "schedule", "unet", "train")  # looked at elsewhere
+    pairs = [(kept.as_dict(), config.as_dict(), moved)]
+    pairs += [(asdict(kept.train), asdict(config.train), asked)]
+    return [
+        f"{key} was {was[key]!r} so far, and from here on is {value!r}, as {where} says"
+        for was, now, leave in pairs
+        for key, value in now.items()
+        if key not in leave and was[key] != value
+    ]
+
+
+def changed(config, run, at, steps=None, lr=None, kept=None):
     r"""The settings of a run from its step `at` on, and lines on what they change.
 
-    config: a RunConfig. run: for messages. steps: in all. lr: a rate that stays. Raises
-    ValueError where the run has made more steps already, or has none left for an lr.
+    config: a RunConfig. run: for messages. steps: in all. lr: a rate that stays. kept: the
+    TrainConfig until now, if config holds another. Raises ValueError where the run has made
+    more steps already, or has none left for an lr.
     """
-    old = config.train
-    new = replace(old, steps=old.steps if steps is None else steps)
+    old = kept or config.train
+    new = config.train if steps is None else replace(config.train, steps=steps)
     if new.steps < at:
         raise ValueError(
             f"{run} has made {at:,} steps already: steps is their number in all, and must "
-            f"be larger, got {steps}"
+            f"be larger, got {new.steps}"
         )
     if lr is not None:
         new = replace(new, lr=lr, decay_lr=False)
@@ -53,13 +123,21 @@ def changed(config, run, at, steps=None, lr=None):
             f"the learning rate was {was:.2g} at step {at:,}; from here on it is "
             f"{becomes:.2g}, and does not fall"
         )
-    elif old.decay_lr and old.steps != new.steps > at:
+    elif new.steps > at and _rates(old) != _rates(new):
+        falls = (
+            f", and falls to 0 by step {new.steps:,}, along a cosine over all of them"
+            "; for another rate, which stays, give lr (--lr)"
+        )
         lines.append(
             f"the learning rate was {was:.2g} at step {at:,}; from here on it is "
-            f"{becomes:.2g}, and falls to 0 by step {new.steps:,}, along a cosine over all "
-            "of them; for another rate, which stays, give lr (--lr)"
+            f"{becomes:.2g}" + falls * new.decay_lr
         )
     return replace(config, train=new), lines
+
+
+def _rates(train):
+    r"""All that the learning rate of each step follows from."""
+    return train.lr, train.decay_lr, train.warmup_steps, train.decay_lr and train.steps
 
 
 def refuse_what_lay_in_memory(run, about, config):
@@ -110,7 +188,20 @@ def elsewhere(about, prepared):
             f"{described['held_out']:,} pictures were set aside so far, and from here on "
             f"{now['held_out']:,} are: held-out losses are of other pictures"
         )
+    elif changed_aside(described, now["held_out_fingerprint"]):
+        lines.append(
+            "the pictures that are set aside are others than so far: held-out losses from "
+            "here on are not those of before"
+        )
     return lines
+
+
+def changed_aside(described, now):
+    r"""Whether pictures that are set aside are known not to be those of a run.
+
+    described: of the run; of an older version it does not say. now: their fingerprint.
+    """
+    return described.get("held_out_fingerprint") not in (None, now)
 
 
 def _lines(run):

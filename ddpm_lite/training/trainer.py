@@ -27,7 +27,7 @@ from ..checks import (
 )
 from ..data.ranges import check_range
 from ..denoiser import check_denoiser, check_trainable, clip_of
-from ..formats.checkpoint import fingerprint
+from ..formats.checkpoint import fingerprint, fit_weights, is_of
 from ..loss import simple_loss
 from ..models.layers import Dropout
 from ..process import prediction_of
@@ -284,7 +284,7 @@ class Trainer:
         Raises ValueError where it was taken on other data, or from another network,
         KeyError where something is missing.
         """
-        if numbers["data"] != self.fingerprint:
+        if not is_of(numbers["data"], self.data, self.y, self.fingerprint):
             other = f"its fingerprint was {numbers['data']}, and is now {self.fingerprint}"
             if "identity" in numbers:  # a run of version 0.2.0 has none
                 other = difference(numbers["identity"], self.identity)
@@ -293,13 +293,11 @@ class Trainer:
                     f"this run was trained on other data ({other}): give it the same in "
                     "the same order, or start a new run from its weights"
                 )
-        weights = _under("model.", tensors)
         try:
-            self.model.load_state_dict(weights)
-            self.ema.model.load_state_dict(average)
-        except RuntimeError as error:
-            why = " ".join(str(error).split())
-            raise ValueError(f"the checkpoint is of another network: {why}") from error
+            fit_weights(self.model, _under("model.", tensors))
+            fit_weights(self.ema.model, average)
+        except ValueError as error:
+            raise ValueError(f"the checkpoint is of another network: {error}") from error
         self.step, self.ema.updates = numbers["step"], numbers["ema_updates"]
         self.ema.initial_share = numbers["ema_initial_share"]
         if numbers["scaler"]:  # it is empty where there was no scaler

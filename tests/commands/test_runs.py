@@ -284,3 +284,99 @@ def test_a_run_that_goes_on_in_another_precision_says_so(tmp_path, monkeypatch, 
     about = json.loads((tmp_path / "run" / "config.json").read_text())
     assert about["precision"] == "float32"
     capsys.readouterr()
+
+
+def photos(folder, names, n=3):
+    r"""Grey pictures, n of each class, all different."""
+    for i, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for j in range(n):
+            Image.new("L", (8, 8), 20 * (n * i + j)).save(folder / name / f"{j}.png")
+    return ["--data", str(folder), "--hold-out", "0", "--channels", "1"]
+
+
+def test_classes_that_were_renamed_are_not_taken_over(tmp_path, capsys):
+    run = started(tmp_path / "run", *photos(tmp_path / "pets", ["cat", "dog"]))
+    (tmp_path / "pets" / "dog").rename(tmp_path / "pets" / "hound")
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    assert "with the classes cat, dog, and the same pictures are now of the classes" in err
+    assert "classes cat, hound: name the folders as they were" in err
+    (tmp_path / "pets" / "hound").rename(tmp_path / "pets" / "dog")
+    said(capsys, 0, "resume", run, "--steps", "5")
+
+
+def test_a_third_class_is_other_data(tmp_path, capsys):
+    run = started(tmp_path / "run", *photos(tmp_path / "pets", ["cat", "dog"]))
+    photos(tmp_path / "more", ["cow"])
+    (tmp_path / "more" / "cow").rename(tmp_path / "pets" / "cow")
+    _, err = said(capsys, 1, "resume", run, "--steps", "5")
+    assert (
+        "was trained on other data: pictures 6, now 9; classes ['cat', 'dog'], now" in err
+    )
+    assert "--classes" not in err
+
+
+def rewritten(run, **changes):
+    r"""Edit settings of config.json, those of the training or others."""
+    path = run / "config.json"
+    about = json.loads(path.read_text())
+    for name, value in changes.items():
+        (about["train"] if name in about["train"] else about)[name] = value
+    path.write_text(json.dumps(about))
+
+
+def test_settings_that_somebody_edited_are_said(tmp_path, capsys):
+    run = started(tmp_path / "run", "--no-decay-lr")
+    first = rates(tmp_path / "run")[4]
+    rewritten(tmp_path / "run", lr=1e-3, batch_size=7, seed=3, sample_steps=1, steps=6)
+    _, err = said(capsys, 0, "resume", run)
+    for words in ("lr was 0.004", "batch_size was 4", "seed was 0", "sample_steps was 2"):
+        assert f"note: {words} so far, and from here on is " in err
+    assert "from here on is 7, as " in err and "config.json says" in err
+    assert f"learning rate was {first:.2g} at step 4; from here on it is 0.001" in err
+    assert rates(tmp_path / "run")[5] == 1e-3
+    assert "note" not in said(capsys, 0, "resume", run, "--steps", "7")[1]  # once is enough
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(schedule="linear"), "says schedule = 'linear', and its weights were trained"),
+        (dict(dropout=0.3), "says dropout = 0.3, and its weights dropout = "),
+        (dict(width=16), "says width = 16, and its weights width = 8: restore it"),
+        (dict(hold_out=0.3), "But hold_out was 0.0 so far, and from here on is 0.3, as "),
+    ],
+)
+def test_what_cannot_be_edited_is_refused(changes, words, tmp_path, capsys):
+    run = started(tmp_path / "run", *photos(tmp_path / "pets", ["cat", "dog"]))
+    path = tmp_path / "run" / "config.json"
+    about = json.loads(path.read_text())
+    for name in set(changes) & set(about["unet"]):
+        about["unet"][name] = changes[name]
+    path.write_text(json.dumps(about | changes))
+    err = said(capsys, 1, "resume", run, "--steps", "5")[1]
+    assert words in err and "Name those with --data" not in err
+    (line,) = err.splitlines()  # no note before it
+    assert len(line) < 400 and str(path) in line
+
+
+def test_pictures_set_aside_that_have_changed_are_said(tmp_path, capsys):
+    for split in ("train", "test"):
+        photos(tmp_path / "pets" / split, ["cat", "dog"])
+        for i, p in enumerate(sorted((tmp_path / "pets" / split).rglob("*.png"))):
+            Image.new("L", (8, 8), 20 * i + 100 * (split == "test")).save(p)
+    ask = ["--data", str(tmp_path / "pets"), "--held-out-split", "test", "--channels", "1"]
+    run = started(tmp_path / "run", *ask)
+    assert "note" not in said(capsys, 0, "resume", run, "--steps", "4")[1]
+    Image.new("L", (8, 8), 255).save(tmp_path / "pets" / "test" / "cat" / "0.png")
+    err = said(capsys, 0, "resume", run, "--steps", "5")[1]
+    assert "note: the pictures that are set aside are others than so far" in err
+
+
+def test_notes_come_after_what_is_refused(tmp_path, capsys):
+    run = started(tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "step_000000004" / "state.json"
+    newest.write_text("{}")
+    err = said(capsys, 1, "resume", run, "--steps", "9")[1]
+    assert f"{newest} lacks 'step'" in err and "note:" not in err
+    assert "to go on from step_000000000 instead, remove" in err

@@ -142,3 +142,13 @@ def test_check_pictures_gives_the_same_advice():
         data.check_pictures(255 * SHADES)
     with pytest.raises(ValueError, match="from nan to nan: mend what made them"):
         data.check_pictures(SHADES * float("nan"))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_the_advice_for_signed_integers_does_not_wrap(dtype):
+    most = np.iinfo(dtype)
+    a = np.array([most.min, 0, most.max], dtype)
+    line, _ = ranges.to_grey(most.min, most.max, floats=False)
+    for black, white in ((most.min, most.max), (a.min(), a.max())):
+        found = eval(line, {"a": a, "black": black, "white": white})
+        assert found.dtype == np.uint8 and found.tolist() == [0, 128, 255]

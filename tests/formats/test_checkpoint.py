@@ -1,5 +1,6 @@
 r"""Weight files and run folders: there and back, and all the ways to be wrong."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import close, full_disk, some_schedules
@@ -19,6 +21,7 @@ from ddpm_lite.formats.checkpoint import (
     checkpoint_of,
     checkpoints,
     fingerprint,
+    is_of,
     load_any,
     load_run,
     locked,
@@ -215,13 +218,15 @@ def test_tensors_that_do_not_fit(tmp_path):
     save_model(path, small(), SHORT)
     tensors, about = read(path)
     cases = {
-        "Missing key": {k: v for k, v in tensors.items() if k != "model.out.bias"},
-        "Unexpected key": tensors | {"model.more": torch.zeros(1)},
-        "size mismatch": tensors | {"model.out.bias": torch.zeros(3)},
+        "out.bias is missing there and (2,) in": {
+            k: v for k, v in tensors.items() if k != "model.out.bias"
+        },
+        "more is (1,) there and missing in": tensors | {"model.more": torch.zeros(1)},
+        "out.bias is (3,) there and (2,) in": tensors | {"model.out.bias": torch.zeros(3)},
     }
     for message, wrong in cases.items():
         write(path, wrong, about)
-        refused(path, f"do not fit its network: .*{message}")
+        refused(path, f"do not fit its network: {re.escape(message)} the network$")
     for settings in ({"width": 3.5}, {"colour": "red"}, {"activation": "none"}):
         write(path, tensors, about | {"settings": about["settings"] | settings})
         refused(path, "do not fit its network: ")
@@ -509,7 +514,31 @@ def test_fingerprint():
     ]
     assert len({one, *others}) == 10
     assert fingerprint(data.T.contiguous().T) == one  # strides do not matter
-    many = torch.zeros(10_000, 1)
-    changed = many.clone()
-    changed[5000] = 1  # of many examples some are read
-    assert fingerprint(many) != fingerprint(changed)
+
+
+def spots(data, y=None):
+    r"""The fingerprint as version 0.2.0 took it: of every so many examples."""
+    read = hashlib.sha256(f"{tuple(data.shape)} {data.dtype}".encode())
+    for tensor in (data[:: max(1, len(data) // 4096)], *(() if y is None else (y,))):
+        read.update(tensor.contiguous().numpy().tobytes())
+    return read.hexdigest()[:16]
+
+
+@pytest.mark.parametrize("n", [8191, 8192, 10_001, 20_000])
+def test_no_example_of_many_changes_unseen(n):
+    many, y = (torch.arange(n) % 251).to(torch.uint8)[:, None], torch.arange(n)
+    one, old = fingerprint(many, y), spots(many, y)
+    assert (one == old) is (n < 8192)
+    assert is_of(one, many, y) and is_of(old, many, y) and is_of(old, many, y, own=one)
+    for i in (1, n // 2, n // 2 + 1, n - 1):
+        changed = many.clone()
+        changed[i] = 255
+        assert fingerprint(changed, y) != one and not is_of(one, changed, y)
+    assert not is_of(one, many) and not is_of(old, many, y.flip(0))
+
+
+def test_examples_on_a_disk_are_read_in_blocks(tmp_path):
+    x_0 = torch.arange(9000 * 4).reshape(9000, 4) % 256
+    x_0.to(torch.uint8).numpy().tofile(tmp_path / "x.bin")
+    there = np.memmap(tmp_path / "x.bin", np.uint8, "c", shape=(9000, 4))
+    assert is_of(fingerprint(x_0.to(torch.uint8)), torch.from_numpy(there))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from picture_runs import SMALL, a_set
 
+from ddpm_lite.formats.checkpoint import fingerprint
 from ddpm_lite.training import compared, experiment
 
 
@@ -104,6 +105,29 @@ def test_a_run_that_set_nothing_aside(tmp_path):
     save(tmp_path / "test.npy", a_set(50, seed=9))
     found = compared.find(config, stored, data=str(tmp_path / "test.npy"))
     assert len(found.unseen) == 50 and len(found.train) == 60
+
+
+def test_pictures_that_were_set_aside_and_have_changed(run, tmp_path):
+    config, stored = run
+    _, aside = experiment.load_pictures(config)
+    whole = np.load(config.data)
+    (i,) = (i for i, x in enumerate(whole) if (x == aside.x_0[0, 0].numpy()).all())
+    whole[i] //= 2
+    np.save(config.data, whole)
+    found = compared.find(config, stored)
+    assert len(found.train) == 54 and len(found.unseen) == 6
+    assert "6 pictures of own, which are not those that the run set aside" in said(found)
+    del stored["described"]["held_out_fingerprint"]  # as an older version wrote it
+    assert "with 6 pictures of own, set aside" in said(compared.find(config, stored))
+
+
+@pytest.mark.parametrize("hold_out", [0, 6])
+def test_a_run_that_saw_every_so_many_pictures_is_known(tmp_path, hold_out):
+    save(tmp_path / "many.npy", a_set(8300))
+    config = replace(SMALL, data=str(tmp_path / "many.npy"), hold_out=hold_out)
+    pictures, _ = experiment.load_pictures(config)
+    old = {"described": {"fingerprint": fingerprint(pictures.x_0, stride=2)}}
+    assert len(compared.find(config, old).train) == 8300 - hold_out
 
 
 def test_a_model_whose_pictures_nobody_knows(run, tmp_path):

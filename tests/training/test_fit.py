@@ -1,6 +1,7 @@
 r"""A run with its folder: exact resume, and everything that can go wrong on the way."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -369,7 +370,7 @@ def test_foreign_checkpoints(tmp_path):
     cases = [
         (dict(seed=1), r"trained on other data \(as many .* or in another order\)"),
         (dict(steps=8), "it has made 9 steps already, .* is 8: give more"),
-        (dict(width=12), "is of another network"),
+        (dict(width=12), r"is of another network: \S+ is \(.*\) there and \(.*\) in the n"),
         (
             dict(schedule=Schedule.from_beta([0.6] * 10)),
             r"another schedule \(T = 10, .*\) than",
@@ -382,15 +383,56 @@ def test_foreign_checkpoints(tmp_path):
         assert str(checkpoint_of(run)) in str(error.value)
         assert "\n" not in str(error.value)
     folder = checkpoint_of(run)
-    for numbers in ({}, [], {"step": 3}):
-        (folder / "state.json").write_text(json.dumps(numbers))
-        with pytest.raises(ValueError, match=re.escape(f"{folder} was not written by")):
+    state = folder / "state.json"
+    whole = json.loads(before["state.json"])
+    for numbers, message in (
+        ({}, " lacks 'step': restore the file"),
+        ([], " must hold {name: value}, got []"),
+        (None, " must hold {name: value}, got None"),
+        ({"step": 3}, " lacks 'ema_updates'"),
+        (whole | {"step": "x"}, " is damaged: step cannot be 'x'"),
+        (whole | {"step": True}, " is damaged: step cannot be True"),
+        (whole | {"ema_initial_share": None}, " is damaged: ema_initial_share cannot be N"),
+        (whole | {"scaler": []}, " is damaged: scaler cannot be []"),
+        (whole | {"metrics_bytes": -1}, " is damaged: metrics_bytes cannot be -1"),
+        (whole | {"identity": 3}, " is damaged: identity is 3"),
+        (whole | {"step": 6}, " is of step 6, and its folder of step 9: files of two"),
+    ):
+        state.write_text(json.dumps(numbers))
+        with pytest.raises(ValueError, match=re.escape(f"{state}{message}")) as error:
             go(points(), run, resume=True)
+        assert "\n" not in str(error.value)
+        advice = f"; to go on from step_000000006 instead, remove {folder}"
+        assert str(error.value).endswith(advice)
     (folder / "state.json").write_bytes(before["state.json"])
     checkpoint.save_file({"w": torch.zeros(1)}, folder / "state.safetensors")
-    words = re.escape(str(folder)) + ": .* is of another network"
+    words = re.escape(str(folder)) + r": .* is of another network: \S+ is missing there"
     with pytest.raises(ValueError, match=words):
         go(points(), run, resume=True)
+
+
+@pytest.mark.parametrize("left", [None, 0, 10])
+def test_metrics_that_are_lost_are_said(tmp_path, left):
+    run = tmp_path / "run"
+    go(points(), run)
+    path = run / "metrics.jsonl"
+    path.unlink() if left is None else os.truncate(path, left)
+    size = json.loads((checkpoint_of(run) / "state.json").read_text())["metrics_bytes"]
+    words = f"{path} has 10 of the {size:,} bytes" if left else f"{path} lacks all that"
+    with pytest.warns(UserWarning, match=re.escape(words)):
+        go(points(steps=10), run, resume=True)
+
+
+def test_what_is_ready_is_told_after_all_that_can_fail(tmp_path):
+    run, seen = tmp_path / "run", []
+    go(points(steps=3), run)
+    for settings in (dict(width=12, steps=5), dict(seed=1, steps=5), dict(steps=2)):
+        with pytest.raises(ValueError):
+            go(points(**settings), run, resume=True, ready=lambda: seen.append(0))
+    assert not seen
+    trainer = points(steps=5)
+    go(trainer, run, resume=True, ready=lambda: seen.append(trainer.step))
+    assert seen == [3]
 
 
 def test_seven_pictures_and_a_batch_of_64(tmp_path):

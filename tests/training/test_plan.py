@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ddpm_lite import data
 from ddpm_lite.data.pictures import PictureSet
@@ -317,6 +318,52 @@ def test_other_data_are_refused_with_what_is_different():
         plan.check_same_data(before, now)
     with pytest.raises(ValueError, match="as many pictures of the same shape, but not"):
         plan.check_same_data(now | dict(fingerprint="e"), now)
+
+
+@pytest.mark.parametrize(
+    "names", [["cat", "hound"], ["dog", "cat"], ["cat"], [], [f"n{i}" for i in range(99)]]
+)
+def test_other_names_of_classes_are_refused(names):
+    now = dict(pictures=10, held_out=1, shape=[3, 8, 8], fingerprint="f", levels=256)
+    before, now = now | dict(classes=["cat", "dog"]), now | dict(classes=names)
+    with pytest.raises(
+        ValueError, match="the classes cat, dog, and the same pict"
+    ) as error:
+        plan.check_same_data(before, now)
+    assert (", ".join(names[:12]) or "none") + ("," if names[12:] else ":") in str(
+        error.value
+    )
+    plan.check_same_data(before, now, labels=False)  # their names teach nothing
+    plan.check_same_data({"fingerprint": "f"}, now)  # names were not written down
+
+
+def test_classes_of_a_run_in_python_are_numbers_until_they_have_names():
+    now = dict(pictures=10, held_out=0, shape=[1, 8, 8], fingerprint="f", levels=256)
+    before = now | dict(classes=["0", "1"], dtype="uint8")
+    plan.check_same_data(before, now | dict(classes=["cat", "dog"]))
+    with pytest.raises(ValueError, match="trained with the classes 0, 1, and"):
+        plan.check_same_data(before, now | dict(classes=["cat"]))
+
+
+@pytest.mark.parametrize("same", ["train", "Train", "TRAIN"])
+def test_pictures_that_are_trained_on_are_not_set_aside(same, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "pets" / split).mkdir(parents=True)
+        for i in range(3):
+            grey = 20 * i + 100 * (split == "test")
+            picture = np.full((8, 8), grey, np.uint8)
+            Image.fromarray(picture).save(tmp_path / "pets" / split / f"{i}.png")
+    given = config(data=str(tmp_path / "pets"), labels=False)
+    words = "holds the pictures of .*, which are trained on: set others aside with --held-o"
+    for wanted in (given, config(data="digits", unet=replace(TINY, channels=1))):
+        own = same if wanted is given else "train"
+        with pytest.raises(ValueError, match=words):
+            experiment.load_pictures(replace(wanted, split="train", held_out_split=own))
+        with pytest.raises(ValueError, match=words):
+            aside = "test" if wanted is given else "held_out"
+            experiment.load_pictures(replace(wanted, split=aside, held_out_split=aside))
+    pictures, aside = experiment.load_pictures(replace(given, held_out_split="test"))
+    assert len(pictures) == len(aside) == 3
 
 
 # --- the run's folder

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import torch
 
-from ...formats.checkpoint import fingerprint
+from ...formats.checkpoint import fingerprint, is_of
 from ...training import experiment
 from ...training.trainer import to_float
 from .findings import UNREADABLE, Finding, one_line
@@ -36,9 +36,10 @@ def read_pictures(case):
 
 def _same(case):
     pictures, before = case.pictures, case.state.get("data")
-    now = fingerprint(pictures.x_0, pictures.y if case.config.unet.classes else None)
+    read = pictures.x_0, pictures.y if case.config.unet.classes else None
+    now = fingerprint(*read)
     numbers = {"pictures": len(pictures)}
-    if before not in (None, now):
+    if before is not None and not is_of(before, *read, now):
         many = case.about.get("described", {}).get("pictures", "?")
         words = (
             f"{case.config.data} now holds other pictures than this run began with: "
