@@ -68,7 +68,7 @@ WORK = {
     "sample digits --num 2 --steps 2 --out {}": ("training.experiment", "sample"),
     "evaluate digits --num 64 --steps 1 --out {}": ("commands.evaluate", "measures"),
     "info digits": ("commands.info", "cost"),
-    "curves {run} --out {}": ("commands.curves", "draw_curves"),
+    "curves {run} --out {}.png": ("commands.curves", "draw_curves"),
     "doctor": ("commands.doctor", "diagnose"),
     "bench --quick --out {}": ("commands.bench", "measuring"),
     "export digits --out {}": ("formats.diffusers", "unet_fields"),

@@ -246,7 +246,7 @@ MUTANTS = [
         '"large" if len(pairs) == schedule.T else "small"',
         '"small"',
     ),
-    Mutant("sampling in training mode", "sampling/sampler", "model.eval()", "pass"),
+    Mutant("sampling in training mode", "denoiser", "model.eval()", "pass"),
     Mutant(
         "uniform noise in the sampler",
         "seeds",
