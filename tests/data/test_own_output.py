@@ -19,9 +19,9 @@ TINY += " --log-every 1 --schedule cosine --warmup-steps 0"
 TINY = TINY.split()
 
 
-def photos(folder):
+def photos(folder, axis=0):
     for i in range(10):
-        array = np.roll(COLOUR, i, 0)
+        array = np.roll(COLOUR, i + axis, axis)
         save(folder / ("cat", "dog")[i % 2] / f"{i}.png", np.ascontiguousarray(array))
     return folder
 
@@ -65,7 +65,7 @@ def test_samples_may_be_trained_on_by_their_name(tmp_path, capsys):
 
 def test_what_was_understood_is_said_before_training(tmp_path, capsys):
     photos(tmp_path / "photos" / "Training")
-    photos(tmp_path / "photos" / "Testing")
+    photos(tmp_path / "photos" / "Testing", axis=1)
     (tmp_path / "photos" / "notes.txt").write_text("x")
     ask = ["train", "small-32", "--data", str(tmp_path / "photos"), *TINY, "--steps", "1"]
     ask += ["--dry-run", "--held-out-split", "test"]
