@@ -26,6 +26,7 @@ FILES += [f"formats/test_exchange_{what}" for what in ("reading", "writing", "re
 FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
 FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
 NEAREST = {
+    "denoiser": "sampling/test_sampler",
     "seeds": "training/test_trainer",
     "models/mlp": "models/test_networks",
     "formats/diffusers": "formats/test_exchange_reading",
