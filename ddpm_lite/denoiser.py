@@ -73,15 +73,15 @@ def said(model, name):
 @contextmanager
 def evaluating(model):
     r"""Put every module of a model in eval mode for a while, and each back as it was."""
-    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
-    before = [module.training for module in modules]
+    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
+    training = [module for module in modules if module.training]
     try:
-        if modules:
+        if training:
             model.eval()
         yield
     finally:
-        for module, training in zip(modules, before, strict=True):
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def check_y(model, y, B):
