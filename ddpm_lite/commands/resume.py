@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tyro.conf import Positional
 
 from ..checks import check_given
+from ..formats.checkpoint import checkpoint_of
 from ..training import experiment
 from ..training.device import keep_memory
 from ..training.trainer import processes
@@ -36,6 +37,7 @@ class Options:
 
 def run(options, threads):
     r"""Go on. threads: a Threads, not begun."""
+    checkpoint_of(options.run)  # else there is nothing to go on with
     threads.begin(options.machine.threads)
     keep_memory()
     device = experiment.join()

@@ -380,3 +380,8 @@ def test_notes_come_after_what_is_refused(tmp_path, capsys):
     err = said(capsys, 1, "resume", run, "--steps", "9")[1]
     assert f"{newest} lacks 'step'" in err and "note:" not in err
     assert "to go on from step_000000000 instead, remove" in err
+
+
+def test_nothing_is_said_of_threads_where_there_is_no_run(tmp_path, capsys):
+    out, err = said(capsys, 1, "resume", str(tmp_path))
+    assert out == "" and "is not the folder of a run" in err
