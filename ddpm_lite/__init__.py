@@ -10,14 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .formats.checkpoint import (
-        load_model,
-        load_pretrained,
-        load_results,
-        load_run,
-        save_model,
-    )
+    from .formats.checkpoint import load_run
     from .formats.diffusers import from_diffusers
+    from .formats.weights import load_model, load_pretrained, load_results, save_model
     from .loss import simple_loss, vlb_terms
     from .models.mlp import MLP
     from .models.unet import UNet, UNetConfig
@@ -43,9 +38,10 @@ if TYPE_CHECKING:
     from .sampling.sampler import sample, sample_path
     from .sampling.spacing import timestep_pairs
     from .schedule import PriorGap, Schedule
+    from .training.config import TrainConfig
     from .training.ema import EMA
     from .training.hybrid import hybrid_loss
-    from .training.trainer import TrainConfig, Trainer
+    from .training.trainer import Trainer
 
 __version__ = "0.3.0"
 

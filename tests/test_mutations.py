@@ -28,6 +28,8 @@ FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
 NEAREST = {
     "denoiser": "sampling/test_sampler",
     "seeds": "training/test_trainer",
+    "training/batches": "training/test_trainer",
+    "training/config": "training/test_trainer",
     "models/mlp": "models/test_networks",
     "formats/diffusers": "formats/test_exchange_reading",
     "formats/diffusers_files": "formats/test_exchange_reading",

@@ -17,14 +17,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..formats.checkpoint import Pretrained
 from ..formats.diffusers import to_diffusers
+from ..formats.weights import Pretrained
 from ..models.unet import UNet, UNetConfig
 from ..sampling.sampler import sample
 from ..schedule import Schedule
+from ..training.config import TrainConfig
 from ..training.device import autocast, choose_precision, keep_memory
 from ..training.ema import EMA
-from ..training.trainer import TrainConfig, Trainer
+from ..training.trainer import Trainer
 from .clock import timed
 
 BEST = "diffusers, at its best"

@@ -18,14 +18,16 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from ..formats.checkpoint import load_pretrained, read_checkpoint, write_checkpoint
+from ..formats.checkpoint import read_checkpoint, write_checkpoint
+from ..formats.weights import load_pretrained
 from ..loss import simple_loss
 from ..models.unet import UNetConfig
 from ..sampling.sampler import sample
 from ..seeds import SampleNoise
+from ..training.config import TrainConfig
 from ..training.cost import cost
 from ..training.device import PRECISIONS, choose_precision
-from ..training.trainer import Network, TrainConfig, Trainer
+from ..training.trainer import Network, Trainer
 from .clock import interleave, rate, timed
 from .contestants import make_task
 

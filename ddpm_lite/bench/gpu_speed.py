@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 
-from ..formats.checkpoint import load_pretrained
+from ..formats.weights import load_pretrained
 from ..sampling.sampler import sample
 from ..seeds import SampleNoise
 from ..training.cost import cost

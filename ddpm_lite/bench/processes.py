@@ -14,8 +14,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from ..formats.checkpoint import Pretrained, save_model
 from ..formats.diffusers import to_diffusers
+from ..formats.weights import Pretrained, save_model
 from ..models.unet import PRESETS, UNetConfig
 from .clock import spread
 from .contestants import LIBRARIES, absent, make_task

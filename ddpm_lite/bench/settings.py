@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
+from ..training.config import TrainConfig
 from ..training.cost import cost
 from ..training.device import keep_memory
 from ..training.fit import fit
-from ..training.trainer import TrainConfig, Trainer
+from ..training.trainer import Trainer
 from .clock import interleave, rate, ratio, spread, timed
 from .contestants import forward_of, in_kept_memory, our_chain, training_loop
 

@@ -122,13 +122,13 @@ def _refuse(options):
 
 def _refuse_chain(found, drawing):
     r"""Refuse what `sample` would, which checks before its first step and not before."""
-    shape, model = (1, *found.config.unet.sample_shape), drawing.guided(found.model)
+    shape, model = (1, *found.config.network.sample_shape), drawing.guided(found.model)
     sample_path(model, found.schedule, shape, seed=drawing.seed, **drawing.chain())
 
 
 def _notes(num, config, compared):
     r"""What is to be said of so many samples and of their classes, a line each."""
-    train, classes, notes = compared.train, config.unet.classes, []
+    train, classes, notes = compared.train, config.network.classes, []
     if train is not None and len(train) < num:
         notes.append(
             f"samples: {num:,}, beside no more than {len(train):,} training pictures"

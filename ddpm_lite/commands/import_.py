@@ -7,9 +7,9 @@ from pathlib import Path
 from tyro.conf import DisallowNone, Positional
 
 from ..checks import check_given, check_name
-from ..formats.checkpoint import save_model
 from ..formats.diffusers import from_diffusers
 from ..formats.verify import verify
+from ..formats.weights import save_model
 from ..training.presets import SCHEDULES
 from .shared import MOST, check_place, check_some
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from ..checks import check_given, check_integer
-from ..formats.checkpoint import load_pretrained, pretrained_names
+from ..formats.weights import load_pretrained, pretrained_names
 from ..models.unet import UNet
 from ..training.cost import cost
 from ..training.presets import RUNS

@@ -3,7 +3,7 @@ r"""The command `presets`: what there is to start from."""
 import json
 from dataclasses import dataclass
 
-from ..formats.checkpoint import pretrained_names
+from ..formats.weights import pretrained_names
 from ..training.cost import cost
 from ..training.presets import RUNS
 

@@ -62,7 +62,7 @@ def run(options, threads):
     if not isinstance(found.model, UNet):
         return _points(options, found, threads)
     found = as_pictures(found, options.run, options.machine.device)
-    channels = found.config.unet.channels
+    channels = found.config.network.channels
     if kind != "array" and channels not in (1, 3):
         raise ValueError(
             f"pictures of {channels} channels cannot be a PNG: write --out x.npy"

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from ..checks import check_integer, check_number
-from ..formats.checkpoint import load_run, pretrained_names
+from ..formats.checkpoint import load_run
 from ..formats.diffusers import open_model
+from ..formats.weights import pretrained_names
 from ..models.unet import UNet
 from ..sampling.asked import check_sampler
 from ..sampling.guidance import guided
@@ -176,7 +177,7 @@ def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True
     """
     y, classes = (
         experiment.labels_for(found.config, num, counts),
-        found.config.unet.classes,
+        found.config.network.classes,
     )
     if label is not None:
         if y is None:

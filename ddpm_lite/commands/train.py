@@ -94,7 +94,7 @@ def run(options, threads):
     config, follow, said = on_data(options.run, preset, options.typed)
     prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
     if "drop-label" in options.typed and config.train.drop_label > 0:
-        if not prepared.config.unet.classes:
+        if not prepared.config.network.classes:
             raise ValueError(
                 "--drop-label replaces labels, and there are none: leave it out"
             )

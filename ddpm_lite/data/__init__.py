@@ -13,6 +13,7 @@ CONTENTS = {
         "mixture_means",
     ),
     "ranges": (),
+    "marks": (),
     "listing": (),
     "folders": (),
     "pictures": ("PictureSet",),

@@ -3,13 +3,8 @@ r"""Files, ours and other people's: weights and runs, folders of diffusers."""
 from .. import hand_on
 
 CONTENTS = {
-    "checkpoint": (
-        "load_model",
-        "load_pretrained",
-        "load_results",
-        "load_run",
-        "save_model",
-    ),
+    "weights": ("load_model", "load_pretrained", "load_results", "save_model"),
+    "checkpoint": ("load_run",),
     "diffusers_fields": (),
     "diffusers_files": (),
     "diffusers_unet": (),

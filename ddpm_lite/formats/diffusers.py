@@ -14,11 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..models.unet import UNet
-from .checkpoint import Pretrained, load_any
+from .checkpoint import load_any
 from .diffusers_fields import VERSION
 from .diffusers_files import WEIGHTS, folder_of, is_diffusers, parts_of, read_tensors
 from .diffusers_scheduler import chain_given, name_of, read_chain, scheduler_fields
 from .diffusers_unet import null_class_of, read_unet, to_config, unet_fields
+from .weights import Pretrained
 
 
 def from_diffusers(
@@ -52,7 +53,7 @@ def from_diffusers(
         row = table.new_zeros(1, *table.shape[1:])
         tensors["class_embedding.weight"] = torch.cat([table, row])
     model = _fill(UNet(unet_config), tensors, unet)
-    model.to(memory_format=torch.channels_last)  # as in checkpoint.load_model
+    model.to(memory_format=torch.channels_last)  # as in weights.load_model
     config = {"unet": unet_config.as_dict()}
     if null_class is not None:
         config["null_class"] = null_class

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from ..data.marks import fingerprint, is_of
 from ..data.pictures import PictureSet
 from ..data.sources import has_split
-from ..formats.checkpoint import checkpoint_of, fingerprint, is_of, read_json
+from ..formats.checkpoint import checkpoint_of, read_json
 from .experiment import load_pictures
 from .plan import find_data
 from .reports import class_counts
@@ -107,7 +108,7 @@ def _own(config, stored, known):
     if aside is None:
         told.insert(0, "compared with none, for the run set none aside: name some, --data")
     else:
-        now = fingerprint(aside.x_0, aside.y if config.unet.classes else None)
+        now = fingerprint(aside.x_0, aside.y if config.network.classes else None)
         how = "set aside"
         if changed_aside(stored.get("described", {}), now):
             how = "which are not those that the run set aside: they have changed since"
@@ -162,7 +163,7 @@ def _trained_on(stored, run, step):
 
 
 def _is_known(mark, config, pictures):
-    y = pictures.y if config.unet.classes else None
+    y = pictures.y if config.network.classes else None
     return mark is not None and is_of(mark, pictures.x_0, y)
 
 
@@ -171,7 +172,7 @@ def _counts(config, stored, train):
     counts = stored.get("described", {}).get("class_counts")
     if not counts and train is not None:
         counts = class_counts(config, train)
-    return tuple(counts) if counts and len(counts) == config.unet.classes else None
+    return tuple(counts) if counts and len(counts) == config.network.classes else None
 
 
 def _split(config, data):

@@ -19,11 +19,13 @@ from tqdm import tqdm
 from .. import data, figure
 from ..checks import check_integer
 from ..data.listing import several
+from ..data.marks import fingerprint
 from ..denoiser import clip_of, warn_far
-from ..formats.checkpoint import checkpoint_of, fingerprint, read_json, step_of, write_text
+from ..formats.checkpoint import checkpoint_of, read_json, step_of, write_text
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
+from .batches import second_moment
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
@@ -40,7 +42,7 @@ from .resuming import (
     settings_of,
 )
 from .threads import following
-from .trainer import Trainer, processes, second_moment
+from .trainer import Trainer, processes
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,12 @@ def prepare(
     trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
     if dry:  # a Trainer warns of a short chain
         moment = second_moment(pictures.x_0, pictures.levels)
-        SCHEDULES[config.schedule](config.unet.T).prior_gap(moment)
+        SCHEDULES[config.schedule](config.network.T).prior_gap(moment)
     described["class_counts"] = class_counts(config, pictures)
     described["fingerprint"] = None if dry else trainer.fingerprint
     described["held_out_fingerprint"] = None
     if held_out is not None and not dry:
-        y = held_out.y if config.unet.classes else None
+        y = held_out.y if config.network.classes else None
         described["held_out_fingerprint"] = fingerprint(held_out.x_0, y)
     return Prepared(config, trainer, pictures, held_out, described, device, precision)
 
@@ -114,7 +116,7 @@ def _trainer(config, device, pictures, fresh, schedule):
         schedule,
         pictures.x_0,
         config.train,
-        y=pictures.y if config.unet.classes else None,
+        y=pictures.y if config.network.classes else None,
         levels=pictures.levels,
     )
 
@@ -188,12 +190,12 @@ def summary(prepared, threads=None):
     pictures = prepared.pictures
     many = f"{len(pictures):,} picture{'s' * (len(pictures) > 1)}"
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
-    classes = f", {len(pictures.classes)} classes" if config.unet.classes else ""
+    classes = f", {len(pictures.classes)} classes" if config.network.classes else ""
     lines = [
         f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
         f"network   {counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
-        f"picture; {config.schedule} schedule, T = {config.unet.T}",
+        f"picture; {config.schedule} schedule, T = {config.network.T}",
         f"device    {describe(device, precision)}"
         + (f"; {world} processes" if world > 1 else "")
         + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),
@@ -239,7 +241,7 @@ def train(
         del about["schedule"]
     held_out = prepared.held_out
     if held_out is not None:
-        held_out = held_out.x_0, held_out.y if config.unet.classes else None
+        held_out = held_out.x_0, held_out.y if config.network.classes else None
 
     def pictures(model, step):
         grid(model, trainer.schedule, config, run / "samples" / f"step_{step:09d}.png")
@@ -331,7 +333,7 @@ def draw(
     rank, world = processes()
     device = next(model.parameters()).device
     precision = choose_precision(device, precision, model)
-    pictures = torch.zeros(num, *config.unet.sample_shape, device=device)
+    pictures = torch.zeros(num, *config.network.sample_shape, device=device)
     for part in torch.arange(num).split(batch):
         mine = part[rank::world]
         if len(mine):
@@ -339,7 +341,7 @@ def draw(
                 pictures[mine] = sample(
                     model,
                     schedule,
-                    (len(mine), *config.unet.sample_shape),
+                    (len(mine), *config.network.sample_shape),
                     seed=[(seed, int(i)) for i in mine],
                     y=None if y is None else y[mine].to(device),
                     **options,
@@ -353,7 +355,7 @@ def draw(
 
 def grid(model, schedule, config, path, num=None):
     r"""Draw the pictures of a fixed noise and write them as one PNG, classes in columns."""
-    columns = config.unet.classes if 4 <= config.unet.classes <= 16 else 8
+    columns = config.network.classes if 4 <= config.network.classes <= 16 else 8
     num = num or 6 * columns
     options = dict(sampler="ddim", steps=config.sample_steps, progress=False)
     y = labels_for(config, num)

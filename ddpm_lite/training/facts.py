@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..formats.checkpoint import fingerprint
+from ..data.marks import fingerprint
 from ..formats.diffusers_scheduler import name_of
 from ..models.unet import UNet
 from ..seeds import HELD_OUT, generator_for

@@ -33,9 +33,10 @@ from ..formats.checkpoint import (
     write_text,
 )
 from ..seeds import HELD_OUT, generator_for
+from .batches import to_float
 from .facts import commit, facts, versions
 from .instruments import BANDS, Instruments, Log
-from .trainer import Network, NotFinite, to_float
+from .trainer import Network, NotFinite
 
 # What state.json holds in any case, and of which kind it is.
 _NUMBERS = {"step": int, "ema_updates": int, "ema_initial_share": int | float}

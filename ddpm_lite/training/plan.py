@@ -286,11 +286,11 @@ def advice(prepared, seconds, at_once):
 def _bare(prepared):
     r"""Lines on classes without a picture to train on, and what to do about it."""
     config, pictures, aside = prepared.config, prepared.pictures, []
-    if not config.unet.classes:
+    if not config.network.classes:
         return []
     if prepared.held_out is not None and not config.held_out_split:
         aside = prepared.held_out.y.tolist()
-    many = torch.bincount(pictures.y, minlength=config.unet.classes).tolist()
+    many = torch.bincount(pictures.y, minlength=config.network.classes).tolist()
     bare = [i for i, n in enumerate(many) if not n]
     left = [pictures.classes[i] for i in bare if i in aside]
     never = [pictures.classes[i] for i in bare if i not in aside]
@@ -318,7 +318,7 @@ def smaller_presets(config, seconds, device):
     for name, preset in RUNS.items():
         if preset.train.steps > config.train.steps:
             continue
-        same = dict(channels=config.unet.channels, classes=config.unet.classes)
+        same = dict(channels=config.network.channels, classes=config.network.classes)
         small = replace(preset, unet=replace(preset.unet, **same))
         if _operations(small) * seconds < 2 * HOUR * own:
             step, _ = step_time(small.unet, small.train.batch_size, device)

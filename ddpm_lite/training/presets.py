@@ -17,8 +17,8 @@ from ..models.mlp import MLP
 from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
+from .config import TrainConfig
 from .stored import check_settings
-from .trainer import TrainConfig
 
 LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
@@ -56,6 +56,11 @@ class RunConfig:
                 f"{self.hold_out!r}"
             )
         check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
+
+    @property
+    def network(self):
+        r"""What says which data the network is for: classes, T, channels, sample_shape."""
+        return self.unet
 
     def as_dict(self):
         r"""The settings as plain values, for config.json."""
@@ -200,7 +205,7 @@ def build(config):
     """
     with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
         model = UNet(config.unet)
-    return model, SCHEDULES[config.schedule](config.unet.T)
+    return model, SCHEDULES[config.schedule](config.network.T)
 
 
 def _seeded(network, seed, **settings):

@@ -15,7 +15,7 @@ def labels_for(config, num, counts=None):
     num, by the largest remainders, spread evenly over the num; a function of both alone.
     None gives the classes in turn, 0, 1, ...: for pictures that are looked at.
     """
-    classes = config.unet.classes
+    classes = config.network.classes
     if not classes:
         return None
     if counts is None:
@@ -31,9 +31,9 @@ def labels_for(config, num, counts=None):
 
 def class_counts(config, pictures):
     r"""How many of a PictureSet's pictures each class has, [] without classes."""
-    if not config.unet.classes or pictures.y is None:
+    if not config.network.classes or pictures.y is None:
         return []
-    return torch.bincount(pictures.y, minlength=config.unet.classes).tolist()
+    return torch.bincount(pictures.y, minlength=config.network.classes).tolist()
 
 
 def memorisation(drawn, pictures, held_out):

@@ -2,7 +2,9 @@ r"""What a run that goes on takes from its folder, and what is told of all that 
 
 from dataclasses import asdict, replace
 
-from ..formats.checkpoint import is_of, load_model, load_run, or_older
+from ..data.marks import is_of
+from ..formats.checkpoint import load_run, or_older
+from ..formats.weights import load_model
 from ..models.unet import UNet
 from .facts import versions
 from .plan import check_same_data

@@ -11,90 +11,26 @@ is the exception: there each part of a batch draws for itself.)
 import inspect
 import math
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checks import (
-    check_data,
-    check_integer,
-    check_name,
-    check_number,
-    check_parts,
-    check_training,
-)
+from ..checks import check_data, check_integer, check_parts, check_training
+from ..data.marks import fingerprint, is_of
 from ..data.ranges import check_range
 from ..denoiser import check_denoiser, check_trainable, clip_of
-from ..formats.checkpoint import fingerprint, fit_weights, is_of
+from ..formats.weights import fit_weights
 from ..loss import simple_loss
 from ..models.layers import Dropout
 from ..process import prediction_of
-from ..seeds import DROPOUT, FLIP, LABEL, TRAIN, generator_for, keys, seeded, shuffled
-from .device import PRECISIONS, autocast, choose_precision
+from ..seeds import DROPOUT, keys, seeded
+from .batches import Batches, second_moment
+from .device import autocast, choose_precision
 from .ema import EMA
 from .facts import difference, identity
 from .hybrid import hybrid_loss
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    r"""The settings of one training run; the defaults are the paper's for CIFAR-10.
-
-    The fields say what they are. Raises ValueError for values out of range.
-    Ho et al. 2020, appendix B; warm-up and clipping are in the authors' code only.
-    """
-
-    steps: int = 800_000  # updates in all
-    batch_size: int = 128  # examples of one update, over all processes
-    accumulate: int = 1  # parts of a process' share of a batch, to save memory
-    lr: float = 2e-4  # Adam's learning rate
-    warmup_steps: int = 5000  # over which lr rises to that, on a straight line
-    decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
-    grad_clip: float | None = 1.0  # largest norm of the gradient
-    ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
-    antithetic: bool = False  # give T + 1 - t to the other half of the batch
-    flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
-    drop_label: float = 0.0  # share of labels replaced by "no class"
-    precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
-    fast: bool = True  # fused Adam, EMA, channels last: the same on a CPU but for rounding
-    compile: bool = False  # torch.compile the network
-    seed: int = 0  # all that is random is a function of it
-    log_every: int = 100  # steps between two lines of metrics
-    save_every: int = 5000  # steps between two checkpoints
-    sample_every: int = 5000  # steps between two grids of samples, 0 for none
-    keep: int = 2  # how many checkpoints stay, the newest ones
-
-    def __post_init__(self):
-        least = dict(steps=1, batch_size=1, accumulate=1, warmup_steps=0, seed=0, keep=1)
-        least |= dict(log_every=1, save_every=1, sample_every=0)
-        for name, low in least.items():
-            whole = check_integer(name, getattr(self, name), low)
-            object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
-        for name in ("decay_lr", "antithetic", "flip", "fast", "compile"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(
-                    f"{name} must be True or False, got {getattr(self, name)!r}"
-                )
-        check_name("precision", self.precision, "auto", *PRECISIONS)
-        ranges = dict(lr=(1e-12,), ema_decay=(0, 1 - 1e-12), drop_label=(0, 1))
-        ranges |= {} if self.grad_clip is None else dict(grad_clip=(1e-12,))
-        for name, ends in ranges.items():
-            number = check_number(name, getattr(self, name), *ends)
-            object.__setattr__(self, name, number)
-
-    def as_dict(self):
-        r"""The settings as plain values, for a results file."""
-        return asdict(self)
-
-    def lr_factor(self, step):
-        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
-        warmup = min(1.0, step / max(1, self.warmup_steps))
-        if not self.decay_lr:
-            return warmup
-        done = min(1.0, (step - 1) / self.steps)
-        return warmup * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class NotFinite(FloatingPointError):
@@ -162,8 +98,8 @@ class Trainer:
         self.rank, self.world = processes()
         check_parts(config.batch_size, config.accumulate, self.world)
         self.fingerprint, self.identity = fingerprint(data, y), identity(data, y)
-        self.data = data.to(self.device) if _fits(data, self.device) else data
-        self.y = None if y is None else y.to(self.data.device)
+        self.batches = Batches(data, y, config, schedule.T, levels, model)
+        self.data, self.y = self.batches.data, self.batches.y
         if config.fast and data.dim() == 4:
             model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
@@ -192,11 +128,11 @@ class Trainer:
         Returns x_0 (B, *shape), t int64 (B,) uniform in 1..T, on the CPU, and noise like
         x_0; all three are functions of (seed, step) alone.
         """
-        return self._take(self._numbers(step))[:3]
+        return self.batches.take(self.batches.numbers(step))[:3]
 
     def labels(self, step):
         r"""The labels of that batch, int64 (B,), some replaced by "no class"; or None."""
-        return self._take(self._numbers(step))[3]
+        return self.batches.take(self.batches.numbers(step))[3]
 
     def update(self):
         r"""Make one update of the weights and return its Record.
@@ -209,9 +145,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self.lr_factor(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        numbers, losses = self._numbers(self.step), []  # draw
+        numbers, losses = self.batches.numbers(self.step), []  # draw
         for number, part in enumerate(self._microbatches(), start=1):
-            x_0, t, noise, y = self._take(numbers, part)
+            x_0, t, noise, y = self.batches.take(numbers, part)
             last = number == self.config.accumulate
             with self._no_sync(unless=last), self._dropping(part):
                 loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
@@ -312,33 +248,6 @@ class Trainer:
                     value = tensors[f"adam.{kind}.{name}"]
                     mine[kind] = torch.empty_like(parameter).detach().copy_(value)
 
-    def _numbers(self, step):
-        B, seed = self.config.batch_size, self.config.seed
-        index = shuffled(len(self.data), (step - 1) * B, B, seed)
-        generator = generator_for(TRAIN, seed, step)
-        t = torch.randint(1, self.schedule.T + 1, (B,), generator=generator)
-        if self.config.antithetic:
-            t[B // 2 :] = self.schedule.T + 1 - t[: B - B // 2]
-        dtype = torch.promote_types(self.data.dtype, torch.float32)
-        shape = (B, *self.data.shape[1:])
-        noise = torch.randn(shape, generator=generator, dtype=dtype)
-        mirror = torch.rand(B, generator=generator_for(FLIP, seed, step)) < 0.5
-        dropped = torch.rand(B, generator=generator_for(LABEL, seed, step))
-        return index, t, noise, mirror, dropped < self.config.drop_label
-
-    def _take(self, numbers, part=slice(None)):
-        index, t, noise, mirror, dropped = (number[part] for number in numbers)
-        index = index.to(self.data.device)
-        x_0 = to_float(self.data[index].to(self.device), self.levels).to(noise.dtype)
-        if self.config.flip:
-            mirror = mirror.to(self.device)[:, None, None, None]
-            x_0 = torch.where(mirror, x_0.flip(3), x_0)
-        y = None if self.y is None else self.y[index]
-        if self.config.drop_label:
-            y = torch.where(dropped.to(y.device), self.model.classes, y)
-        y = y if y is None else y.to(self.device)
-        return x_0, t, noise.to(self.device, non_blocking=True), y
-
     def _microbatches(self):
         own = self.config.batch_size // self.world
         size = own // self.config.accumulate
@@ -401,30 +310,6 @@ class Network:
             return self.module(*arguments)
 
 
-def to_float(x_0, levels):
-    r"""Scale uint8 pictures with grey levels 0 .. levels - 1 to [-1, 1], in float32.
-
-    x_0: (B, C, H, W); floating point data is returned as it is.
-    """
-    return x_0 if x_0.is_floating_point() else 2 * x_0.float() / (levels - 1) - 1
-
-
-def second_moment(data, levels):
-    r"""Mean of x_0 squared over all examples and dimensions, as the network sees them.
-
-    data: (N, *shape) floating point, or uint8 with grey levels 0 .. levels - 1; raises
-    ValueError where there are others.
-    """
-    if data.is_floating_point():
-        return float(data.double().square().mean())
-    counts = sum(torch.bincount(part.flatten(), minlength=256) for part in data.split(4096))
-    if counts[levels:].any():
-        largest = int(counts.nonzero().max())
-        raise ValueError(f"data must hold grey levels 0..{levels - 1}, got up to {largest}")
-    grey = to_float(torch.arange(256, dtype=torch.uint8), levels).double()
-    return float((counts * grey.square()).sum() / counts.sum())
-
-
 def processes():
     r"""Number of this process, and how many there are: (0, 1) but under torchrun."""
     if distributed.is_available() and distributed.is_initialized():
@@ -440,9 +325,3 @@ def _buffers_option():
 
 def _under(prefix, tensors):
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _fits(data, device):
-    if device.type != "cuda":
-        return True
-    return data.nbytes < 0.25 * torch.cuda.mem_get_info(device)[1]

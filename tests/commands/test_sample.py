@@ -10,7 +10,7 @@ from PIL import Image
 from ddpm_lite import guided, load_pretrained, sample
 from ddpm_lite.commands import sample as command
 from ddpm_lite.commands.main import main
-from ddpm_lite.formats.checkpoint import save_model
+from ddpm_lite.formats.weights import save_model
 from ddpm_lite.models.unet import UNet, UNetConfig
 from ddpm_lite.schedule import Schedule
 

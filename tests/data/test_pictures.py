@@ -9,7 +9,7 @@ from picture_files import message
 
 from ddpm_lite import data
 from ddpm_lite.data.pictures import PictureSet
-from ddpm_lite.training import trainer
+from ddpm_lite.training import batches
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
@@ -35,7 +35,7 @@ def test_grey_levels_span_minus_one_to_one(levels):
     assert floats.dtype == torch.float32 and floats[0] == -1 and floats[-1] == 1
     rounding = 3e-7  # a quotient and a difference below 2, each right to 1.2e-7
     close(floats.flatten().double(), exact, rtol=0, atol=rounding)
-    assert torch.equal(floats, trainer.to_float(x_0, levels))
+    assert torch.equal(floats, batches.to_float(x_0, levels))
     index = torch.tensor([levels - 1, 0])
     picked = PictureSet(x_0, levels=levels).to_float(index)
     close(picked, floats[index], rtol=0, atol=rounding)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from ddpm_lite import Schedule, UNet, UNetConfig
-from ddpm_lite.formats.checkpoint import Pretrained
+from ddpm_lite.formats.weights import Pretrained
 
 pytest.importorskip("diffusers")
 from diffusers import DDPMPipeline

@@ -16,12 +16,11 @@ from safetensors.torch import load_file, save_file
 
 import ddpm_lite
 from ddpm_lite import MLP, load_model, load_pretrained, sample, save_model
+from ddpm_lite.data.marks import fingerprint, is_of
 from ddpm_lite.formats import checkpoint
 from ddpm_lite.formats.checkpoint import (
     checkpoint_of,
     checkpoints,
-    fingerprint,
-    is_of,
     load_any,
     load_run,
     locked,

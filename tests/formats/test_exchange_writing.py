@@ -12,9 +12,9 @@ from diffusers_folders import OURS, TINY, same_tensors, shaken, without_facts
 
 import ddpm_lite
 from ddpm_lite import Schedule, from_diffusers, save_model
-from ddpm_lite.formats.checkpoint import Pretrained
 from ddpm_lite.formats.diffusers import to_diffusers
 from ddpm_lite.formats.verify import verify
+from ddpm_lite.formats.weights import Pretrained
 
 pytest.importorskip("diffusers")
 from diffusers import DDIMPipeline, DDPMPipeline

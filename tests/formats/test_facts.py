@@ -27,8 +27,8 @@ from ddpm_lite import (
     save_model,
 )
 from ddpm_lite.commands.main import main
-from ddpm_lite.formats.checkpoint import Pretrained
 from ddpm_lite.formats.diffusers import to_diffusers
+from ddpm_lite.formats.weights import Pretrained
 from ddpm_lite.lab.exact import Dosed
 from ddpm_lite.training import experiment
 from ddpm_lite.training.presets import RunConfig, s_curve, s_curve_lecture

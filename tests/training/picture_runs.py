@@ -7,8 +7,8 @@ import torch
 
 from ddpm_lite import UNetConfig
 from ddpm_lite.data.pictures import PictureSet
+from ddpm_lite.training.config import TrainConfig
 from ddpm_lite.training.presets import RunConfig
-from ddpm_lite.training.trainer import TrainConfig
 
 NETWORK = UNetConfig.preset(
     "digits", width=8, multipliers=(1,), attention=(), groups=4, T=20

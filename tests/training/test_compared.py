@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from picture_runs import SMALL, a_set
 
-from ddpm_lite.formats.checkpoint import fingerprint
+from ddpm_lite.data.marks import fingerprint
 from ddpm_lite.training import compared, experiment
 
 

@@ -8,9 +8,9 @@ from trainers import SHORT, bytes_of, make, tiny, weights
 from ddpm_lite.models.layers import Dropout
 from ddpm_lite.models.unet import UNet, UNetConfig
 from ddpm_lite.process import q_sample
+from ddpm_lite.training.batches import to_float
 from ddpm_lite.training.device import choose_precision
 from ddpm_lite.training.hybrid import hybrid_loss
-from ddpm_lite.training.trainer import to_float
 
 
 @pytest.mark.parametrize("kind", ["MLP", "UNet"])

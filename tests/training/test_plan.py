@@ -14,8 +14,8 @@ from ddpm_lite import data
 from ddpm_lite.data.pictures import PictureSet
 from ddpm_lite.models.unet import UNetConfig
 from ddpm_lite.training import cost, experiment, plan
+from ddpm_lite.training.config import TrainConfig
 from ddpm_lite.training.presets import RUNS, RunConfig
-from ddpm_lite.training.trainer import TrainConfig
 
 CPU = torch.device("cpu")
 TINY = UNetConfig(size=8, width=4, multipliers=(1,), attention=(), groups=2)

@@ -6,7 +6,7 @@ from helpers import normal
 from trainers import SHORT, bytes_of, make, tiny
 
 from ddpm_lite import Schedule
-from ddpm_lite.formats.checkpoint import fingerprint
+from ddpm_lite.data.marks import fingerprint
 from ddpm_lite.training.facts import difference, facts, identity
 
 

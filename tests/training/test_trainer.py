@@ -13,7 +13,8 @@ from trainers import QUICK, SHORT, bytes_of, make, tiny, weights
 from ddpm_lite import EMA, MLP, Schedule, TrainConfig, Trainer, sample, simple_loss
 from ddpm_lite.data import digits
 from ddpm_lite.seeds import generator_for, shuffled
-from ddpm_lite.training.trainer import NotFinite, second_moment, to_float
+from ddpm_lite.training.batches import second_moment, to_float
+from ddpm_lite.training.trainer import NotFinite
 
 # --- what a step draws
 
@@ -295,7 +296,10 @@ def test_flip_mirrors_the_width_of_half_of_the_pictures():
         mirrored, (trainer.draw(1)[0] != plain.draw(1)[0]).any((1, 2, 3))
     )
     whole = torch.cat(
-        [trainer._take(trainer._numbers(1), p)[0] for p in trainer._microbatches()]
+        [
+            trainer.batches.take(trainer.batches.numbers(1), p)[0]
+            for p in trainer._microbatches()
+        ]
     )
     assert torch.equal(whole, trainer.draw(1)[0])
 

@@ -8,8 +8,8 @@ import torch
 from ...data.pictures import PictureSet
 from ...formats.checkpoint import step_of
 from ...schedule import Schedule
+from ...training.config import TrainConfig
 from ...training.presets import RunConfig
-from ...training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

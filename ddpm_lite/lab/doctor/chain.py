@@ -11,7 +11,7 @@ import torch
 
 from ...oracle import GaussianOracle
 from ...sampling.sampler import sample
-from ...training.trainer import second_moment
+from ...training.batches import second_moment
 from .findings import Finding
 from .pictures import some_floats, variances
 

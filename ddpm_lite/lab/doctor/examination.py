@@ -79,7 +79,7 @@ def _can_be_asked(case):
     r"""Is there a U-Net, and does it fit the pictures of the run's settings?"""
     if case.config is None or not isinstance(case.model, UNet):
         return False
-    return case.model.unet_config.sample_shape == case.config.unet.sample_shape
+    return case.model.unet_config.sample_shape == case.config.network.sample_shape
 
 
 def _with_effort(case, draws, samples):

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from safetensors import SafetensorError, safe_open
 
-from ...formats.checkpoint import checkpoints, load_model, read_json
+from ...formats.checkpoint import checkpoints, read_json
+from ...formats.weights import load_model
+from ...training.config import TrainConfig
 from ...training.instruments import read_log
 from ...training.presets import RunConfig
-from ...training.trainer import TrainConfig
 from .findings import UNREADABLE, Finding, one_line
 from .installation import disk
 

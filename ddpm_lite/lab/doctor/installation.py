@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ...formats.checkpoint import load_pretrained, pretrained_names
+from ...formats.weights import load_pretrained, pretrained_names
 from ...models.unet import UNet, UNetConfig
 from ...seeds import generator_for
 from ...training.device import (

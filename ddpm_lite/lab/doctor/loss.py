@@ -15,8 +15,8 @@ from ...models.unet import UNet
 from ...oracle import DataOracle
 from ...process import noise_from_v, noise_from_x_0, q_sample
 from ...seeds import generator_for
+from ...training.batches import to_float
 from ...training.instruments import BANDS
-from ...training.trainer import to_float
 from .answers import ask
 from .files import state_tensors
 from .findings import Finding

@@ -11,9 +11,9 @@ from hashlib import sha256
 
 import torch
 
-from ...formats.checkpoint import fingerprint, is_of
+from ...data.marks import fingerprint, is_of
 from ...training import experiment
-from ...training.trainer import to_float
+from ...training.batches import to_float
 from .findings import UNREADABLE, Finding, one_line
 
 
@@ -36,7 +36,7 @@ def read_pictures(case):
 
 def _same(case):
     pictures, before = case.pictures, case.state.get("data")
-    read = pictures.x_0, pictures.y if case.config.unet.classes else None
+    read = pictures.x_0, pictures.y if case.config.network.classes else None
     now = fingerprint(*read)
     numbers = {"pictures": len(pictures)}
     if before is not None and not is_of(before, *read, now):

@@ -96,7 +96,10 @@ def _network(case):
 
 
 def _schedule(case):
-    expected, beta = SCHEDULES[case.config.schedule](case.config.unet.T), case.schedule.beta
+    expected, beta = (
+        SCHEDULES[case.config.schedule](case.config.network.T),
+        case.schedule.beta,
+    )
     if not case.schedule.same_as(expected):
         words = (
             f"The weights' table of beta is not the {case.config.schedule} one with T = "

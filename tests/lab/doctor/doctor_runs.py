@@ -8,12 +8,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from ddpm_lite import UNet, UNetConfig
-from ddpm_lite.formats.checkpoint import fingerprint, load_model, save_model
+from ddpm_lite.data.marks import fingerprint
+from ddpm_lite.formats.weights import load_model, save_model
 from ddpm_lite.lab.doctor import examine, table
 from ddpm_lite.training import experiment
+from ddpm_lite.training.config import TrainConfig
 from ddpm_lite.training.fit import fit
 from ddpm_lite.training.presets import RunConfig
-from ddpm_lite.training.trainer import TrainConfig
 
 NETWORK = UNetConfig.preset("digits", width=16, multipliers=(1,), attention=())
 TRAINING = TrainConfig(

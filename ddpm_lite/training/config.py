@@ -1,0 +1,66 @@
+r"""The settings of a training run."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from ..checks import check_integer, check_name, check_number
+from .device import PRECISIONS
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    r"""The settings of one training run; the defaults are the paper's for CIFAR-10.
+
+    The fields say what they are. Raises ValueError for values out of range.
+    Ho et al. 2020, appendix B; warm-up and clipping are in the authors' code only.
+    """
+
+    steps: int = 800_000  # updates in all
+    batch_size: int = 128  # examples of one update, over all processes
+    accumulate: int = 1  # parts of a process' share of a batch, to save memory
+    lr: float = 2e-4  # Adam's learning rate
+    warmup_steps: int = 5000  # over which lr rises to that, on a straight line
+    decay_lr: bool = False  # let lr fall to 0 along a cosine (not the paper's)
+    grad_clip: float | None = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
+    antithetic: bool = False  # give T + 1 - t to the other half of the batch
+    flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
+    drop_label: float = 0.0  # share of labels replaced by "no class"
+    precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
+    fast: bool = True  # fused Adam, EMA, channels last: the same on a CPU but for rounding
+    compile: bool = False  # torch.compile the network
+    seed: int = 0  # all that is random is a function of it
+    log_every: int = 100  # steps between two lines of metrics
+    save_every: int = 5000  # steps between two checkpoints
+    sample_every: int = 5000  # steps between two grids of samples, 0 for none
+    keep: int = 2  # how many checkpoints stay, the newest ones
+
+    def __post_init__(self):
+        least = dict(steps=1, batch_size=1, accumulate=1, warmup_steps=0, seed=0, keep=1)
+        least |= dict(log_every=1, save_every=1, sample_every=0)
+        for name, low in least.items():
+            whole = check_integer(name, getattr(self, name), low)
+            object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
+        for name in ("decay_lr", "antithetic", "flip", "fast", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"{name} must be True or False, got {getattr(self, name)!r}"
+                )
+        check_name("precision", self.precision, "auto", *PRECISIONS)
+        ranges = dict(lr=(1e-12,), ema_decay=(0, 1 - 1e-12), drop_label=(0, 1))
+        ranges |= {} if self.grad_clip is None else dict(grad_clip=(1e-12,))
+        for name, ends in ranges.items():
+            number = check_number(name, getattr(self, name), *ends)
+            object.__setattr__(self, name, number)
+
+    def as_dict(self):
+        r"""The settings as plain values, for a results file."""
+        return asdict(self)
+
+    def lr_factor(self, step):
+        r"""The share of lr in force at `step` (1, 2, ...): a function of it alone."""
+        warmup = min(1.0, step / max(1, self.warmup_steps))
+        if not self.decay_lr:
+            return warmup
+        done = min(1.0, (step - 1) / self.steps)
+        return warmup * 0.5 * (1 + math.cos(math.pi * done))
