@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .formats.checkpoint import load_run
     from .formats.diffusers import from_diffusers
+    from .formats.networks import register_network
     from .formats.weights import load_model, load_pretrained, load_results, save_model
     from .loss import simple_loss, vlb_terms
     from .models.mlp import MLP
@@ -70,6 +71,7 @@ __all__ = [
     "q_posterior",
     "q_sample",
     "q_step",
+    "register_network",
     "sample",
     "sample_path",
     "save_model",
@@ -117,6 +119,7 @@ CONTENTS = {
     "data": (),
     "sampling": ("timestep_pairs", "sample", "sample_path", "guided"),
     "formats": (
+        "register_network",
         "load_model",
         "load_pretrained",
         "load_results",

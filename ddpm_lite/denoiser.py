@@ -139,6 +139,7 @@ def check_trainable(model):
 
     Raises ValueError.
     """
+    check_bare(model)
     weight = first_weight(model)
     if weight is None:
         raise ValueError(f"a {type(model).__name__} has no weights to train")
@@ -150,6 +151,21 @@ def check_trainable(model):
         raise ValueError(
             f"weights are trained in float32 or float64, got {weight.dtype}: take "
             'model.float(), and TrainConfig(precision="bfloat16") for speed'
+        )
+
+
+def check_bare(model):
+    r"""Refuse to train or save a network that torch has wrapped: ValueError."""
+    kind = type(model).__name__
+    if isinstance(getattr(model, "_orig_mod", None), torch.nn.Module):
+        raise ValueError(
+            "give the network itself and not what torch.compile made of it: "
+            "TrainConfig(compile=True) compiles it"
+        )
+    if kind in ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"):
+        raise ValueError(
+            f"give the network itself, model.module, and not a {kind}: several GPUs train "
+            "together under torchrun"
         )
 
 

@@ -107,8 +107,9 @@ def test_a_room_imports_only_from_rooms_above_it(name):
     if name.endswith(".__init__"):
         assert re.search(r"^from \.\.+ import hand_on$", SOURCES[name], re.M)
         rooms -= {""}  # hand_on
-    # by name: a command, the exercises of a chapter, other people's libraries
+    # by name: a command, the exercises of a chapter, other people's libraries, networks
     by_name = {"commands.main", "classroom.exercise", "bench.contestants"}
+    by_name |= {"formats.networks"}
     assert "import_module" not in SOURCES[name] or name in by_name
     assert "__import__" not in SOURCES[name]
     assert rooms <= ALLOWED[room]

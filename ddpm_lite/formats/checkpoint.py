@@ -17,31 +17,40 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .weights import Pretrained, load_model, load_pretrained, pretrained_names, save_model
+from .weights import (
+    Pretrained,
+    apart,
+    load_model,
+    load_pretrained,
+    pretrained_names,
+    save_model,
+)
 
 
-def load_run(run, step=None):
+def load_run(run, step=None, *, network=None):
     r"""Load the EMA of a run folder: its newest checkpoint, or that of one step.
 
+    network: the class of a network of one's own, see `load_model`.
     Returns a Pretrained; its config is that of the run's config.json, with "step".
     Raises FileNotFoundError where there is no run or no such checkpoint, ValueError for a
     broken one.
     """
     folder = checkpoint_of(run, step)
-    found = load_model(folder / "model.safetensors")
+    found = load_model(folder / "model.safetensors", network)
     config = read_json(Path(run) / "config.json") | {"step": step_of(folder)}
     return Pretrained(found.model, found.schedule, config)
 
 
-def load_any(name):
+def load_any(name, network=None):
     r"""Load a model by a run folder, a weight file, or the name of one that is shipped.
 
+    network: the class of a network of one's own, see `load_model`.
     Returns a Pretrained. Raises FileNotFoundError where it is none of these.
     """
     if Path(name).is_dir():
-        return load_run(name)
+        return load_run(name, network=network)
     if Path(name).is_file():
-        return load_model(name)
+        return load_model(name, network)
     names = pretrained_names()
     if str(name) in names:
         return load_pretrained(str(name))
@@ -91,8 +100,7 @@ def write_checkpoint(run, model, schedule, config, tensors, numbers, keep):
             shutil.rmtree(left, ignore_errors=True)
         part.mkdir(parents=True)
         save_model(part / "model.safetensors", model, schedule, config)
-        whole = {name: value.contiguous() for name, value in tensors.items()}
-        save_file(whole, part / "state.safetensors")
+        save_file(apart(tensors), part / "state.safetensors")
         write_text(part / "state.json", json.dumps(numbers, sort_keys=True))
         for file in (*part.iterdir(), part):
             _to_disk(file)
@@ -111,13 +119,14 @@ def write_checkpoint(run, model, schedule, config, tensors, numbers, keep):
     return folder
 
 
-def read_checkpoint(folder):
+def read_checkpoint(folder, network=None):
     r"""Read a checkpoint. Returns (Pretrained, tensors, numbers).
 
+    network: the class of a network of one's own, see `load_model`.
     Raises ValueError that names the broken file, and FileNotFoundError for a missing one.
     """
     folder = Path(folder)
-    pretrained = load_model(folder / "model.safetensors")
+    pretrained = load_model(folder / "model.safetensors", network)
     path = folder / "state.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: this checkpoint is not whole")

@@ -14,13 +14,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..checks import check_integer, check_name
-from ..denoiser import check_denoiser
-from ..models.mlp import MLP
+from ..denoiser import check_denoiser, device_of
 from ..models.unet import UNet
 from ..sampling.sampler import sample
 from ..schedule import Schedule
+from .networks import (
+    BUILT_IN,
+    SAYS,
+    check_network,
+    class_of,
+    is_built_in,
+    plain_settings,
+    spelled,
+)
 
-_NETWORKS = {"MLP": MLP, "UNet": UNet}
 _PACKAGE = Path(__file__).parents[1]
 _PRETRAINED = _PACKAGE / "pretrained"
 _RESULTS = (_PACKAGE / "runs", _PACKAGE.parent / "figures" / "runs")
@@ -42,24 +49,40 @@ class Pretrained:
         name = type(self.model).__name__
         return f"Pretrained({name} of {weights:,} weights, {self.schedule})"
 
-    def sample(self, num, *, y="in turn", seed=0, batch=256, **options):
+    @property
+    def sample_shape(self):
+        r"""Shape of one example, a tuple; None where neither network nor run says it."""
+        known = getattr(self.model, "unet_config", self.model)
+        shape = getattr(known, "sample_shape", None)
+        if shape is None and hasattr(self.model, "dim"):
+            shape = (self.model.dim,)
+        if shape is None and isinstance(self.config.get("own"), dict):
+            shape = self.config["own"].get("sample_shape")
+        return None if shape is None else tuple(shape)
+
+    def sample(self, num, *, y="in turn", seed=0, batch=256, shape=None, **options):
         r"""Draw new data: (num, *shape), on the model's device.
 
         num: how many. y: int64 (num,), the class of each; "in turn" gives classes 0, 1, ...
         one after the other where the model has any, None gives each "no class". seed: an
         int, from which sample i gets its own seed. batch: how many are drawn at a time.
-        options: of `sample`. Raises ValueError as that, and for another num.
+        shape: of one example, where neither the network nor its run says it. options: of
+        `sample`. Raises ValueError as that, for another num, and where shape is needed.
         """
         check_integer("num", num, 1)
         check_integer("batch", batch, 1)
-        unet, classes = isinstance(self.model, UNet), getattr(self.model, "classes", 0)
-        shape = self.model.unet_config.sample_shape if unet else (self.model.dim,)
+        classes, shape = getattr(self.model, "classes", 0), shape or self.sample_shape
+        if shape is None:
+            raise ValueError(
+                f"a {type(self.model).__name__} does not say what shape its data have: give "
+                "shape=, such as (1, 28, 28), or let it have the attribute sample_shape"
+            )
         if isinstance(y, str):
             check_name("y", y, "in turn")
             y = torch.arange(num) % classes if classes else None
         if y is not None and len(y) != num:
             raise ValueError(f"y must hold a class for each of {num} samples, got {len(y)}")
-        device, drawn = next(self.model.parameters()).device, []
+        device, drawn = device_of(self.model), []
         for part in torch.arange(num).split(batch):
             seeds = [(seed, int(i)) for i in part]
             own = None if y is None else y[part].to(device)
@@ -74,40 +97,70 @@ def save_model(path, model, schedule, config=None, half=False):
     r"""Write a network, its schedule and a dictionary of facts to one file.
 
     path: ends in .safetensors; a file that is there is replaced only once the new one
-    is whole. config: JSON values. half: store the weights as float16, in half the space;
-    they are float32 again when loaded. Raises ValueError for another ending, for a class
-    of network that `load_model` could not build again, and where the network knows another
-    T than the schedule has.
+    is whole. model: of this package, or any nn.Module that says how it is built, see
+    `networks.check_network`. config: JSON values. half: store the weights as float16, in
+    half the space; they are float32 again when loaded. Raises ValueError for another
+    ending, for a network that `load_model` could not build again, and where the network
+    knows another T than the schedule has.
     """
     path = Path(path)
-    name = type(model).__name__
-    if _NETWORKS.get(name) is not type(model):
-        raise ValueError(f"can save {sorted(_NETWORKS)}, got a {name}")
     if path.suffix != ".safetensors":
         raise ValueError(f"a weight file must end in .safetensors, got {path}")
+    check_network(model)
     check_denoiser(model, schedule)
-    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
+    own = not is_built_in(model)
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if half:
-        tensors = {name: value.half() for name, value in tensors.items()}
-    tensors["beta"] = schedule.beta[1:].contiguous()
-    about = {"network": name, "settings": model.config, "config": config or {}}
-    about["says"] = {"clip": model.clip, "prediction": model.prediction}
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    tensors["beta"] = schedule.beta[1:]
+    about = {"network": type(model).__name__, "config": config or {}}
+    about["settings"] = plain_settings(model) if own else model.config
+    known = [n for n in SAYS if hasattr(model, n)] if own else ["clip", "prediction"]
+    about["says"] = {name: getattr(model, name) for name in known}
+    if own:
+        about["class"] = spelled(type(model))  # quoted in errors, and never imported
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part, text = path.with_suffix(".part"), json.dumps(about, sort_keys=True)
     try:
-        save_file(tensors, part, metadata={"ddpm_lite": json.dumps(about, sort_keys=True)})
+        save_file(apart(tensors), part, metadata={"ddpm_lite": text})
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def load_model(path):
+def load_model(path, network=None):
     r"""Read what `save_model` wrote. Returns a Pretrained.
 
-    Raises FileNotFoundError where there is no file, and ValueError for a file that is
-    broken, that another program wrote, or whose tensors do not fit its network.
+    network: the class of a network of one's own, or "module:Class", which is imported; not
+    needed for those of this package, and those that `register_network` was given. Raises
+    FileNotFoundError where there is no file, and ValueError for a file that is broken, that
+    another program wrote, whose network nobody has given, or whose tensors do not fit it.
     """
     path = Path(path)
+    about, tensors = _read(path)
+    name, settings = about["network"], about["settings"]
+    home = about.get("class", name)
+    kind = class_of(name, home, network, path, _how_to_load(path))
+    schedule = Schedule.from_beta(tensors.pop("beta"))
+    if kind is UNet:  # until version 0.2 the run alone said it, if anybody did
+        settings = {"clip": about["config"].get("clip", True)} | settings
+    weights = {name.removeprefix("model."): value for name, value in tensors.items()}
+    try:
+        model = kind(**settings)
+        _lengthen(model, weights)
+        fit_weights(model, weights)
+        for name, value in about.get("says", {}).items():  # may have been set later
+            value = tuple(value) if isinstance(value, list) else value
+            if getattr(model, name, None) != value:
+                setattr(model, name, value)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())  # torch says it in many lines
+        raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
+    return Pretrained(channels_last(model).eval(), schedule, about["config"])
+
+
+def _read(path):
+    r"""(what stands beside the tensors, {name: tensor}) of a weight file."""
     if not path.is_file():
         raise FileNotFoundError(f"no weight file at {path}")
     try:
@@ -117,25 +170,49 @@ def load_model(path):
     except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
     about = about if isinstance(about, dict) else {}
-    network = _NETWORKS.get(str(about.get("network")))
-    parts = [about.get(name) for name in ("settings", "config")]
-    whole = network and "beta" in tensors and all(isinstance(p, dict) for p in parts)
-    if not whole:
+    kinds = dict(network=str, settings=dict, config=dict)
+    whole = all(isinstance(about.get(name), kind) for name, kind in kinds.items())
+    known = about.get("network") in BUILT_IN or isinstance(about.get("class"), str)
+    if not (whole and known and "beta" in tensors):
         raise ValueError(f"{path} was not written by ddpm_lite.save_model")
-    schedule, settings = Schedule.from_beta(tensors.pop("beta")), about["settings"]
-    if network is UNet:  # until version 0.2 the run alone said it, if anybody did
-        settings = {"clip": about["config"].get("clip", True)} | settings
-    weights = {name.removeprefix("model."): value for name, value in tensors.items()}
-    try:
-        model = network(**settings)
-        fit_weights(model, weights)
-    except (RuntimeError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split())  # torch says it in many lines
-        raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
-    for name, value in about.get("says", {}).items():  # may have been set later
-        setattr(model, name, tuple(value) if isinstance(value, list) else value)
-    model.to(memory_format=torch.channels_last)  # convolutions are up to 1.2 times faster
-    return Pretrained(model.eval(), schedule, about["config"])
+    return about, tensors
+
+
+def _how_to_load(path):
+    r"""What to type in Python to load a file, or the run of which it is a checkpoint."""
+    above = path.parents
+    if len(above) > 2 and (above[2] / "config.json").is_file():
+        return f"load_run({str(above[2])!r})"
+    return f"load_model({str(path)!r})"
+
+
+def _lengthen(model, weights):
+    r"""Let a network have float64 where its file does, so that no digit is lost."""
+    for name, own in [*model.named_parameters(), *model.named_buffers()]:
+        if name in weights and weights[name].dtype == torch.float64:
+            own.data = own.data.double()
+
+
+def channels_last(model):
+    r"""Return a network whose convolutions lie in memory so that they are faster.
+
+    On a CPU by up to 1.2 times. One with tensors of five dimensions stays as it is.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(v.dim() == 4 for v in tensors) and all(v.dim() < 5 for v in tensors):
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
+def apart(tensors):
+    r"""{name: tensor}, contiguous and without shared memory, as safetensors wants them."""
+    found, seen = {}, set()
+    for name, value in tensors.items():
+        value = value.contiguous()
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
 
 
 def fit_weights(model, weights):
