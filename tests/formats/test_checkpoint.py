@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 import ddpm_lite
 from ddpm_lite import MLP, load_model, load_pretrained, sample, save_model
 from ddpm_lite.data.marks import fingerprint, is_of
-from ddpm_lite.formats import checkpoint
+from ddpm_lite.formats import checkpoint, weights
 from ddpm_lite.formats.checkpoint import (
     checkpoint_of,
     checkpoints,
@@ -43,7 +43,7 @@ def small(seed=0, T=10):
 
 def read(path):
     r"""The tensors of a file and the JSON beside them."""
-    with checkpoint.safe_open(path, framework="pt") as file:
+    with weights.safe_open(path, framework="pt") as file:
         return load_file(path), json.loads(file.metadata()["ddpm_lite"])
 
 
@@ -152,7 +152,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         Path(part).write_bytes(b"half a fi")
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(weights, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(path, small(1), SHORT)
     assert path.read_bytes() == before
