@@ -140,9 +140,14 @@ def check_trainable(model):
     Raises ValueError.
     """
     check_bare(model)
-    weight = first_weight(model)
+    weight, kind = first_weight(model), type(model).__name__
     if weight is None:
-        raise ValueError(f"a {type(model).__name__} has no weights to train")
+        raise ValueError(f"a {kind} has no weights to train")
+    if getattr(model, "prediction", None) is None:
+        raise ValueError(
+            f"a {kind} does not say what it predicts: add the line self.prediction = "
+            '"noise" to it, or "x_0" or "v"'
+        )
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(
             "none of the weights may change: call model.requires_grad_(True) before"

@@ -47,6 +47,7 @@ class Options:
     split: str = ""  # which of data's, where it has several
     num: int = 1000  # samples, and as many training pictures beside them, if there are
     step: int | None = None  # of which checkpoint; the newest if not given
+    network: str = ""  # module:Class of a network of your own, which is then imported
     inception: str = ""  # file of Inception weights: measure FID too
     judges: bool = False  # judge the judges too, on samples whose quality is known
     out: str = ""  # write the numbers to this new JSON file too
@@ -62,7 +63,8 @@ def run(options, threads):
     r"""Draw, measure and print. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
     _refuse(options)
-    found = open_pictures(options.run, options.step, options.machine.device)
+    given = options.run, options.step, options.machine.device, options.network
+    found = open_pictures(*given)
     drawing = options.drawing.with_steps(found.schedule)
     how = _how(drawing) | {"device": describe_device(found, drawing)}
     _refuse_chain(found, drawing)

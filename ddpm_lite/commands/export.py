@@ -18,6 +18,9 @@ class Options:
     out: str  # the new folder
     format: str = "diffusers"  # the only one: DDPMPipeline.from_pretrained(OUT)
     step: int | None = None  # of which checkpoint; the newest if not given
+    network: str = (
+        ""  # module:Class of a network of your own: only to be told that none goes
+    )
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):

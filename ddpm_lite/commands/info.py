@@ -1,14 +1,13 @@
 r"""The command `info`: what a model is and costs."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from ..checks import check_given, check_integer
 from ..formats.weights import load_pretrained, pretrained_names
-from ..models.unet import UNet
 from ..training.cost import cost
 from ..training.presets import RUNS
 from .shared import MODEL, MOST, find_model, open_pictures
@@ -21,6 +20,7 @@ class Options:
     r"""Tell what a run, a weight file, a shipped model or a preset is and costs."""
 
     name: Positional[str]  # run folder, weight file, shipped model or preset
+    network: str = ""  # module:Class of a network of your own, which is then imported
     batch: int = 16  # for the estimate of memory
     json: bool = False  # print it as JSON
 
@@ -45,30 +45,31 @@ def run(options, threads):
 
 def _told(options):
     r"""All that is known of a name, {what: value}."""
-    about, config, stored = _found(options.name)
+    about, config, stored = _found(options.name, options.network)
     if config is None:
         return about | {"settings": stored}
-    counted = cost(config.unet, options.batch)
+    counted = cost(config.network, options.batch)
+    about |= {"network": config.own.name} if config.own else {}
     return about | {
         "parameters": counted.parameters,
         "tensors": counted.tensors,
         "gflop_per_picture": round(counted.flops / 1e9, 3),
         "batch": options.batch,
         "training_gb": round(counted.training_bytes / 1e9, 3),
-        "settings": {k: v for k, v in asdict(config).items() if k in stored},
+        "settings": {k: v for k, v in config.as_dict().items() if k in stored},
     }
 
 
-def _found(name):
+def _found(name, network=""):
     r"""What is known of a name: (facts, RunConfig, all that is stored).
 
     Of a model of points, the RunConfig is None.
     """
     if name not in RUNS or Path(name).exists():
-        found = find_model(name)
+        found = find_model(name, network=network)
         about = {"run": name} | {k: found.config[k] for k in FACTS if k in found.config}
-        if isinstance(found.model, UNet):
-            found = open_pictures(name, device="cpu")
+        if len(found.sample_shape or ()) == 3:
+            found = open_pictures(name, device="cpu", network=network)
             return about, found.config, found.stored
         about |= {"network": type(found.model).__name__, "T": found.schedule.T}
         about["parameters"] = sum(p.numel() for p in found.model.parameters())

@@ -43,7 +43,7 @@ def parse(kind, name, arguments, default=None, about=None):
                 args=arguments,
                 default=default,
                 description=about,
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
                 return_unknown_args=True,
             )
     except (SystemExit, Exception) as error:
@@ -72,6 +72,8 @@ def options_of(kind):
     found = {}
     for field in fields(kind):
         option = field.name.replace("_", "-")
+        if field.type is object:
+            continue  # is no option: SuppressFixed leaves it out of the help
         if is_dataclass(field.type):
             found |= options_of(field.type)
         elif not _has_place(field):

@@ -25,6 +25,7 @@ class Options:
     data: str = ""  # where its pictures are now, if they have moved
     steps: int | None = None  # a new total, to train longer than planned
     lr: float | None = None  # a learning rate that holds from here on, and does not fall
+    network: str = ""  # module:Class of a network of your own, which is then imported
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
@@ -49,6 +50,7 @@ def run(options, threads):
         steps=options.steps,
         lr=options.lr,
         data=options.data,
+        network=options.network or None,
         tell=_note if first else lambda line: None,
         device=options.machine.device if options.machine.device != "auto" else device,
         max_minutes=options.max_minutes,

@@ -10,7 +10,6 @@ from tyro.conf import Positional
 
 from .. import figure
 from ..checks import check_given, check_integer
-from ..models.unet import UNet
 from ..sampling.solvers import network_calls
 from ..training.device import autocast, choose_device, choose_precision
 from ..training.threads import following
@@ -44,6 +43,7 @@ class Options:
     # of points. If not given, samples_NAME, then samples_NAME_2 ...
     out: str = ""
     step: int | None = None  # of which checkpoint; the newest if not given
+    network: str = ""  # module:Class of a network of your own, which is then imported
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
@@ -58,8 +58,8 @@ def run(options, threads):
     kind, path = place(options.out, named(options.run))
     check_place(path.parent)
     threads.begin(options.machine.threads)
-    found = find_model(options.run, options.step)
-    if not isinstance(found.model, UNet):
+    found = find_model(options.run, options.step, options.network)
+    if len(found.sample_shape or (1, 1, 1)) != 3:
         return _points(options, found, threads)
     found = as_pictures(found, options.run, options.machine.device)
     channels = found.config.network.channels

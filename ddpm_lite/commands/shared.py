@@ -14,8 +14,8 @@ import torch
 from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run
 from ..formats.diffusers import open_model
+from ..formats.networks import is_built_in
 from ..formats.weights import pretrained_names
-from ..models.unet import UNet
 from ..sampling.asked import check_sampler
 from ..sampling.guidance import guided
 from ..sampling.solvers import start_of
@@ -23,6 +23,7 @@ from ..sampling.spacing import check_spacing, timestep_pairs
 from ..schedule import Schedule
 from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
+from ..training.own import OwnNetwork
 from ..training.presets import RUNS, RunConfig
 from ..training.resuming import check_network
 
@@ -129,30 +130,40 @@ class PictureModel:
     stored: dict
 
 
-def find_model(name, step=None):
+def find_model(name, step=None, network=""):
     r"""Load a run, weight file, shipped model or folder of diffusers: a Pretrained.
 
-    step: of which checkpoint of a run, the newest if None. Raises as `open_model`.
+    step: of which checkpoint of a run, the newest if None. network: "module:Class" of a
+    network of one's own. Raises as `open_model`.
     """
     if name in RUNS and name not in pretrained_names() and not Path(name).exists():
         raise ValueError(
             f"{name} is a preset, which has no weights: train it first, ddpm-lite train "
             f"{name} --data ..., and name the run's folder"
         )
-    return open_model(name) if step is None else load_run(name, step)
+    network = network or None
+    if step is None:
+        return open_model(name, network)
+    return load_run(name, step, network=network)
 
 
-def open_pictures(name, step=None, device="auto"):
-    r"""Load a PictureModel onto a device; name and step as in `find_model`.
+def open_pictures(name, step=None, device="auto", network=""):
+    r"""Load a PictureModel onto a device; name, step and network as in `find_model`.
 
     Raises ValueError for a model of points, else as `find_model`.
     """
-    return as_pictures(find_model(name, step), name, device)
+    return as_pictures(find_model(name, step, network), name, device)
 
 
 def as_pictures(found, name, device="auto"):
     r"""A Pretrained of that name as a PictureModel on a device, as `open_pictures`."""
-    if not isinstance(found.model, UNet):
+    own = not is_built_in(found.model)
+    if len(found.sample_shape or ()) != 3:
+        if own and found.sample_shape is None:
+            raise ValueError(
+                f"{name} does not say what shape its pictures have: let its network have an "
+                "attribute sample_shape, such as (1, 28, 28)"
+            )
         load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
             f"{name} is an {type(found.model).__name__} for points, not a model of "
@@ -160,10 +171,15 @@ def as_pictures(found, name, device="auto"):
         )
     where = Path(name) / "config.json" if Path(name).is_dir() else name
     # an import says no train, and Python's `fit` once said nothing else
-    stored = {"unet": found.model.config} | found.config
+    stored = {"unet": found.model.config} if not own else {}
+    if own:
+        about = OwnNetwork.of(found.model, found.sample_shape, found.schedule.T)
+        stored["own"] = about.as_dict()
+    stored |= found.config
     known = {"train": {}, "sample_steps": min(25, found.schedule.T)}
     config = RunConfig.from_dict(known | stored, where)
-    check_network(config.unet, found.model, where)
+    check_network(config, found.model, where)
+    config = config.with_network(type(found.model))
     model = found.model.to(choose_device(device))
     return PictureModel(model, found.schedule, config, stored)
 

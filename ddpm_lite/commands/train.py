@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from ..checks import check_given
 from ..training import experiment
 from ..training.device import keep_memory
+from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
 from ..training.trainer import processes
@@ -27,6 +28,8 @@ class Options:
     run: RunConfig = field(default_factory=RunConfig)
     machine: Machine = field(default_factory=Machine)
     out: str = ""  # the run's folder; runs/PRESET if not given
+    network: str = ""  # module:Class of a network of your own, such as mynet:Net
+    settings: tuple[str, ...] = ()  # what that class is called with, such as width=64
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
@@ -57,6 +60,8 @@ def parse(arguments):
     words = [word.partition("=")[0] for word in rest if word.startswith("--")]
     typed = frozenset(word[2:].replace("_", "-") for word in words)
     start = run = RUNS[preset]
+    if "network" in typed:  # a size need not suit the U-Net
+        start = run = replace(run, unet=replace(run.unet, multipliers=(1,), attention=()))
     moves = typed & {"size", "multipliers"} and "attention" not in typed
     if moves:  # the preset's resolutions may not be there
         start = replace(run, unet=replace(run.unet, attention=()))
@@ -92,6 +97,11 @@ def run(options, threads):
         raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard")
     preset = RUNS[options.preset]
     config, follow, said = on_data(options.run, preset, options.typed)
+    if options.settings and not options.network:
+        raise ValueError("--settings are for a network of your own: give --network too")
+    if options.network:
+        own = own_network(options.network, options.settings, config, options.typed)
+        config = replace(config, own=own, sample_steps=min(config.sample_steps, own.T))
     prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
     if "drop-label" in options.typed and config.train.drop_label > 0:
         if not prepared.config.network.classes:
@@ -102,7 +112,7 @@ def run(options, threads):
     if not options.json:  # all processes time a step, as they all train at once
         lines = [experiment.summary(prepared, threads)]
         lines += said if prepared.described["held_out"] else []  # else it says so itself
-        lines += _derived(prepared.config, preset, options.typed)
+        lines += _derived(prepared, preset, options.typed)
         if first:
             print("\n".join(lines), flush=True)
     if options.dry_run:
@@ -121,8 +131,13 @@ def run(options, threads):
     return status_of(done)
 
 
-def _derived(config, preset, typed):
+def _derived(prepared, preset, typed):
     r"""Lines on what pictures and size decided, where the preset has it otherwise."""
+    config = prepared.config
+    if config.own is not None:
+        classes = prepared.pictures.classes if config.labels else ()
+        told = f"labels    are not learned: {config.own.name} has no classes"
+        return [told] * bool(classes and not config.own.classes)
     unet, lines = config.unet, []
     if unet.channels != preset.unet.channels and "channels" not in typed:
         lines.append(f"channels  {unet.channels}, as the pictures have (--channels)")

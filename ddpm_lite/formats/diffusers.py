@@ -65,12 +65,13 @@ def from_diffusers(
     return Pretrained(model.eval(), chain.schedule, config)
 
 
-def open_model(name):
+def open_model(name, network=None):
     r"""Load whatever a command may be given: see `load_any`, or a folder of diffusers.
 
-    Returns a Pretrained. Raises as `load_any` and `from_diffusers`.
+    network: the class of a network of one's own, see `load_model`. Returns a
+    Pretrained. Raises as `load_any` and `from_diffusers`.
     """
-    return from_diffusers(name) if is_diffusers(name) else load_any(name)
+    return from_diffusers(name) if is_diffusers(name) else load_any(name, network)
 
 
 def _fill(model, tensors, folder):

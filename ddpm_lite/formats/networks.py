@@ -183,8 +183,8 @@ def plain_settings(model):
             json.dumps({name: value}, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise ValueError(
-                f"config of {kind.__name__} holds {name} = {short(value)}, and a file holds "
-                "numbers, texts, True, False, None, and lists and dictionaries of them"
+                f"config of {kind.__name__} holds {name} = {short(value)}, and a file "
+                "holds numbers, texts, True, False, None, lists and dictionaries of them"
             ) from None
     lacking = [name for name in arguments(kind) if name not in settings]
     if lacking:
@@ -281,8 +281,8 @@ def class_of(name, home, network=None, where="this file", load="load_model(...)"
         if "__main__" in (module, kind.__module__) or spelled(kind) == home:
             return kind
         raise ValueError(
-            f"{where} holds a network {home}, and {spelled(kind)} is registered: if that is "
-            f"the same network, say so, {load[:-1]}, network={name})"
+            f"{where} holds a network {home}, and {spelled(kind)} is registered: if that "
+            f"is the same network, say so, {load[:-1]}, network={name})"
         )
     said = f"{where} holds a network of your own, {home}: "
     shown = f"{load[:-1]}, network={name})"
@@ -310,8 +310,8 @@ def _imported(module, name):
         there = getattr(sys.modules.get(stem), "__file__", None)
         if stem in sys.modules and (not there or Path(there).resolve() != path.resolve()):
             raise ValueError(
-                f"{module} cannot be imported: there is another module {stem} already; give "
-                "the file another name"
+                f"{module} cannot be imported: there is another module {stem} already; "
+                "give the file another name"
             )
     elif not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(
@@ -365,7 +365,9 @@ def _in_words(error):
 
 def _is_network(value):
     return (
-        isinstance(value, type) and issubclass(value, nn.Module) and value is not nn.Module
+        isinstance(value, type)
+        and issubclass(value, nn.Module)
+        and value.__module__.partition(".")[0] != "torch"
     )
 
 

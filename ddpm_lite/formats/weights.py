@@ -74,8 +74,8 @@ class Pretrained:
         classes, shape = getattr(self.model, "classes", 0), shape or self.sample_shape
         if shape is None:
             raise ValueError(
-                f"a {type(self.model).__name__} does not say what shape its data have: give "
-                "shape=, such as (1, 28, 28), or let it have the attribute sample_shape"
+                f"a {type(self.model).__name__} does not say what shape its data have: "
+                "give shape=, such as (1, 28, 28), or let it have an attribute sample_shape"
             )
         if isinstance(y, str):
             check_name("y", y, "in turn")

@@ -8,6 +8,7 @@ CONTENTS = {
     "ema": ("EMA",),
     "weighting": ("min_snr_weight",),
     "hybrid": ("hybrid_loss",),
+    "own": (),
     "facts": (),
     "config": ("TrainConfig",),
     "batches": (),

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..formats.weights import channels_last
 from ..models.unet import UNet
 from .device import autocast
+from .own import OwnNetwork
 
 TIMED = 6e10  # operations of what is timed: about a second of one core
 LIGHT = 4e7  # weights of it, so that they and their gradients take 0.3 GB
@@ -45,15 +47,31 @@ class Cost:
 
 
 def cost(config, batch_size=1, bytes_per_activation=4):
-    r"""Count what a U-Net costs.
+    r"""Count what a network costs.
 
-    config: a UNetConfig. batch_size: pictures that a process computes at once.
-    bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a Cost.
+    config: a UNetConfig or an OwnNetwork. batch_size: pictures that a process computes at
+    once. bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a Cost.
     """
+    if isinstance(config, OwnNetwork):
+        return _cost_of_own(config, batch_size, bytes_per_activation)
     with torch.device("meta"):
         model = UNet(config)
-        x_t = torch.empty(batch_size, *config.sample_shape)
-        t = torch.ones(batch_size, dtype=torch.int64)
+    return _counted(model, config, batch_size, bytes_per_activation)
+
+
+def _cost_of_own(config, batch_size, bytes_per_activation):
+    try:
+        light = config.build(light=True)
+        return _counted(light, config, batch_size, bytes_per_activation)
+    except Exception:  # of a forward that reads numbers: then with numbers, of one example
+        one = _counted(config.build(), config, 1, bytes_per_activation)
+        return replace(one, stored=one.stored * batch_size)
+
+
+def _counted(model, config, batch_size, bytes_per_activation):
+    where = next(model.parameters()).device
+    x_t = torch.zeros(batch_size, *config.sample_shape, device=where)
+    t = torch.ones(batch_size, dtype=torch.int64, device=where)
     own = {p.untyped_storage()._cdata for p in model.parameters()}
     stored = {}
 
@@ -79,20 +97,21 @@ def cost(config, batch_size=1, bytes_per_activation=4):
 
 
 def step_time(config, count, device, precision="float32"):
-    r"""Time a training step of `count` pictures on a U-Net, without its memory or minutes.
+    r"""Time a training step of `count` pictures, without the memory or minutes of them.
 
-    config: a UNetConfig. device: a torch.device. precision: see `choose_precision`. Timed
-    are forward and backward of a network of its own: of all pictures if that takes less
+    config: a UNetConfig or an OwnNetwork. device: a torch.device. precision: see
+    `choose_precision`. Timed are forward and backward of a network of its own: of all pictures if that takes less
     than a second, else of as many as cost about `TIMED` operations, and where one costs
-    more, of a smaller network on smaller pictures. Returns (seconds, what was timed in
+    more, of a smaller U-Net on smaller pictures. Returns (seconds, what was timed in
     words, "" if the step itself); scaled by operations, right to a factor of two or so.
     """
     one, times = cost(config), 1 if device.type == "cpu" else CARD
-    each = one.training_flops
+    each = max(1, one.training_flops)
     few = max(1, min(count, 8, int(times * TIMED / each)))
     if device.type == "cuda":
         few = max(1, min(few, torch.cuda.mem_get_info(device)[0] // (2 * one.stored)))
-    part = smaller(config, times)
+    own = isinstance(config, OwnNetwork)
+    part = config if own else smaller(config, times)
     seconds = _seconds(part, few, device, precision) / few * count
     if part != config:
         seconds *= each / cost(part).training_flops
@@ -128,7 +147,8 @@ def _is_quick(one, times):
 def _seconds(config, count, device, precision):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = UNet(config).to(device, memory_format=torch.channels_last)
+        own = isinstance(config, OwnNetwork)
+        model = channels_last(config.build() if own else UNet(config)).to(device)
         x_t = torch.randn(count, *config.sample_shape).to(device)
         t = torch.ones(count, dtype=torch.int64, device=device)
         times = []

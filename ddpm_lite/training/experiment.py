@@ -110,7 +110,7 @@ def _trainer(config, device, pictures, fresh, schedule):
     model, named = build(config)
     schedule = schedule or named
     if config.init and fresh:
-        start_from(model, schedule, config.init)
+        start_from(model, schedule, config.init, config.own and config.own.network)
     return Trainer(
         model.to(device),
         schedule,
@@ -133,11 +133,9 @@ def load_pictures(config, follow=False):
             "say what to train on: --data with a folder of pictures, an .npy, a folder of "
             "parquet, a hub id such as zalando-datasets/fashion_mnist, or digits"
         )
-    unet = config.unet
-    H_W = (unet.height, unet.picture_width)
-    known = dict(size=H_W, skip_broken=config.skip_broken)
+    known = dict(size=config.network.sample_shape[1:], skip_broken=config.skip_broken)
     known |= dict(labels=config.labels, folders=config.folders)
-    channels = None if follow else unet.channels
+    channels = None if follow else config.network.channels
     pictures = data.load(config.data, split=config.split, channels=channels, **known)
     if config.held_out_split:
         known |= dict(split=config.held_out_split, channels=pictures.shape[0])
@@ -159,15 +157,16 @@ def load_pictures(config, follow=False):
     return pictures.split(hold) if hold else (pictures, None)
 
 
-def start_from(model, schedule, name):
+def start_from(model, schedule, name, network=None):
     r"""Copy the weights of another model into a network.
 
-    name: a run folder, weight file, shipped model or folder of diffusers. Tensors of
+    name: a run folder, weight file, shipped model or folder of diffusers. network: the
+    class where it is one's own. Tensors of
     another shape are an error, but for the table of classes, which stays as it is where
     the number of classes differs; so is a convention that shapes do not show. Raises
     ValueError that names the first, and where the other schedule is not this one.
     """
-    start = open_model(name)
+    start = open_model(name, network)
     check_start(start, name, model, schedule)
     weights, own = start.model.state_dict(), model.state_dict()
     for key in own:
@@ -183,10 +182,11 @@ def summary(prepared, threads=None):
     config, precision, device = prepared.config, prepared.precision, prepared.device
     world = processes()[1]
     at_once = config.train.batch_size // world // config.train.accumulate
-    counted = cost(config.unet, at_once, 4 if precision == "float32" else 2)
-    step, timed = step_time(config.unet, at_once, device, precision)
+    counted = cost(config.network, at_once, 4 if precision == "float32" else 2)
+    step, timed = step_time(config.network, at_once, device, precision)
     step *= config.train.accumulate
     speed = config.train.batch_size / step
+    own = f"{config.own}: " if config.own else ""
     pictures = prepared.pictures
     many = f"{len(pictures):,} picture{'s' * (len(pictures) > 1)}"
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
@@ -194,7 +194,7 @@ def summary(prepared, threads=None):
     lines = [
         f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
-        f"network   {counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
+        f"network   {own}{counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
         f"picture; {config.schedule} schedule, T = {config.network.T}",
         f"device    {describe(device, precision)}"
         + (f"; {world} processes" if world > 1 else "")
@@ -269,13 +269,22 @@ def _followed(trainer):
 
 
 def resume(
-    run, *, steps=None, lr=None, data="", device="auto", tell=warnings.warn, **options
+    run,
+    *,
+    steps=None,
+    lr=None,
+    data="",
+    network=None,
+    device="auto",
+    tell=warnings.warn,
+    **options,
 ):
     r"""Go on with a run from its newest checkpoint.
 
     run: the folder. steps: a new total, to train longer than planned. lr: a learning rate
     that holds from here on, and does not fall. data: where the pictures are now, if not
-    where they were. device: may be another one than before. tell: a function that is
+    where they were. network: the class of a network of one's own, or "module:Class", see
+    `load_model`. device: may be another one than before. tell: a function that is
     given, before the first step, each line on what changes. options: of `train`. Returns
     (Prepared, what `fit` returns); of a run that is finished, (None, the same), and
     nothing is done. Raises FileNotFoundError where there is no run or no data, ValueError
@@ -285,7 +294,7 @@ def resume(
     path, at = folder.parents[1] / "config.json", step_of(folder)
     about = read_json(path)
     before = settings_of(run, about, path)
-    kept, trained_with = in_checkpoint(folder, before, path)
+    kept, trained_with, model = in_checkpoint(folder, before, path, network)
     edits = edited(kept, before, path, steps, lr)
     config, lines = changed(before, run, at, steps, lr, kept.train)
     lines = edits + lines
@@ -295,6 +304,7 @@ def resume(
         return None, done | {"stopped_by": None}
     refuse_what_lay_in_memory(run, about, replace(config, data=data or config.data))
     config = replace(config, data=data or find_data(config.data, run))
+    config = config.with_network(type(model))
     schedule = None if "schedule" in about else trained_with
     check = of_the_same(about.get("described", {}), config.labels, edits)
     prepared = prepare(config, device, fresh=False, schedule=schedule, check=check)

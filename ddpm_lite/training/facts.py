@@ -15,8 +15,9 @@ import torch
 
 from ..data.marks import fingerprint
 from ..formats.diffusers_scheduler import name_of
-from ..models.unet import UNet
+from ..formats.networks import is_built_in
 from ..seeds import HELD_OUT, generator_for
+from .own import OwnNetwork
 
 _SUMS = 4  # of the numbers with random signs
 
@@ -87,7 +88,7 @@ def facts(trainer, held_out=None):
     described |= {"shape": known["shape"], "dtype": known["dtype"]}
     described["classes"] = [str(i) for i in range(getattr(model, "classes", 0))]
     described |= {"levels": trainer.grey, "fingerprint": trainer.fingerprint}
-    if not isinstance(model, UNet):
+    if is_built_in(model) and not hasattr(model, "unet_config"):
         described["examples"] = described.pop("pictures")
         network = {
             "network": type(model).__name__,
@@ -97,7 +98,10 @@ def facts(trainer, held_out=None):
     found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
     if name := name_of(trainer.schedule):  # any other one is with the weights alone
         found["schedule"] = name
-    found["sample_steps"] = min(25, model.T)
+    found["sample_steps"] = min(25, trainer.schedule.T)
+    if not is_built_in(model):
+        own = OwnNetwork.of(model, known["shape"], trainer.schedule.T)
+        return found | {"own": own.as_dict(), "described": described}
     return found | {"unet": model.config, "described": described}
 
 

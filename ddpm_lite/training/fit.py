@@ -32,6 +32,7 @@ from ..formats.checkpoint import (
     write_checkpoint,
     write_text,
 )
+from ..formats.networks import check_answers, check_network
 from ..seeds import HELD_OUT, generator_for
 from .batches import to_float
 from .facts import commit, facts, versions
@@ -80,6 +81,8 @@ def fit(
     if not (pictures is None or callable(pictures)):
         raise TypeError(f"pictures must be a function (model, step), got {pictures!r:.60}")
     check_held_out(trainer, held_out)
+    check_network(trainer.model)
+    check_answers(trainer.model, trainer.data.shape[1:], trainer.schedule.T)
     with locked(run) if first else nullcontext(), Stop() as stop:
         _barrier(trainer)
         found = checkpoints(run)
@@ -339,7 +342,7 @@ def held_out_loss(trainer, x_0, y=None, most=1024):
 def _restore(trainer, instruments, run):
     folder = checkpoint_of(run)
     with or_older(run, folder):
-        pretrained, tensors, numbers = read_checkpoint(folder)
+        pretrained, tensors, numbers = read_checkpoint(folder, type(trainer.model))
         _check_numbers(numbers, folder)
     if not pretrained.schedule.same_as(trainer.schedule):
         one, other = pretrained.schedule, trainer.schedule

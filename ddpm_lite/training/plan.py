@@ -39,25 +39,27 @@ def check_plan(config, device, fresh=True):
     device: a torch.device. fresh: from the weights that config.init names, if it does.
     Returns the precision of the network. Raises ValueError that says what to change.
     """
-    train, unet = config.train, config.unet
+    train, unet = config.train, config.network
     check_parts(train.batch_size, train.accumulate, processes()[1])
     if unet.channels not in (1, 3):
         raise ValueError(
             f"pictures are read with 1 channel or 3, got {unet.channels}: take "
             "--channels 1 for grey, 3 for colour"
         )
+    own = config.own and config.own.network
     with torch.device("meta"):
-        model = UNet(unet)
+        model = config.own.filled(0).build(light=True) if own else UNet(unet)
     precision = choose_precision(device, train.precision, model)
     if config.init and fresh:
-        start = open_model(config.init)
+        start = open_model(config.init, own)
+    if config.init and fresh and not own:  # which is built when its classes are known
         check_start(start, config.init, model, SCHEDULES[config.schedule](unet.T))
     if config.data == "digits" and unet.sample_shape != (1, 8, 8):
         H, W = unet.sample_shape[1:]
         raise ValueError(
             f"the digits are 8 x 8 pictures in grey, and this network is for {H} x {W} "
             f"{'in grey' if unet.channels == 1 else 'in colour'}: "
-            + "--size 8 --channels 1 fit, or " * (8 % unet.factor == 0)
+            + "--size 8 --channels 1 fit, or " * bool(own or 8 % unet.factor == 0)
             + "train the preset: ddpm-lite train digits"
         )
     return precision
@@ -86,7 +88,7 @@ def check_start(start, name, model, schedule):
                 f"and {got} there; take its settings, see ddpm-lite info {name}"
             )
     for key in _CONVENTIONS:
-        here, there = model.config[key], start.model.config[key]
+        here, there = (m.config.get(key) for m in (model, start.model))
         if here != there:
             raise ValueError(
                 f"{name} fits this network in its shapes, but was trained with {key} = "
@@ -314,6 +316,8 @@ def smaller_presets(config, seconds, device):
     Each has the size of the preset, with the channels and classes of this one. Timed are
     those that make no more steps, if their operations give hope. Returns [(name, seconds)].
     """
+    if config.own is not None:
+        return []  # presets are of another network
     own, found = _operations(config), []
     for name, preset in RUNS.items():
         if preset.train.steps > config.train.steps:

@@ -18,6 +18,7 @@ from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
+from .own import OwnNetwork
 from .stored import check_settings
 
 LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
@@ -45,6 +46,7 @@ class RunConfig:
     init: str = ""  # run, weight file, shipped model or diffusers folder to start from
     unet: UNetConfig = field(default_factory=UNetConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    own: object = None  # an OwnNetwork in the place of the U-Net; no option (--network is)
 
     def __post_init__(self):
         check_name("schedule", self.schedule, *SCHEDULES)
@@ -55,16 +57,18 @@ class RunConfig:
                 "hold_out must be a whole number of pictures or a share below 1, got "
                 f"{self.hold_out!r}"
             )
-        check_integer("sample_steps", self.sample_steps, 1, self.unet.T)
+        check_integer("sample_steps", self.sample_steps, 1, self.network.T)
 
     @property
     def network(self):
         r"""What says which data the network is for: classes, T, channels, sample_shape."""
-        return self.unet
+        return self.own or self.unet
 
     def as_dict(self):
         r"""The settings as plain values, for config.json."""
-        return asdict(self)
+        values = asdict(replace(self, own=None))
+        del values["own" if self.own is None else "unet"]
+        return values if self.own is None else values | {"own": self.own.as_dict()}
 
     @staticmethod
     def from_dict(values, where="config.json"):
@@ -81,7 +85,11 @@ class RunConfig:
         own = {name: values[name] for name in names if name in values}
         if "folders" not in values and not values.get("described", {}).get("classes", True):
             own["folders"] = "plain"  # as 0.2.0 read a folder in which it saw no classes
-        for name, kind in (("unet", UNetConfig), ("train", TrainConfig)):
+        if "own" in own:
+            part = f"'own' in {where}"
+            own["own"] = check_settings(OwnNetwork, own["own"], part, ("network",))
+        networks = () if "own" in own else (("unet", UNetConfig),)
+        for name, kind in (*networks, ("train", TrainConfig)):
             if name not in own:
                 raise ValueError(
                     f"{where} lacks {name!r}, which was there: restore the file"
@@ -89,9 +97,15 @@ class RunConfig:
             part = f"{name!r} in {where}"
             optional = kind.__dataclass_fields__ if own[name] == {} else LATER
             own[name] = check_settings(kind, own[name], part, optional)
-        if "clip" in values:  # of version 0.2, where it stood beside the network
+        if "clip" in values and "unet" in own:  # version 0.2 had it beside the network
             own["unet"] = replace(own["unet"], clip=bool(values["clip"]))
         return check_settings(RunConfig, own, where, names)
+
+    def with_network(self, network):
+        r"""The same with the class of its own network, if it has one: it may be built."""
+        if self.own is None:
+            return self
+        return replace(self, own=replace(self.own, network=network))
 
     def fitted_to(self, pictures):
         r"""These settings with the channels and the number of classes of a PictureSet.
@@ -99,6 +113,10 @@ class RunConfig:
         Raises ValueError where the network is already for another number of classes.
         """
         classes = len(pictures.classes) if self.labels else 0
+        if self.own is not None:
+            own = self.own.fitted(pictures.shape, classes)
+            drop = self.train.drop_label if own.classes else 0.0
+            return replace(self, own=own, train=replace(self.train, drop_label=drop))
         if self.unet.classes not in (0, classes):
             raise ValueError(
                 f"the network has {self.unet.classes} classes, and {pictures.name} has "
@@ -201,10 +219,10 @@ def s_curve(seed=0):
 def build(config):
     r"""The network, with initial weights from the seed, and the schedule of a RunConfig.
 
-    Returns (UNet, Schedule).
+    Returns (network, Schedule): a UNet, or the network of one's own.
     """
     with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
-        model = UNet(config.unet)
+        model = UNet(config.unet) if config.own is None else config.own.build()
     return model, SCHEDULES[config.schedule](config.network.T)
 
 

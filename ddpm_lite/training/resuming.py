@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from ..data.marks import is_of
 from ..formats.checkpoint import load_run, or_older
+from ..formats.networks import plain_settings
 from ..formats.weights import load_model
 from ..models.unet import UNet
 from .facts import versions
@@ -17,7 +18,9 @@ def settings_of(run, about, where):
     run: its folder. about: what its config.json holds, the file `where`. Raises ValueError
     for a run on points.
     """
-    if "unet" not in about:  # Python's `fit` once said only how it trains
+    if (
+        "unet" not in about and "own" not in about
+    ):  # Python's `fit` once said only how it trains
         model = load_run(run).model
         if not isinstance(model, UNet):
             raise ValueError(
@@ -29,34 +32,38 @@ def settings_of(run, about, where):
     return RunConfig.from_dict(about, where)
 
 
-def check_network(unet, model, where):
-    r"""Refuse a UNetConfig of a file that is not that of the network beside it.
+def check_network(config, model, where):
+    r"""Refuse a RunConfig of a file that is not that of the network beside it.
 
-    model: the UNet that was loaded. where: the file. Raises ValueError that names the
+    model: the network that was loaded. where: the file. Raises ValueError that names the
     first setting that differs, and both values.
     """
-    for key, value in asdict(unet).items():
-        own = getattr(model.unet_config, key)
+    unet = getattr(model, "unet_config", None)
+    here = asdict(config.unet) if config.own is None else config.own.settings
+    there = plain_settings(model) if config.own or unet is None else asdict(unet)
+    for key in [*here, *(key for key in there if key not in here)]:
+        value, own = (known.get(key, "nothing") for known in (here, there))
         if value != own:
             raise ValueError(
                 f"{where} says {key} = {value}, and its weights {key} = {own}: restore it"
             )
 
 
-def in_checkpoint(folder, config, where):
-    r"""The RunConfig and the schedule that stand in a checkpoint, where nobody edits them.
+def in_checkpoint(folder, config, where, network=None):
+    r"""The RunConfig, the schedule and the network that stand in a checkpoint.
 
-    config: the RunConfig of config.json, the file `where`; it is returned where the
-    checkpoint, of an older version, says nothing. Raises ValueError for a broken file, and
-    where config is of another network.
+    There nobody edits them. config: the RunConfig of config.json, the file `where`; it is
+    returned where the checkpoint, of an older version, says nothing. network: the class of
+    a network of one's own, see `load_model`. Raises ValueError for a broken file, and where
+    config is of another network.
     """
     run, file = folder.parents[1], folder / "model.safetensors"
     with or_older(run, folder):
-        found = load_model(file)
-    check_network(config.unet, found.model, where)
-    if "train" not in found.config:
-        return config, found.schedule
-    return settings_of(run, found.config, file), found.schedule
+        found = load_model(file, network)
+    check_network(config, found.model, where)
+    if "train" in found.config:
+        config = settings_of(run, found.config, file)
+    return config, found.schedule, found.model
 
 
 def of_the_same(described, labels, edits):
@@ -86,7 +93,7 @@ def edited(kept, config, where, steps=None, lr=None):
         )
     asked = {"steps"} if steps is not None else set()
     asked |= {"lr", "decay_lr"} if lr is not None else set()
-    moved = ("data", "init", "schedule", "unet", "train")  # looked at elsewhere
+    moved = ("data", "init", "schedule", "unet", "own", "train")  # looked at elsewhere
     pairs = [(kept.as_dict(), config.as_dict(), moved)]
     pairs += [(asdict(kept.train), asdict(config.train), asked)]
     return [

@@ -21,7 +21,7 @@ from ..checks import check_data, check_integer, check_parts, check_training
 from ..data.marks import fingerprint, is_of
 from ..data.ranges import check_range
 from ..denoiser import check_denoiser, check_trainable, clip_of
-from ..formats.weights import fit_weights
+from ..formats.weights import channels_last, fit_weights
 from ..loss import simple_loss
 from ..models.layers import Dropout
 from ..process import prediction_of
@@ -101,7 +101,7 @@ class Trainer:
         self.batches = Batches(data, y, config, schedule.T, levels, model)
         self.data, self.y = self.batches.data, self.batches.y
         if config.fast and data.dim() == 4:
-            model.to(memory_format=torch.channels_last)
+            channels_last(model)
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.lr,

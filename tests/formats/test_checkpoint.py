@@ -162,7 +162,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_class_that_could_not_be_built_again(tmp_path):
-    with pytest.raises(ValueError, match="Linear.forward must take x_t and t"):
+    with pytest.raises(ValueError, match=r"Linear\.forward must take x_t and t"):
         save_model(tmp_path / "a.safetensors", torch.nn.Linear(1, 1), SHORT)
     assert list(tmp_path.iterdir()) == []
 
