@@ -182,8 +182,10 @@ def test_only_the_named_dependencies_are_used(name):
     named |= {"pytest"} if name == "classroom.plugin" else set()
     named |= {"huggingface_hub"} if name == "formats.diffusers_files" else set()
     named |= (
-        {"diffusers"} if name in ("formats.verify", "bench.contestants") else set()
-    )  # a peer
+        {"diffusers"}
+        if name in ("formats.verify", "formats.wrapped", "bench.contestants")
+        else set()
+    )  # a peer, and what is wrapped
     named |= {"denoising_diffusion_pytorch"} if name == "bench.contestants" else set()
     assert outside - set(sys.stdlib_module_names) - named <= {"IPython"}
 

@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from ..checks import check_given, check_name
 from ..formats.diffusers import to_diffusers
+from ..formats.networks import NotGiven
 from .shared import MODEL, check_place, check_some, find_model
 
 
@@ -33,7 +34,13 @@ class Options:
 def run(options, threads):
     r"""Write it, and print how it is loaded. threads: of no use here."""
     check_place(options.out)
-    found = find_model(options.run, options.step)
+    try:
+        found = find_model(options.run, options.step)
+    except NotGiven:
+        raise ValueError(
+            f"{options.run} is of a network of your own, and diffusers knows its own "
+            "alone: load_run(...).model.state_dict() gives the weights"
+        ) from None
     folder = str(to_diffusers(found, options.out))
     classes = found.model.classes
     if options.json:

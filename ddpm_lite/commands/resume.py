@@ -58,7 +58,7 @@ def run(options, threads):
         threads=threads,
     )
     if first:
-        report_run(done, options.run, options.json)
+        report_run(done, options.run, options.json, options.network)
     return status_of(done)
 
 

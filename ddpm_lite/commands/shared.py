@@ -161,8 +161,8 @@ def as_pictures(found, name, device="auto"):
     if len(found.sample_shape or ()) != 3:
         if own and found.sample_shape is None:
             raise ValueError(
-                f"{name} does not say what shape its pictures have: let its network have an "
-                "attribute sample_shape, such as (1, 28, 28)"
+                f"{name} does not say what shape its pictures have: let its network have "
+                "an attribute sample_shape, such as (1, 28, 28)"
             )
         load = "load_pretrained" if name in pretrained_names() else "load_run"
         raise ValueError(
@@ -274,15 +274,18 @@ def free(name, ending=""):
     return path
 
 
-def report_run(done, run, as_json):
+def report_run(done, run, as_json, network=""):
     r"""Print how training ended and what may be done next.
 
-    done: what `experiment.train` returns. run: its folder. as_json: for a program.
+    done: what `experiment.train` returns. run: its folder. as_json: for a program. network:
+    as --network was given.
     """
     if as_json:
         print(json.dumps(done | {"run": run}))
         return
-    name = shlex.quote(str(run))  # what is advised can be pasted
+    name = plain = shlex.quote(str(run))  # what is advised can be pasted
+    if network:
+        name = f"{name} --network {shlex.quote(network)}"
     if done["finished"] and not done["updates"]:
         print(
             f"{run} is finished: it has made all its {done['step']:,} steps; train longer "
@@ -297,7 +300,7 @@ def report_run(done, run, as_json):
         print(
             f"pictures: {run}/samples, also nearest.png, samples beside their nearest "
             f"training pictures\nnext: ddpm-lite sample {name}, ddpm-lite evaluate {name}, "
-            f"ddpm-lite curves {name}"
+            f"ddpm-lite curves {plain}"
         )
     else:
         print(f"go on with: ddpm-lite resume {name}")

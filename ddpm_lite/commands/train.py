@@ -127,7 +127,7 @@ def run(options, threads):
         threads=threads,
     )
     if first:
-        report_run(done, options.out, options.json)
+        report_run(done, options.out, options.json, options.network)
     return status_of(done)
 
 

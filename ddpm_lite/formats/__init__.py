@@ -3,6 +3,7 @@ r"""Files, ours and other people's: weights and runs, folders of diffusers."""
 from .. import hand_on
 
 CONTENTS = {
+    "wrapped": ("DiffusersUNet",),
     "networks": ("register_network",),
     "weights": ("load_model", "load_pretrained", "load_results", "save_model"),
     "checkpoint": ("load_run",),

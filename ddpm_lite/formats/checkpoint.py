@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .networks import NotGiven
 from .weights import (
     Pretrained,
     apart,
@@ -142,6 +143,8 @@ def or_older(run, folder):
     r"""Let errors of a broken checkpoint name an older one to go on from."""
     try:
         yield
+    except NotGiven:
+        raise  # an older one is of the same network
     except (ValueError, FileNotFoundError) as error:
         older = [f.name for f in checkpoints(run) if f != folder]
         advice = f"; to go on from {older[-1]} instead, remove {folder}" if older else ""

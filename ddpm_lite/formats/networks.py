@@ -21,10 +21,16 @@ from ..checks import short
 from ..denoiser import check_bare, check_prediction, clip_of, evaluating, first_weight
 from ..models.mlp import MLP
 from ..models.unet import UNet
+from .wrapped import DiffusersUNet
 
 BUILT_IN = {"MLP": MLP, "UNet": UNet}
 SAYS = ("prediction", "clip", "T", "classes", "learned_variance")
-_REGISTERED = {}  # {name: class}, what `register_network` was given in this process
+# {name: class}: what `register_network` was given in this process, and our wrapper
+_REGISTERED = {"DiffusersUNet": DiffusersUNet}
+
+
+class NotGiven(ValueError):
+    r"""A file is of a network of one's own, whose class nobody has given."""
 
 
 def register_network(network):
@@ -257,13 +263,14 @@ def check_answers(model, shape, T):
         )
 
 
-def class_of(name, home, network=None, where="this file", load="load_model(...)"):
+def class_of(name, home, network, where, load, typed):
     r"""The class of a network that a file names, which nothing is imported for.
 
     name, home: what the file says, such as "Net" and "mynet:Net". network: a class or
     "module:Class", as somebody gave it; else one of this package, or a registered one.
-    where, load: the file, and how it is loaded in Python, for errors. Raises ValueError
-    for a network of another name, and where nobody has given the class: with what to type.
+    where: the file. load, typed: how it is opened in Python and by a command, for errors.
+    Raises ValueError for a network of another name, and NotGiven, which says what to type,
+    where nobody has given the class.
     """
     if network is not None:
         kind = network_named(network) if isinstance(network, str) else network
@@ -288,12 +295,12 @@ def class_of(name, home, network=None, where="this file", load="load_model(...)"
     shown = f"{load[:-1]}, network={name})"
     if module == "__main__" or "<locals>" in path:
         place = "inside a function" if "<locals>" in path else "in a notebook or a script"
-        raise ValueError(
+        raise NotGiven(
             f"{said}it was defined {place}, so give the class itself, {shown}; for a "
-            f"command, write it into a file mynet.py and add --network mynet:{name}"
+            f"command write it into a file mynet.py: {typed} --network mynet:{name}"
         )
-    raise ValueError(
-        f"{said}say where it is. On a command line: --network {home}. In Python: "
+    raise NotGiven(
+        f"{said}say where it is. On a command line: {typed} --network {home}. In Python: "
         f"from {module} import {path.partition('.')[0]}; {shown}"
     )
 

@@ -50,7 +50,8 @@ def cost(config, batch_size=1, bytes_per_activation=4):
     r"""Count what a network costs.
 
     config: a UNetConfig or an OwnNetwork. batch_size: pictures that a process computes at
-    once. bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a Cost.
+    once. bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a
+    Cost.
     """
     if isinstance(config, OwnNetwork):
         return _cost_of_own(config, batch_size, bytes_per_activation)
@@ -100,10 +101,11 @@ def step_time(config, count, device, precision="float32"):
     r"""Time a training step of `count` pictures, without the memory or minutes of them.
 
     config: a UNetConfig or an OwnNetwork. device: a torch.device. precision: see
-    `choose_precision`. Timed are forward and backward of a network of its own: of all pictures if that takes less
-    than a second, else of as many as cost about `TIMED` operations, and where one costs
-    more, of a smaller U-Net on smaller pictures. Returns (seconds, what was timed in
-    words, "" if the step itself); scaled by operations, right to a factor of two or so.
+    `choose_precision`. Timed are forward and backward of a network of its own: of all
+    pictures if that takes less than a second, else of as many as cost about `TIMED`
+    operations, and where one costs more, of a smaller U-Net on smaller pictures. Returns
+    (seconds, what was timed in words, "" if the step itself); scaled by operations, right
+    to a factor of two or so.
     """
     one, times = cost(config), 1 if device.type == "cpu" else CARD
     each = max(1, one.training_flops)

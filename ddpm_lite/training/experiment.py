@@ -194,8 +194,8 @@ def summary(prepared, threads=None):
     lines = [
         f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
-        f"network   {own}{counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP for a "
-        f"picture; {config.schedule} schedule, T = {config.network.T}",
+        f"network   {own}{counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP "
+        f"for a picture; {config.schedule} schedule, T = {config.network.T}",
         f"device    {describe(device, precision)}"
         + (f"; {world} processes" if world > 1 else "")
         + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),

@@ -68,8 +68,8 @@ def check_plan(config, device, fresh=True):
 def check_start(start, name, model, schedule):
     r"""Refuse to start a network from the weights of another that does not fit it.
 
-    start: a Pretrained; name: what to call it. model: a UNet, on any device. The table of
-    classes may be another one. Raises ValueError that names the first difference.
+    start: a Pretrained; name: what to call it. model: a network, on any device. The table
+    of classes may be another one. Raises ValueError that names the first difference.
     """
     weights, own = start.model.state_dict(), model.state_dict()
     if not start.schedule.same_as(schedule):

@@ -18,9 +18,7 @@ def settings_of(run, about, where):
     run: its folder. about: what its config.json holds, the file `where`. Raises ValueError
     for a run on points.
     """
-    if (
-        "unet" not in about and "own" not in about
-    ):  # Python's `fit` once said only how it trains
+    if not {"unet", "own"} & set(about):  # Python's `fit` once said only how it trains
         model = load_run(run).model
         if not isinstance(model, UNet):
             raise ValueError(

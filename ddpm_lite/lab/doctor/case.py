@@ -20,7 +20,7 @@ class Case:
     newest checkpoint that is whole. model, schedule: its EMA. state: its numbers. lines:
     of metrics.jsonl. pictures, held_out: the latter None where none are set aside. device:
     where the network is asked. draws: of (x_0, t, noise), for the losses. samples:
-    pictures that are drawn.
+    pictures that are drawn. network: the class of a network of one's own, as it was given.
     """
 
     run: Path
@@ -37,6 +37,7 @@ class Case:
     device: torch.device | None = None
     draws: int = 0
     samples: int = 0
+    network: type | str | None = None
 
     @property
     def step(self):

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import torch
 
+from ...denoiser import clip_of
 from ...oracle import GaussianOracle
 from ...sampling.sampler import sample
 from ...training.batches import second_moment
@@ -60,8 +61,11 @@ def spread_kept(case):
     if not 0.6 < kept < 1.5:
         words = f"{found}: samples are flat with any network. Raise --sample-steps."
         yield Finding("wrong", "sampler", words, numbers)
-    elif not case.config.unet.clip:
-        words = f"{found}. The predicted x_0 is not cut to [-1, 1]: leave out --no-clip."
+    elif clip_of(case.model) is None:
+        what = "leave out --no-clip"
+        if case.config.own is not None:
+            what = "give the network the attribute clip = (-1, 1)"
+        words = f"{found}. The predicted x_0 is not cut to [-1, 1]: {what}."
         yield Finding("note", "sampler", words, numbers)
     else:
         yield Finding("ok", "sampler", f"{found}.", numbers)

@@ -37,25 +37,26 @@ _OF_THE_NETWORK = (
 _UNUSABLE = ("weights not finite", "not trained", "EMA")
 
 
-def diagnose(run=None):
+def diagnose(run=None, network=None):
     r"""Look at this installation, and at a run if one is named.
 
-    run: the folder of a run, or None. Returns a list of Findings, in the order in which
+    run: the folder of a run, or None. network: the class of a network of one's own, see
+    `load_model`. Returns a list of Findings, in the order in which
     faults hide each other. Raises FileNotFoundError where there is no such folder.
     """
     if run is not None and not Path(run).is_dir():
         raise FileNotFoundError(f"there is no folder {run}: name the folder of a run")
-    return examine_installation() + ([] if run is None else examine(run))
+    return examine_installation() + ([] if run is None else examine(run, network=network))
 
 
-def examine(run, draws=1024, samples=64):
+def examine(run, draws=1024, samples=64, network=None):
     r"""Look at a run: its files, then the questions of this package, in that order.
 
     run: the folder. draws: of (x_0, t, noise), for the losses. samples: pictures that are
-    drawn. A CPU makes fewer of a large network. Returns a list of Findings. What a fault
-    makes impossible to ask is not asked.
+    drawn. network: as in `diagnose`. A CPU makes fewer of a large network. Returns a list
+    of Findings. What a fault makes impossible to ask is not asked.
     """
-    case, findings = Case(Path(run)), []
+    case, findings = Case(Path(run), network=network), []
     for read in _OF_FILES:
         case, more = read(case)
         findings += more
@@ -76,25 +77,29 @@ def examine(run, draws=1024, samples=64):
 
 
 def _can_be_asked(case):
-    r"""Is there a U-Net, and does it fit the pictures of the run's settings?"""
-    if case.config is None or not isinstance(case.model, UNet):
+    r"""Is there a network of pictures, and does it fit those of the run's settings?"""
+    if case.config is None or (
+        case.config.own is None and not isinstance(case.model, UNet)
+    ):
         return False
-    return case.model.unet_config.sample_shape == case.config.network.sample_shape
+    known = getattr(case.model, "unet_config", case.config.network)
+    shape = case.config.network.sample_shape
+    return len(shape) == 3 and known.sample_shape == shape
 
 
 def _with_effort(case, draws, samples):
     r"""The case with its network on the device, and how much that is asked for."""
     device, fewer = choose_device(), 1.0
     if device.type == "cpu":
-        fewer = min(1.0, 2e11 / draws / _operations(case.model))
+        fewer = min(1.0, 2e11 / draws / max(1, _operations(case)))
     case.model.to(device)
     draws, samples = max(64, int(fewer * draws)), max(12, int(fewer * samples))
     return replace(case, device=device, draws=draws, samples=samples)
 
 
-def _operations(model):
+def _operations(case):
     r"""Operations of one picture, in convolutions and linear maps alone."""
-    counted = []
+    model, counted = case.model, []
 
     def count(module, _, output):
         places = output.numel() // module.weight.shape[0]
@@ -105,7 +110,7 @@ def _operations(model):
     ]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.no_grad():
-        x_t = torch.zeros(1, *model.unet_config.sample_shape)
+        x_t = torch.zeros(1, *case.config.network.sample_shape)
         model(x_t, torch.ones(1, dtype=torch.int64))
     for hook in hooks:
         hook.remove()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from safetensors import SafetensorError, safe_open
 
 from ...formats.checkpoint import checkpoints, read_json
+from ...formats.networks import NotGiven
 from ...formats.weights import load_model
 from ...training.config import TrainConfig
 from ...training.instruments import read_log
@@ -33,7 +34,8 @@ def read_settings(case):
     try:
         train = TrainConfig(**about["train"]) if "train" in about else None
         own = {k: about[k] for k in RunConfig.__dataclass_fields__ if k in about}
-        config = RunConfig.from_dict(own) if "unet" in about else None
+        known = {"unet", "own"} & set(about)
+        config = RunConfig.from_dict(own) if known else None
     except UNREADABLE as error:
         version = about.get("versions", {}).get("ddpm-lite", "unknown")
         words = (
@@ -71,7 +73,7 @@ def read_checkpoint(case):
     if not folders:
         words = "There is none: it was not written, or removed. Start the run again."
         return case, [Finding("wrong", "checkpoint", words)]
-    opened, broken = _open_all(folders)
+    opened, broken = _open_all(folders, case.network)
     named = _named_newest(case.run)
     findings = [*_newest(named, folders), *_broken(opened, broken)]
     if not opened:
@@ -86,7 +88,9 @@ def read_checkpoint(case):
     size = sum(file.stat().st_size for file in folders[name].iterdir())
     findings.append(disk(case.run, 3 * size))
     loaded, state = opened[name]
+    config = case.config and case.config.with_network(type(loaded.model))
     case = replace(case, folder=folders[name], state=state, model=loaded.model)
+    case = replace(case, config=config)
     return replace(case, schedule=loaded.schedule), findings
 
 
@@ -101,14 +105,16 @@ def state_tensors(folder, prefix="model."):
         return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
 
-def _open_all(folders):
+def _open_all(folders, network):
     r"""({name: (EMA, state)} of checkpoints that are whole, {name: why not} of others)."""
     opened, broken = {}, {}
     for name, folder in folders.items():
         try:
-            loaded = load_model(folder / "model.safetensors")
+            loaded = load_model(folder / "model.safetensors", network)
             state_tensors(folder)
             opened[name] = loaded, read_json(folder / "state.json")
+        except NotGiven:
+            raise
         except (*UNREADABLE, SafetensorError) as error:
             broken[name] = one_line(error)
     return opened, broken

@@ -22,7 +22,9 @@ _ENOUGH = 0.25  # standard error of a copying share: two are half the way from 0
 def drawn(case):
     r"""Draw pictures: do they look like the data?"""
     num, steps = case.samples, min(20, case.schedule.T)
-    config = replace(case.config, unet=case.model.unet_config)
+    config = case.config
+    if config.own is None:
+        config = replace(config, unet=case.model.unet_config)
     options = dict(seed=_SEED, sampler="ddim", steps=steps, progress=False)
     counts = case.pictures and class_counts(config, case.pictures)
     y = experiment.labels_for(config, num, counts or None)

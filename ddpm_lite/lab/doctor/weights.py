@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import torch
 
-from ...models.unet import UNet
+from ...formats.networks import plain_settings
 from ...training.presets import SCHEDULES, build
 from .files import state_tensors
 from .findings import Finding
@@ -81,9 +81,9 @@ def settings(case):
 
 
 def _network(case):
-    named, there = asdict(case.config.unet), {}
-    if isinstance(case.model, UNet):
-        there = asdict(case.model.unet_config)
+    named, there = case.config.network, getattr(case.model, "unet_config", None)
+    named = asdict(named) if case.config.own is None else named.settings
+    there = plain_settings(case.model) if case.config.own or not there else asdict(there)
     other = [
         f"{k} {named[k]}, not {there.get(k)}" for k in named if named[k] != there.get(k)
     ]
