@@ -92,12 +92,13 @@ class Drawing:
         r"""The model, with guidance if asked; raise ValueError where it has no classes."""
         if self.guidance == 1:
             return model
-        if not model.classes:
+        if not getattr(model, "classes", None):
             raise ValueError("this model has no classes: leave out --guidance")
         interval = self.guidance_interval
-        if interval is not None and not 1 <= interval[0] <= interval[1] <= model.T:
+        T = getattr(model, "T", None) or max(interval or (1,))  # one that knows every T
+        if interval is not None and not 1 <= interval[0] <= interval[1] <= T:
             raise ValueError(
-                f"--guidance-interval must be two steps in 1..{model.T}, the lower one "
+                f"--guidance-interval must be two steps in 1..{T}, the lower one "
                 f"first, got {interval[0]} {interval[1]}"
             )
         return guided(model, self.guidance, interval=interval)

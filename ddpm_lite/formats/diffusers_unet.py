@@ -158,9 +158,10 @@ def unet_fields(pretrained):
     format cannot say.
     """
     model = pretrained.model
-    if not isinstance(model, UNet):
+    if type(model) is not UNet:
         raise ValueError(
-            f"the format has networks of pictures only, got a {type(model).__name__}"
+            "the format has networks of pictures only, and of ours the UNet; got a "
+            f"{type(model).__name__}"
         )
     c = model.unet_config
     if c.t_shift != 1:

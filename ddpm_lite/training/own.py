@@ -104,6 +104,7 @@ class OwnNetwork:
                 f"{own} has {has} classes, and the data {classes}: leave classes out of "
                 "--settings, it is taken from the data"
             )
+        own = replace(own, settings=plain_settings(model))  # with defaults, as they are now
         return replace(own, classes=has, T=own.T if T is None else T)
 
 
