@@ -11,6 +11,8 @@ CONTENTS = {
     "facts": (),
     "config": ("TrainConfig",),
     "batches": (),
+    "optimiser": (),
+    "recomputing": (),
     "trainer": ("Trainer",),
     "instruments": (),
     "fit": (),

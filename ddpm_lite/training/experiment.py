@@ -200,7 +200,7 @@ def summary(prepared, threads=None):
         + (f"; {world} processes" if world > 1 else "")
         + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
-        f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
+        f"{config.train.optimiser_in_words()}, EMA {config.train.ema_decay}",
         f"estimate  {duration(step * config.train.steps)} at "
         f"{speed:{'.0f' if speed >= 10 else '.2g'}} pictures/s"
         + f" (timed on {timed})" * bool(timed)

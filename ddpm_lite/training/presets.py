@@ -18,9 +18,10 @@ from ..models.unet import UNet, UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
-from .stored import check_settings
+from .stored import check_settings, in_todays_names
 
-LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
+# fields of unet and train that files of older versions do not have
+LATER = ("clip", "weight_decay", "min_snr", "checkpoint_gradients", "keep_best")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 
 
@@ -87,6 +88,8 @@ class RunConfig:
                     f"{where} lacks {name!r}, which was there: restore the file"
                 )
             part = f"{name!r} in {where}"
+            if name == "train":
+                own[name] = in_todays_names(own[name], part)
             optional = kind.__dataclass_fields__ if own[name] == {} else LATER
             own[name] = check_settings(kind, own[name], part, optional)
         if "clip" in values:  # of version 0.2, where it stood beside the network
@@ -116,7 +119,7 @@ _SMALL = TrainConfig(
     batch_size=64,
     lr=1e-3,
     warmup_steps=200,
-    decay_lr=True,
+    lr_schedule="cosine",
     ema_decay=0.999,
     antithetic=True,
     drop_label=0.1,
@@ -190,7 +193,7 @@ def s_curve(seed=0):
         batch_size=1024,
         lr=3e-3,
         warmup_steps=100,
-        decay_lr=True,
+        lr_schedule="cosine",
         ema_decay=0.995,
         seed=seed,
     )

@@ -10,6 +10,8 @@ from .facts import versions
 from .plan import check_same_data
 from .presets import RunConfig
 
+_ALONG = {"cosine": "along a cosine", "linear": "on a straight line"}
+
 
 def settings_of(run, about, where):
     r"""The RunConfig of a run on pictures, by a command or in Python.
@@ -85,7 +87,7 @@ def edited(kept, config, where, steps=None, lr=None):
             f"with {kept.schedule!r}: restore it"
         )
     asked = {"steps"} if steps is not None else set()
-    asked |= {"lr", "decay_lr"} if lr is not None else set()
+    asked |= {"lr", "lr_schedule"} if lr is not None else set()
     moved = ("data", "init", "schedule", "unet", "train")  # looked at elsewhere
     pairs = [(kept.as_dict(), config.as_dict(), moved)]
     pairs += [(asdict(kept.train), asdict(config.train), asked)]
@@ -112,7 +114,7 @@ def changed(config, run, at, steps=None, lr=None, kept=None):
             f"be larger, got {new.steps}"
         )
     if lr is not None:
-        new = replace(new, lr=lr, decay_lr=False)
+        new = replace(new, lr=lr, lr_schedule="constant")
     if lr is not None and new.steps == at:
         raise ValueError(
             f"{run} has made all its {at:,} steps, and none is left for another lr: give a "
@@ -127,19 +129,20 @@ def changed(config, run, at, steps=None, lr=None, kept=None):
         )
     elif new.steps > at and _rates(old) != _rates(new):
         falls = (
-            f", and falls to 0 by step {new.steps:,}, along a cosine over all of them"
-            "; for another rate, which stays, give lr (--lr)"
+            f", and falls to 0 by step {new.steps:,}, {_ALONG.get(new.lr_schedule)} over "
+            "all of them; for another rate, which stays, give lr (--lr)"
         )
         lines.append(
             f"the learning rate was {was:.2g} at step {at:,}; from here on it is "
-            f"{becomes:.2g}" + falls * new.decay_lr
+            f"{becomes:.2g}" + falls * (new.lr_schedule != "constant")
         )
     return replace(config, train=new), lines
 
 
 def _rates(train):
     r"""All that the learning rate of each step follows from."""
-    return train.lr, train.decay_lr, train.warmup_steps, train.decay_lr and train.steps
+    falls = train.lr_schedule != "constant"
+    return train.lr, train.lr_schedule, train.warmup_steps, falls and train.steps
 
 
 def refuse_what_lay_in_memory(run, about, config):
