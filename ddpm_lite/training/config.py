@@ -79,12 +79,18 @@ class TrainConfig:
             return warmup * (1 - done)
         return warmup * 0.5 * (1 + math.cos(math.pi * done))
 
-    def optimiser_in_words(self):
-        r"""Which optimiser makes the steps, and at which rate, such as "Adam at 0.001"."""
-        words = f"{'AdamW' if self.weight_decay else 'Adam'} at {self.lr:g}"
+    def in_words(self):
+        r"""How the weights are found, such as "Adam at 0.001", in one line."""
+        words = [f"{'AdamW' if self.weight_decay else 'Adam'} at {self.lr:g}"]
         if self.lr_schedule != "constant":
-            words += f", which falls to 0 ({self.lr_schedule})"
-        return words + f", weight decay {self.weight_decay:g}" * (self.weight_decay > 0)
+            words.append(f"which falls to 0 ({self.lr_schedule})")
+        if self.weight_decay:
+            words.append(f"weight decay {self.weight_decay:g}")
+        if self.min_snr is not None:
+            words.append(f"min-SNR {self.min_snr:g}")
+        if self.checkpoint_gradients:
+            words.append("blocks computed twice")
+        return ", ".join([*words, f"EMA {self.ema_decay:g}"])
 
 
 def _with_advice(init):

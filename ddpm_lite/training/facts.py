@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..data.marks import fingerprint
-from ..formats.diffusers_scheduler import name_of
+from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
 from ..seeds import HELD_OUT, generator_for
 
@@ -95,8 +95,7 @@ def facts(trainer, held_out=None):
         }
         return network | {"described": described}
     found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
-    if name := name_of(trainer.schedule):  # any other one is with the weights alone
-        found["schedule"] = name
+    found |= named(trainer.schedule)  # any other one is with the weights alone
     found["sample_steps"] = min(25, model.T)
     return found | {"unet": model.config, "described": described}
 

@@ -8,7 +8,7 @@ from ..formats.weights import load_model
 from ..models.unet import UNet
 from .facts import versions
 from .plan import check_same_data
-from .presets import RunConfig
+from .presets import BETA_ENDS, RunConfig
 
 _ALONG = {"cosine": "along a cosine", "linear": "on a straight line"}
 
@@ -81,14 +81,16 @@ def edited(kept, config, where, steps=None, lr=None):
     kept, config: RunConfigs of both. where: the file config.json. steps, lr: what is asked
     for in their place, or None. Raises ValueError for another schedule of the noise.
     """
-    if kept.schedule != config.schedule:
-        raise ValueError(
-            f"{where} says schedule = {config.schedule!r}, and its weights were trained "
-            f"with {kept.schedule!r}: restore it"
-        )
+    for name in ("schedule", *BETA_ENDS):
+        was, now = getattr(kept, name), getattr(config, name)
+        if was != now:
+            raise ValueError(
+                f"{where} says {name} = {now!r}, and its weights were trained with "
+                f"{was!r}: restore it"
+            )
     asked = {"steps"} if steps is not None else set()
     asked |= {"lr", "lr_schedule"} if lr is not None else set()
-    moved = ("data", "init", "schedule", "unet", "train")  # looked at elsewhere
+    moved = ("data", "init", "schedule", *BETA_ENDS, "unet", "train")  # looked at elsewhere
     pairs = [(kept.as_dict(), config.as_dict(), moved)]
     pairs += [(asdict(kept.train), asdict(config.train), asked)]
     return [
