@@ -15,6 +15,8 @@ CONTENTS = {
     "recomputing": (),
     "trainer": ("Trainer",),
     "instruments": (),
+    "boards": (),
+    "best": (),
     "fit": (),
     "stored": (),
     "presets": (),

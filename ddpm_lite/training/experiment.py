@@ -223,6 +223,7 @@ def train(
     *,
     max_minutes=None,
     tensorboard=False,
+    wandb="",
     resume=False,
     threads=None,
     ready=None,
@@ -243,7 +244,8 @@ def train(
         held_out = held_out.x_0, held_out.y if config.network.classes else None
 
     def pictures(model, step):
-        grid(model, trainer.schedule, config, run / "samples" / f"step_{step:09d}.png")
+        path = run / "samples" / f"step_{step:09d}.png"
+        return grid(model, trainer.schedule, config, path)
 
     with following(threads, *_followed(trainer)):
         done = fit(
@@ -255,6 +257,7 @@ def train(
             resume=resume,
             max_minutes=max_minutes,
             tensorboard=tensorboard,
+            wandb=wandb,
             ready=ready,
         )
         if done["finished"]:
@@ -361,6 +364,7 @@ def grid(model, schedule, config, path, num=None):
     drawn = draw(model, schedule, config, num, y=y, seed=config.train.seed, **options)
     if processes()[0] == 0:
         figure.save_pictures(drawn, path, columns)
+    return path
 
 
 def report(prepared, run, num=None, progress=True):

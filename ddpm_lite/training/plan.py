@@ -29,6 +29,7 @@ _CONVENTIONS += ["t_shift", "prediction"]
 # What a run writes into its folder: `train` goes into such a one that has no checkpoint.
 _OF_A_RUN = {"config.json", "metrics.jsonl", "timing.jsonl", "lock", "newest", "samples"}
 _OF_A_RUN |= {"checkpoints", "tensorboard", "config.json.part", "newest.part"}
+_OF_A_RUN |= {"best", "best.part", "wandb", "wandb.json"}
 
 HOUR = 3600  # seconds
 
