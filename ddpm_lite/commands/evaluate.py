@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
-from ..checks import check_given, check_integer
+from ..checks import check_given, check_integer, check_name
 from ..evaluation import inception
 from ..evaluation.evaluate import (
     FEWEST,
@@ -26,7 +26,7 @@ from .shared import (
     Drawing,
     Machine,
     as_json,
-    check_some,
+    check_step,
     describe_device,
     draw,
     new_file,
@@ -46,7 +46,9 @@ class Options:
     data: str = ""  # pictures to compare with, all of them; else those that RUN set aside
     split: str = ""  # which of data's, where it has several
     num: int = 1000  # samples, and as many training pictures beside them, if there are
-    step: int | None = None  # of which checkpoint; the newest if not given
+    # of which checkpoint: a number, or best for the lowest held-out loss; else the newest
+    step: int | str | None = None
+    weights: str = "ema"  # or raw: as the last update left them, not averaged
     network: str = ""  # module:Class of a network of your own, which is then imported
     inception: str = ""  # file of Inception weights: measure FID too
     judges: bool = False  # judge the judges too, on samples whose quality is known
@@ -56,15 +58,16 @@ class Options:
     def __post_init__(self):
         check_given(MODEL, self.run)
         check_integer("--num", self.num, 1, MOST)
-        check_some("--step", self.step, 0)
+        check_step(self.step)
+        check_name("--weights", self.weights, "ema", "raw")
 
 
 def run(options, threads):
     r"""Draw, measure and print. threads: a Threads, not begun."""
     threads.begin(options.machine.threads)
     _refuse(options)
-    given = options.run, options.step, options.machine.device, options.network
-    found = open_pictures(*given)
+    given = options.step, options.machine.device, options.weights, options.network
+    found = open_pictures(options.run, *given)
     drawing = options.drawing.with_steps(found.schedule)
     how = _how(drawing) | {"device": describe_device(found, drawing)}
     _refuse_chain(found, drawing)
@@ -84,6 +87,8 @@ def run(options, threads):
     if shown:
         print("\n".join(told), flush=True)
     numbers = {"run": options.run, "samples": num, **how}
+    numbers |= {} if options.step is None else {"step": found.stored["step"]}
+    numbers |= {} if options.weights == "ema" else {"weights": options.weights}
     numbers["compared"] = compared.about() | {"told": told}
     drawn = None
     if can_tell(rows) or options.inception:

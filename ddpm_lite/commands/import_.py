@@ -24,7 +24,7 @@ class Options:
     out: str = ""  # the new weight file, NAME.safetensors, for sample, evaluate, --init
     verify: bool = False  # compare with diffusers itself: outputs, and ten steps
     null_class: DisallowNone[bool | None] = None  # the last class means "no class"
-    schedule: str | None = None  # linear or cosine, for a unet/ alone
+    schedule: str | None = None  # linear, cosine or sigmoid, for a unet/ alone
     T: int | None = None  # steps of that schedule, for a unet/ alone
     prediction: str | None = None  # noise, x_0 or v, for a unet/ alone
     clip: DisallowNone[bool | None] = None  # cut x_0_pred to [-1, 1]; a unet/ alone

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 from ..checks import check_given
 from ..formats.checkpoint import checkpoint_of
 from ..training import experiment
+from ..training.boards import check_boards
 from ..training.device import keep_memory
 from ..training.trainer import processes
 from .shared import Machine, check_minutes, check_some, report_run, status_of
@@ -28,6 +29,7 @@ class Options:
     network: str = ""  # module:Class of a network of your own, which is then imported
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     tensorboard: bool = False  # also write what TensorBoard reads
+    wandb: str = ""  # also show it in this project of Weights & Biases
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
@@ -39,6 +41,7 @@ class Options:
 def run(options, threads):
     r"""Go on. threads: a Threads, not begun."""
     checkpoint_of(options.run)  # else there is nothing to go on with
+    check_boards(options.tensorboard, options.wandb)
     threads.begin(options.machine.threads)
     keep_memory()
     device = experiment.join()
@@ -55,6 +58,7 @@ def run(options, threads):
         device=options.machine.device if options.machine.device != "auto" else device,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
+        wandb=options.wandb,
         threads=threads,
     )
     if first:

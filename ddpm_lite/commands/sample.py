@@ -9,7 +9,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from .. import figure
-from ..checks import check_given, check_integer
+from ..checks import check_given, check_integer, check_name
 from ..sampling.solvers import network_calls
 from ..training.device import autocast, choose_device, choose_precision
 from ..training.threads import following
@@ -21,6 +21,7 @@ from .shared import (
     as_pictures,
     check_place,
     check_some,
+    check_step,
     describe_device,
     draw,
     find_model,
@@ -42,14 +43,17 @@ class Options:
     # for an array, float32 (num, C, H, W) with black -1 and white 1, or (num, 2) of a model
     # of points. If not given, samples_NAME, then samples_NAME_2 ...
     out: str = ""
-    step: int | None = None  # of which checkpoint; the newest if not given
+    # of which checkpoint: a number, or best for the lowest held-out loss; else the newest
+    step: int | str | None = None
+    weights: str = "ema"  # or raw: as the last update left them, not averaged
     network: str = ""  # module:Class of a network of your own, which is then imported
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
         check_given(MODEL, self.run)
         check_integer("--num", self.num, 1, MOST)
-        check_some("--step", self.step, 0)
+        check_step(self.step)
+        check_name("--weights", self.weights, "ema", "raw")
         check_some("--label", self.label, 0)
 
 
@@ -58,7 +62,7 @@ def run(options, threads):
     kind, path = place(options.out, named(options.run))
     check_place(path.parent)
     threads.begin(options.machine.threads)
-    found = find_model(options.run, options.step, options.network)
+    found = find_model(options.run, options.step, options.weights, options.network)
     if len(found.sample_shape or (1, 1, 1)) != 3:
         return _points(options, found, threads)
     found = as_pictures(found, options.run, options.machine.device)
@@ -79,6 +83,7 @@ def run(options, threads):
         "seed": drawing.seed,
         "device": describe_device(found, drawing),
     }
+    outcome |= chosen(options, found.stored)
     if drawing.guidance != 1:
         outcome["guidance"] = drawing.guidance
     if options.json:
@@ -87,6 +92,10 @@ def run(options, threads):
     how = "{pictures} pictures in {steps} steps, {calls} network calls, on {device}"
     if "guidance" in outcome:
         how = how.replace(" calls", " calls (guidance {guidance:g}: of twice the batch)")
+    if "weights" in outcome:
+        how = how.replace(" pictures", " pictures of the raw weights")
+    if options.step == "best":
+        how = how.replace(" on ", " of the best checkpoint, step {step}, on ")
     where = outcome.get("array") or outcome["grid"]
     beside = ", and single ones beside it" if kind == "folder" else ""
     print(f"{how.format(**outcome)}: {where}{beside}")
@@ -110,9 +119,16 @@ def _points(options, found, threads):
         points = found.sample(options.num, progress=not options.json, **how)
     outcome = {"array": str(write(points.cpu(), kind, path)), "points": options.num}
     outcome |= {"steps": drawing.steps, "seed": drawing.seed}
+    outcome |= chosen(options, found.config)
     outcome["calls"] = network_calls(drawing.sampler, drawing.steps)
     words = "{points} points in {steps} steps, {calls} network calls: {array}"
     print(json.dumps(outcome) if options.json else words.format(**outcome))
+
+
+def chosen(options, stored):
+    r"""What --step and --weights chose, {name: value}; {} if they were not given."""
+    found = {} if options.step is None else {"step": stored["step"]}
+    return found | ({} if options.weights == "ema" else {"weights": options.weights})
 
 
 def named(run):

@@ -131,29 +131,42 @@ class PictureModel:
     stored: dict
 
 
-def find_model(name, step=None, network=""):
+def check_step(step):
+    r"""Refuse a --step that is neither a step nor "best", with ValueError."""
+    if isinstance(step, str) and step != "best":
+        raise ValueError(f"--step must be a whole number or best, got {step!r}")
+    return step if isinstance(step, str) else check_some("--step", step, 0)
+
+
+def find_model(name, step=None, weights="ema", network=""):
     r"""Load a run, weight file, shipped model or folder of diffusers: a Pretrained.
 
-    step: of which checkpoint of a run, the newest if None. network: "module:Class" of a
-    network of one's own. Raises as `open_model`.
+    step: of which checkpoint of a run, the newest if None. weights: as in `load_run`.
+    network: "module:Class" of a network of one's own. Raises as `open_model`, and
+    ValueError for raw weights of what is not a run.
     """
     if name in RUNS and name not in pretrained_names() and not Path(name).exists():
         raise ValueError(
             f"{name} is a preset, which has no weights: train it first, ddpm-lite train "
             f"{name} --data ..., and name the run's folder"
         )
+    if weights == "raw" and not (Path(name) / "config.json").is_file():
+        raise ValueError(
+            f"raw weights are in the folder of a run, and {name} is not one: leave out "
+            "--weights"
+        )
     network = network or None
-    if step is None:
+    if step is None and weights == "ema":
         return open_model(name, network)
-    return load_run(name, step, network=network)
+    return load_run(name, step, weights=weights, network=network)
 
 
-def open_pictures(name, step=None, device="auto", network=""):
-    r"""Load a PictureModel onto a device; name, step and network as in `find_model`.
+def open_pictures(name, step=None, device="auto", weights="ema", network=""):
+    r"""Load a PictureModel onto a device; all but device as in `find_model`.
 
     Raises ValueError for a model of points, else as `find_model`.
     """
-    return as_pictures(find_model(name, step, network), name, device)
+    return as_pictures(find_model(name, step, weights, network), name, device)
 
 
 def as_pictures(found, name, device="auto"):

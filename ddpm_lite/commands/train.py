@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from ..checks import check_given
 from ..training import experiment
+from ..training.boards import check_boards
 from ..training.device import keep_memory
 from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
@@ -33,6 +34,7 @@ class Options:
     max_minutes: float | None = None  # stop after so long, with a checkpoint
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
+    wandb: str = ""  # also show it in this project of Weights & Biases
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
@@ -95,6 +97,7 @@ def run(options, threads):
         check_out(options.out)
     if options.tensorboard and find_spec("tensorboard") is None:
         raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard")
+    check_boards(wandb=options.wandb)
     preset = RUNS[options.preset]
     config, follow, said = on_data(options.run, preset, options.typed)
     if options.settings and not options.network:
@@ -124,6 +127,7 @@ def run(options, threads):
         options.out,
         max_minutes=options.max_minutes,
         tensorboard=options.tensorboard,
+        wandb=options.wandb,
         threads=threads,
     )
     if first:

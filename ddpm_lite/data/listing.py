@@ -22,6 +22,7 @@ WELL_KNOWN = {".avif", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".mpo", ".webp"
 BESIDE = {"__MACOSX", "@eaDir"}  # folders that a system adds, with copies or parts
 RUN = {"lock", "metrics.jsonl", "newest"}  # one of them, beside config.json
 WRITTEN = {"checkpoints", "curves.png", "digits.png", "samples", "tensorboard"}  # by a run
+WRITTEN |= {"wandb"}
 
 
 @dataclass

@@ -3,7 +3,8 @@ r"""A run is a folder: config.json, metrics.jsonl, samples/ and checkpoints/.
 checkpoints/step_000000100/ holds model.safetensors (the EMA, see `weights`),
 state.safetensors (weights and Adam's averages) and state.json (counters). The file
 `newest` names the newest checkpoint; it is written last, so that a checkpoint is either
-whole or not there. Nothing is pickled.
+whole or not there. `best` names that of the lowest held-out loss, where one is measured;
+it stays while newer ones come and go. Nothing is pickled.
 """
 
 import difflib
@@ -14,13 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from ..checks import check_name
 from .networks import NotGiven
 from .weights import (
     Pretrained,
     apart,
+    fit_weights,
     load_model,
     load_pretrained,
     pretrained_names,
@@ -28,18 +31,37 @@ from .weights import (
 )
 
 
-def load_run(run, step=None, *, network=None):
+def load_run(run, step=None, *, weights="ema", network=None):
     r"""Load the EMA of a run folder: its newest checkpoint, or that of one step.
 
-    network: the class of a network of one's own, see `load_model`.
-    Returns a Pretrained; its config is that of the run's config.json, with "step".
+    step: a number, or "best" for the lowest held-out loss. weights: "ema", or "raw" for
+    those that the EMA is an average of, as the last update left them. network: the class
+    of a network of one's own, see `load_model`.
+    Returns a Pretrained; its config is that of the run's config.json, with "step", and
+    with "weights" where they are raw.
     Raises FileNotFoundError where there is no run or no such checkpoint, ValueError for a
     broken one.
     """
+    check_name("weights", weights, "ema", "raw")
     folder = checkpoint_of(run, step)
     found = load_model(folder / "model.safetensors", network)
     config = read_json(Path(run) / "config.json") | {"step": step_of(folder)}
+    if weights == "raw":
+        fit_weights(found.model, _raw(folder / "state.safetensors"))
+        config |= {"weights": weights}
     return Pretrained(found.model, found.schedule, config)
+
+
+def _raw(path):
+    r"""The weights that are trained, {name: tensor}, in state.safetensors."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: this checkpoint is not whole")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("model.")]
+            return {n.removeprefix("model."): file.get_tensor(n) for n in names}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
 
 
 def load_any(name, network=None):
@@ -86,10 +108,11 @@ def locked(run):
         lock.release()
 
 
-def write_checkpoint(run, model, schedule, config, tensors, numbers, keep):
+def write_checkpoint(run, model, schedule, config, tensors, numbers, keep, best=None):
     r"""Write a checkpoint of numbers["step"], point to it, and drop all but `keep`.
 
-    model: the EMA; config: of the run. tensors, numbers: `Trainer.state`. Raises OSError
+    model: the EMA; config: of the run. tensors, numbers: `Trainer.state`. best: the step
+    of one that stays too, and that the file `best` names; None for none. Raises OSError
     where it cannot be written, and says which checkpoint stays; that one is untouched.
     Returns the folder.
     """
@@ -114,10 +137,20 @@ def write_checkpoint(run, model, schedule, config, tensors, numbers, keep):
         left = [f.name for f in checkpoints(run)]
         stays = f"{left[-1]} is whole" if left else "there is none yet"
         raise OSError(f"cannot write the checkpoint {folder}: {error}; {stays}") from error
+    point_to_best(run, best)  # before what it pointed to is removed
     for old in checkpoints(run)[:-keep]:
-        if old != folder:
+        if old != folder and step_of(old) != best:
             _remove(old)
     return folder
+
+
+def point_to_best(run, step):
+    r"""Let the file `best` name the checkpoint of a step, or be gone where that is None."""
+    path = Path(run) / "best"
+    if step is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_text(path, f"step_{step:09d}")
 
 
 def read_checkpoint(folder, network=None):
@@ -152,14 +185,18 @@ def or_older(run, folder):
 
 
 def checkpoint_of(run, step=None):
-    r"""The folder of a run's newest checkpoint, or of that of one step.
+    r"""The folder of a run's newest checkpoint, or of that of one step, or of the best.
 
-    Raises FileNotFoundError, and says which steps there are.
+    step: None, a number, or "best". Raises FileNotFoundError, and says which steps there
+    are.
     """
     run = Path(run)
     if not (run / "config.json").is_file():
         raise FileNotFoundError(f"{run} is not the folder of a run: it has no config.json")
     found = {step_of(folder): folder for folder in checkpoints(run)}
+    if isinstance(step, str):
+        check_name("step", step, "best")
+        return _best(run, found)
     if step is None and (run / "newest").is_file():
         name = (run / "newest").read_text("utf-8", "replace").strip()
         named = [folder for folder in found.values() if folder.name == name]
@@ -174,6 +211,22 @@ def checkpoint_of(run, step=None):
             f"{run} has checkpoints of steps {list(found)}, and none of step {step}"
         )
     return found[step]
+
+
+def _best(run, found):
+    path = run / "best"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} has no best checkpoint: one is known where pictures are held out, from "
+            "the first loss on them, and keep_best is on; name another step, or none"
+        )
+    name = path.read_text("utf-8", "replace").strip()
+    named = [folder for folder in found.values() if folder.name == name]
+    if not named:
+        raise FileNotFoundError(
+            f"the best checkpoint of {run}, {name}, is not there: there are {list(found)}"
+        )
+    return named[0]
 
 
 def checkpoints(run):

@@ -17,7 +17,7 @@ from ..models.unet import UNet
 from .checkpoint import load_any
 from .diffusers_fields import VERSION
 from .diffusers_files import WEIGHTS, folder_of, is_diffusers, parts_of, read_tensors
-from .diffusers_scheduler import chain_given, name_of, read_chain, scheduler_fields
+from .diffusers_scheduler import chain_given, named, read_chain, scheduler_fields
 from .diffusers_unet import null_class_of, read_unet, to_config, unet_fields
 from .weights import Pretrained
 
@@ -59,8 +59,7 @@ def from_diffusers(
         config["null_class"] = null_class
     if chain.variance in ("small", "large"):
         config["variance"] = chain.variance
-    if name := name_of(chain.schedule):
-        config["schedule"] = name
+    config |= named(chain.schedule)
     config["imported"] = {"format": "diffusers", "unet": fields, "scheduler": chain.fields}
     return Pretrained(model.eval(), chain.schedule, config)
 

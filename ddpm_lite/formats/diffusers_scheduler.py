@@ -4,6 +4,7 @@ A scheduler also says what its network predicts, whether x_0 is clipped and whic
 a step has. diffusers counts steps from 0: its t is ours minus one.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -187,11 +188,46 @@ def _beta_fields(schedule):
         return named | {"beta_schedule": "linear"}
     if schedule.same_as(Schedule.cosine(schedule.T)):
         return named | {"beta_schedule": "squaredcos_cap_v2"}
+    # its DDPMScheduler knows "sigmoid", its DDIMScheduler does not: both take numbers
     return named | {"beta_schedule": "linear", "trained_betas": schedule.beta[1:].tolist()}
 
 
 def name_of(schedule):
-    r"""How the settings of a run name a schedule, None if they cannot."""
-    if schedule.same_as(Schedule.linear(schedule.T)):
-        return "linear"
-    return "cosine" if schedule.same_as(Schedule.cosine(schedule.T)) else None
+    r"""How a schedule is called that has no settings of its own but T; None if it has."""
+    known = {"linear": Schedule.linear, "cosine": Schedule.cosine}
+    for name, make in (known | {"sigmoid": Schedule.sigmoid}).items():
+        if schedule.same_as(make(schedule.T)):
+            return name
+    return None
+
+
+def named(schedule):
+    r"""How the settings of a run name a schedule: a part of them, {} if they cannot.
+
+    Returns {"schedule": name}, with beta_start and beta_end where they are not the usual
+    ones.
+    """
+    if name := name_of(schedule):
+        return {"schedule": name}
+    ends = float(schedule.beta[1]), float(schedule.beta[-1])
+    known = {"linear": (Schedule.linear, ends)}
+    known["sigmoid"] = Schedule.sigmoid, ends_of_sigmoid(schedule)
+    for name, (make, (start, end)) in known.items():
+        if _is(schedule, make, start, end):
+            return {"schedule": name, "beta_start": start, "beta_end": end}
+    return {}
+
+
+def ends_of_sigmoid(schedule):
+    r"""beta_start and beta_end of a schedule, if it is a sigmoid: to 12 digits."""
+    first, last = float(schedule.beta[1]), float(schedule.beta[-1])
+    share = 1 / (1 + math.exp(6))  # of the rise that is left out before either end
+    left = (last - first) * share / (1 - 2 * share)
+    return tuple(float(f"{beta:.12g}") for beta in (first - left, last + left))
+
+
+def _is(schedule, make, start, end):
+    try:
+        return schedule.same_as(make(schedule.T, start, end))
+    except ValueError:  # there is no such schedule
+        return False

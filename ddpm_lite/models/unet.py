@@ -32,6 +32,7 @@ from ..checks import (
 # which is conv(F.interpolate(h, scale_factor=2.0)). Nothing else here is made for speed.
 from .layers import Dropout, GroupNorm, scaled_dot_product_attention, silu, upsampled_conv
 from .mlp import sinusoidal_embedding
+from .recomputed import Recomputed  # an nn.Module
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ class TimeEmbedding(nn.Module):
         return self.linear_2(F.silu(self.linear_1(sinusoidal)))
 
 
-class ResBlock(nn.Module):
+class ResBlock(Recomputed):
     r"""Norm, conv, add the embedding, norm, dropout, conv; add the input.
 
     h: (B, C_in, H, W), emb: (B, D), the embedding of t and of the class. Returns
@@ -324,7 +325,7 @@ class ResBlock(nn.Module):
         return new + (h if self.conv_shortcut is None else self.conv_shortcut(h))
 
 
-class Attention(nn.Module):
+class Attention(Recomputed):
     r"""Self-attention between the pixels of a feature map; adds the input.
 
     h: (B, C, H, W). Returns the same shape. Vaswani et al. 2017, Eq. 1; Ho et al. 2020,

@@ -23,14 +23,13 @@ from ..data.marks import fingerprint
 from ..denoiser import clip_of, warn_far
 from ..formats.checkpoint import checkpoint_of, read_json, step_of, write_text
 from ..formats.diffusers import open_model
-from ..formats.diffusers_scheduler import name_of
 from ..sampling.sampler import sample
 from .batches import second_moment
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
 from .plan import advice, check_plan, check_start, duration, find_data, located, set_aside
-from .presets import SCHEDULES, RunConfig, build
+from .presets import RunConfig, build, schedule_in_words, schedule_of
 from .reports import class_counts, labels_for, memorisation
 from .resuming import (
     changed,
@@ -96,7 +95,7 @@ def prepare(
     trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
     if dry:  # a Trainer warns of a short chain
         moment = second_moment(pictures.x_0, pictures.levels)
-        SCHEDULES[config.schedule](config.network.T).prior_gap(moment)
+        schedule_of(config).prior_gap(moment)
     described["class_counts"] = class_counts(config, pictures)
     described["fingerprint"] = None if dry else trainer.fingerprint
     described["held_out_fingerprint"] = None
@@ -195,12 +194,12 @@ def summary(prepared, threads=None):
         f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
         f"network   {own}{counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP "
-        f"for a picture; {config.schedule} schedule, T = {config.network.T}",
+        f"for a picture; {schedule_in_words(config)}, T = {config.network.T}",
         f"device    {describe(device, precision)}"
         + (f"; {world} processes" if world > 1 else "")
         + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),
         f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
-        f"Adam at {config.train.lr:g}, EMA {config.train.ema_decay}",
+        f"{config.train.in_words()}",
         f"estimate  {duration(step * config.train.steps)} at "
         f"{speed:{'.0f' if speed >= 10 else '.2g'}} pictures/s"
         + f" (timed on {timed})" * bool(timed)
@@ -224,6 +223,7 @@ def train(
     *,
     max_minutes=None,
     tensorboard=False,
+    wandb="",
     resume=False,
     threads=None,
     ready=None,
@@ -237,14 +237,15 @@ def train(
     config, trainer = prepared.config, prepared.trainer
     run = Path(run)
     about = config.as_dict() | {"described": prepared.described}
-    if not name_of(trainer.schedule):
-        del about["schedule"]
+    if not trainer.schedule.same_as(schedule_of(config)):
+        del about["schedule"]  # it has no name, and is with the weights alone
     held_out = prepared.held_out
     if held_out is not None:
         held_out = held_out.x_0, held_out.y if config.network.classes else None
 
     def pictures(model, step):
-        grid(model, trainer.schedule, config, run / "samples" / f"step_{step:09d}.png")
+        path = run / "samples" / f"step_{step:09d}.png"
+        return grid(model, trainer.schedule, config, path)
 
     with following(threads, *_followed(trainer)):
         done = fit(
@@ -256,6 +257,7 @@ def train(
             resume=resume,
             max_minutes=max_minutes,
             tensorboard=tensorboard,
+            wandb=wandb,
             ready=ready,
         )
         if done["finished"]:
@@ -372,6 +374,7 @@ def grid(model, schedule, config, path, num=None):
     drawn = draw(model, schedule, config, num, y=y, seed=config.train.seed, **options)
     if processes()[0] == 0:
         figure.save_pictures(drawn, path, columns)
+    return path
 
 
 def report(prepared, run, num=None, progress=True):

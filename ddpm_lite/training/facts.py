@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..data.marks import fingerprint
-from ..formats.diffusers_scheduler import name_of
+from ..formats.diffusers_scheduler import named
 from ..formats.networks import is_built_in
 from ..seeds import HELD_OUT, generator_for
 from .own import OwnNetwork
@@ -96,8 +96,7 @@ def facts(trainer, held_out=None):
         }
         return network | {"described": described}
     found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
-    if name := name_of(trainer.schedule):  # any other one is with the weights alone
-        found["schedule"] = name
+    found |= named(trainer.schedule)  # any other one is with the weights alone
     found["sample_steps"] = min(25, trainer.schedule.T)
     if not is_built_in(model):
         own = OwnNetwork.of(model, known["shape"], trainer.schedule.T)

@@ -35,6 +35,8 @@ from ..formats.checkpoint import (
 from ..formats.networks import check_answers, check_network
 from ..seeds import HELD_OUT, generator_for
 from .batches import to_float
+from .best import Best
+from .boards import boards_of, check_boards
 from .facts import commit, facts, versions
 from .instruments import BANDS, Instruments, Log
 from .trainer import Network, NotFinite
@@ -54,6 +56,7 @@ def fit(
     resume=False,
     max_minutes=None,
     tensorboard=False,
+    wandb="",
     progress=True,
     ready=None,
 ):
@@ -63,9 +66,11 @@ def fit(
     checkpoints of this training. about: more JSON values for config.json, which says
     of which data, network and settings the run is in any case. held_out: (x_0, y) that
     the trainer does not see, y None without labels; their loss is measured with every
-    checkpoint. pictures: a function (model, step) called with the EMA every
-    `sample_every` steps, on all processes. max_minutes: stop after so long, above 0.
-    tensorboard: write what TensorBoard reads into the folder too. progress: show a bar.
+    checkpoint that falls on `save_every`, and the one where it is lowest stays. pictures: a
+    function (model, step) called with the EMA every `sample_every` steps, on all processes;
+    if it returns the path of a picture, boards show that. max_minutes: stop after so long,
+    above 0. tensorboard: write what TensorBoard reads into the folder too. wandb: a project
+    of Weights & Biases to show the run in, "" for none. progress: show a bar.
     ready: a function () called before the first update, once nothing more is refused.
     Returns {"step", "updates", "finished", "stopped_by", "seconds", "examples_per_second"};
     updates are those of this call, stopped_by is the name of a signal, or None.
@@ -83,6 +88,7 @@ def fit(
     check_held_out(trainer, held_out)
     check_network(trainer.model)
     check_answers(trainer.model, trainer.data.shape[1:], trainer.schedule.T)
+    check_boards(tensorboard, wandb)
     with locked(run) if first else nullcontext(), Stop() as stop:
         _barrier(trainer)
         found = checkpoints(run)
@@ -94,7 +100,8 @@ def fit(
         instruments = Instruments(
             trainer.schedule.T, trainer.device, trainer.config.grad_clip
         )
-        length = _restore(trainer, instruments, run) if found else 0
+        best = Best(held_out, trainer.config.keep_best)
+        length = _restore(trainer, instruments, best, run) if found else 0
         if ready is not None:
             ready()
         known = facts(trainer, held_out)
@@ -105,10 +112,11 @@ def fit(
         about = known
         if first:
             write_text(run / "config.json", json.dumps(about, indent=1) + "\n")
-        session = Session(trainer, run, about, instruments, length, tensorboard)
-        if not found:
-            session.save()
+        shown = boards_of(run, trainer.step, about, tensorboard, wandb) if first else []
+        session = Session(trainer, run, about, instruments, best, length, shown)
         try:
+            if not found:
+                session.save()
             return session.go(stop, held_out, pictures, max_minutes, progress)
         except NotFinite as error:
             raise session.keep_batch(error) from None
@@ -119,13 +127,14 @@ def fit(
 class Session:
     r"""One process' stretch of a run: its open files, and what is done between updates.
 
-    Arguments are the pieces that `fit` has made; length: bytes of metrics.jsonl to keep.
+    Arguments are the pieces that `fit` has made; length: bytes of metrics.jsonl to keep;
+    boards: where else its numbers are shown.
     """
 
-    def __init__(self, trainer, run, about, instruments, length, tensorboard):
+    def __init__(self, trainer, run, about, instruments, best, length, boards):
         self.trainer, self.run, self.about = trainer, run, about
         self.instruments, self.first = instruments, trainer.rank == 0
-        self.board = _board(run, trainer.step) if tensorboard and self.first else None
+        self.best, self.boards = best, boards
         self.metrics = Log(run / "metrics.jsonl", length) if self.first else None
         self.timing = Log(run / "timing.jsonl") if self.first else None
 
@@ -166,7 +175,7 @@ class Session:
             if due["save"]:
                 self.measure(held_out)
             if pictures is not None and (due["sample"] or last):
-                pictures(trainer.ema.model, record.step)
+                self.show(pictures(trainer.ema.model, record.step))
             if due["save"] or last or stopping:
                 self.save()
             if stopping:
@@ -200,8 +209,14 @@ class Session:
         r"""Write the EMA's loss on held-out examples."""
         if held_out is not None:
             loss, bands = held_out_loss(self.trainer, *held_out)
+            self.best.measured(self.trainer.step, loss)
             line = {"step": self.trainer.step, "held_out_loss": loss}
             self._write(line | {"held_out_bands": bands})
+
+    def show(self, path):
+        r"""Show a picture on the boards, where a path was given."""
+        for board in self.boards if isinstance(path, (str, Path)) else ():
+            board.picture(path, self.trainer.step)
 
     def save(self):
         r"""Write a checkpoint from which another process goes on exactly."""
@@ -210,6 +225,7 @@ class Session:
         tensors |= self.instruments.state()
         if self.first:
             numbers["metrics_bytes"] = self.metrics.to_disk()
+            numbers |= self.best.state()
             write_checkpoint(
                 self.run,
                 trainer.ema.model,
@@ -218,6 +234,7 @@ class Session:
                 tensors,
                 numbers,
                 trainer.config.keep,
+                self.best.step,
             )
         _barrier(trainer)
 
@@ -237,20 +254,15 @@ class Session:
 
     def close(self):
         r"""Close the files."""
-        for file in (self.metrics, self.timing, self.board):
+        for file in (self.metrics, self.timing, *self.boards):
             if file is not None:
                 file.close()
 
     def _write(self, line):
         if self.first:
             self.metrics.write(line)
-        for name, value in line.items() if self.board else ():
-            if name.endswith("bands"):
-                for band, v in enumerate(value):
-                    if v is not None:
-                        self.board.add_scalar(f"{name}/{band}", v, line["step"])
-            elif name != "step":
-                self.board.add_scalar(name, value, line["step"])
+        for board in self.boards:
+            board.line(line)
 
     def _agree(self, requested):
         if self.trainer.world == 1:
@@ -339,7 +351,7 @@ def held_out_loss(trainer, x_0, y=None, most=1024):
     return float(losses.mean()), [float(v.mean()) if len(v) else None for v in here]
 
 
-def _restore(trainer, instruments, run):
+def _restore(trainer, instruments, best, run):
     folder = checkpoint_of(run)
     with or_older(run, folder):
         pretrained, tensors, numbers = read_checkpoint(folder, type(trainer.model))
@@ -355,6 +367,7 @@ def _restore(trainer, instruments, run):
         trainer.restore(pretrained.model.state_dict(), tensors, numbers)
         if trainer.rank == 0:
             instruments.restore(tensors)
+            best.restore(numbers, run)
         if trainer.step > trainer.config.steps:
             raise ValueError(
                 f"it has made {trainer.step:,} steps already, and `steps`, their number in "
@@ -407,13 +420,3 @@ def _tell_lost(path, length, folder):
 def _barrier(trainer):
     if trainer.world > 1:
         distributed.barrier()
-
-
-def _board(run, step):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "tensorboard is not installed: pip install tensorboard"
-        ) from error
-    return SummaryWriter(run / "tensorboard", purge_step=step + 1)

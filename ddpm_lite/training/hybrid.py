@@ -31,6 +31,17 @@ def hybrid_loss(
     mean in it is detached. Returns (B,). Raises as `simple_loss`.
     Nichol and Dhariwal 2021, Eq. 16 and section 3.1.
     """
+    given = dict(y=y, prediction=prediction, levels=levels, weight=weight)
+    return sum(hybrid_terms(model, schedule, x_0, t, noise, **given))
+
+
+def hybrid_terms(
+    model, schedule, x_0, t, noise, *, y=None, prediction=None, levels=None, weight=1e-3
+):
+    r"""The two terms whose sum `hybrid_loss` is: the simple loss, and the bound's share.
+
+    Arguments and errors as for `hybrid_loss`. Returns a pair of (B,).
+    """
     check_denoiser(model, schedule)
     if not getattr(model, "learned_variance", False):
         raise ValueError("the model has no learned variance: its loss is simple_loss")
@@ -46,4 +57,4 @@ def hybrid_loss(
     safe = torch.where(first, variance_pred.detach(), variance.expand_as(x_0))
     kl = gaussian_kl(mean, safe, mean_pred, variance_pred)
     nats = torch.where(first, decoder_nll(x_0, mean_pred, variance_pred, levels), kl)
-    return simple + weight * schedule.T * nats.flatten(1).mean(1)
+    return simple, weight * schedule.T * nats.flatten(1).mean(1)

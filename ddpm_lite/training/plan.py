@@ -15,11 +15,11 @@ from .. import data
 from ..checks import check_parts
 from ..formats.checkpoint import checkpoints
 from ..formats.diffusers import open_model
-from ..formats.diffusers_scheduler import name_of
+from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
 from .cost import cost, step_time
 from .device import choose_precision
-from .presets import RUNS, SCHEDULES
+from .presets import RUNS, schedule_of
 from .trainer import processes
 
 # Fields of a UNetConfig that change what the same tensors mean.
@@ -29,6 +29,7 @@ _CONVENTIONS += ["t_shift", "prediction"]
 # What a run writes into its folder: `train` goes into such a one that has no checkpoint.
 _OF_A_RUN = {"config.json", "metrics.jsonl", "timing.jsonl", "lock", "newest", "samples"}
 _OF_A_RUN |= {"checkpoints", "tensorboard", "config.json.part", "newest.part"}
+_OF_A_RUN |= {"best", "best.part", "wandb", "wandb.json"}
 
 HOUR = 3600  # seconds
 
@@ -46,14 +47,14 @@ def check_plan(config, device, fresh=True):
             f"pictures are read with 1 channel or 3, got {unet.channels}: take "
             "--channels 1 for grey, 3 for colour"
         )
-    own = config.own and config.own.network
+    schedule, own = schedule_of(config), config.own and config.own.network
     with torch.device("meta"):
         model = config.own.filled(0).build(light=True) if own else UNet(unet)
     precision = choose_precision(device, train.precision, model)
     if config.init and fresh:
         start = open_model(config.init, own)
     if config.init and fresh and not own:  # which is built when its classes are known
-        check_start(start, config.init, model, SCHEDULES[config.schedule](unet.T))
+        check_start(start, config.init, model, schedule)
     if config.data == "digits" and unet.sample_shape != (1, 8, 8):
         H, W = unet.sample_shape[1:]
         raise ValueError(
@@ -73,11 +74,13 @@ def check_start(start, name, model, schedule):
     """
     weights, own = start.model.state_dict(), model.state_dict()
     if not start.schedule.same_as(schedule):
-        known = name_of(start.schedule) or "one without a name"
+        said = named(start.schedule) or {"schedule": "one without a name"}
+        known = ", ".join([said.pop("schedule"), *(f"{k} = {v}" for k, v in said.items())])
+        asked = ", ".join(f"--{n.replace('_', '-')}" for n in ("schedule", *said))
         raise ValueError(
             f"{name} was trained with another schedule, {known}, T = {start.schedule.T} "
             f"(beta_T = {float(start.schedule.beta[-1]):.3g}): choose the same one with "
-            "--schedule and --T"
+            f"{asked} and --T"
         )
     for key in own:
         fits = key in weights and weights[key].shape == own[key].shape

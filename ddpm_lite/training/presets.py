@@ -19,10 +19,29 @@ from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
 from .own import OwnNetwork
-from .stored import check_settings
+from .stored import check_settings, in_todays_names
 
-LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
+# fields of unet and train that files of older versions do not have
+LATER = ("clip", "weight_decay", "min_snr", "checkpoint_gradients", "keep_best")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
+SCHEDULES |= {"sigmoid": Schedule.sigmoid}
+
+
+BETA_ENDS = ("beta_start", "beta_end")
+
+
+def check_beta_ends(config):
+    r"""Refuse ends of beta outside (0, 1], or for a schedule without any: ValueError."""
+    for name in BETA_ENDS:
+        beta = getattr(config, name)
+        if beta is None:
+            continue
+        if config.schedule == "cosine":
+            raise ValueError(
+                f"{name} must be left out for the cosine schedule, which follows from T "
+                "alone; linear and sigmoid have such ends"
+            )
+        object.__setattr__(config, name, check_number(name, beta, 1e-12, 1))
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,9 @@ class RunConfig:
     labels: bool = True  # learn the classes too, where there are any
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
-    schedule: str = "linear"  # of the noise: linear or cosine
+    schedule: str = "linear"  # of the noise: linear, cosine or sigmoid
+    beta_start: float | None = None  # first beta of linear or sigmoid; 0.0001 if not given
+    beta_end: float | None = None  # last beta of linear or sigmoid; 0.02 if not given
     sample_steps: int = 25  # steps of DDIM for the grids on the way
     init: str = ""  # run, weight file, shipped model or diffusers folder to start from
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -50,6 +71,7 @@ class RunConfig:
 
     def __post_init__(self):
         check_name("schedule", self.schedule, *SCHEDULES)
+        check_beta_ends(self)
         check_name("folders", self.folders, *READINGS)
         check_number("hold_out", self.hold_out, 0)
         if self.hold_out > 1 and self.hold_out % 1:
@@ -95,6 +117,8 @@ class RunConfig:
                     f"{where} lacks {name!r}, which was there: restore the file"
                 )
             part = f"{name!r} in {where}"
+            if name == "train":
+                own[name] = in_todays_names(own[name], part)
             optional = kind.__dataclass_fields__ if own[name] == {} else LATER
             own[name] = check_settings(kind, own[name], part, optional)
         if "clip" in values and "unet" in own:  # version 0.2 had it beside the network
@@ -134,7 +158,7 @@ _SMALL = TrainConfig(
     batch_size=64,
     lr=1e-3,
     warmup_steps=200,
-    decay_lr=True,
+    lr_schedule="cosine",
     ema_decay=0.999,
     antithetic=True,
     drop_label=0.1,
@@ -208,7 +232,7 @@ def s_curve(seed=0):
         batch_size=1024,
         lr=3e-3,
         warmup_steps=100,
-        decay_lr=True,
+        lr_schedule="cosine",
         ema_decay=0.995,
         seed=seed,
     )
@@ -223,7 +247,25 @@ def build(config):
     """
     with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
         model = UNet(config.unet) if config.own is None else config.own.build()
-    return model, SCHEDULES[config.schedule](config.network.T)
+    return model, schedule_of(config)
+
+
+def schedule_of(config):
+    r"""The Schedule of a RunConfig. Raises ValueError where there is none so long."""
+    ends = {name: getattr(config, name) for name in BETA_ENDS}
+    given = {name: beta for name, beta in ends.items() if beta is not None}
+    return SCHEDULES[config.schedule](config.network.T, **given)
+
+
+def schedule_in_words(config):
+    r"""Such as "linear schedule, beta from 0.0001 to 0.01"; the ends if they are given."""
+    start, end = config.beta_start, config.beta_end
+    if start is None and end is None:
+        return f"{config.schedule} schedule"
+    return (
+        f"{config.schedule} schedule, beta from {1e-4 if start is None else start:g} to "
+        f"{0.02 if end is None else end:g}"
+    )
 
 
 def _seeded(network, seed, **settings):

@@ -9,7 +9,9 @@ from ..formats.weights import load_model
 from ..models.unet import UNet
 from .facts import versions
 from .plan import check_same_data
-from .presets import RunConfig
+from .presets import BETA_ENDS, RunConfig
+
+_ALONG = {"cosine": "along a cosine", "linear": "on a straight line"}
 
 
 def settings_of(run, about, where):
@@ -84,14 +86,16 @@ def edited(kept, config, where, steps=None, lr=None):
     kept, config: RunConfigs of both. where: the file config.json. steps, lr: what is asked
     for in their place, or None. Raises ValueError for another schedule of the noise.
     """
-    if kept.schedule != config.schedule:
-        raise ValueError(
-            f"{where} says schedule = {config.schedule!r}, and its weights were trained "
-            f"with {kept.schedule!r}: restore it"
-        )
+    for name in ("schedule", *BETA_ENDS):
+        was, now = getattr(kept, name), getattr(config, name)
+        if was != now:
+            raise ValueError(
+                f"{where} says {name} = {now!r}, and its weights were trained with "
+                f"{was!r}: restore it"
+            )
     asked = {"steps"} if steps is not None else set()
-    asked |= {"lr", "decay_lr"} if lr is not None else set()
-    moved = ("data", "init", "schedule", "unet", "own", "train")  # looked at elsewhere
+    asked |= {"lr", "lr_schedule"} if lr is not None else set()
+    moved = ("data", "init", "schedule", *BETA_ENDS, "unet", "own", "train")  # see below
     pairs = [(kept.as_dict(), config.as_dict(), moved)]
     pairs += [(asdict(kept.train), asdict(config.train), asked)]
     return [
@@ -117,7 +121,7 @@ def changed(config, run, at, steps=None, lr=None, kept=None):
             f"be larger, got {new.steps}"
         )
     if lr is not None:
-        new = replace(new, lr=lr, decay_lr=False)
+        new = replace(new, lr=lr, lr_schedule="constant")
     if lr is not None and new.steps == at:
         raise ValueError(
             f"{run} has made all its {at:,} steps, and none is left for another lr: give a "
@@ -132,19 +136,20 @@ def changed(config, run, at, steps=None, lr=None, kept=None):
         )
     elif new.steps > at and _rates(old) != _rates(new):
         falls = (
-            f", and falls to 0 by step {new.steps:,}, along a cosine over all of them"
-            "; for another rate, which stays, give lr (--lr)"
+            f", and falls to 0 by step {new.steps:,}, {_ALONG.get(new.lr_schedule)} over "
+            "all of them; for another rate, which stays, give lr (--lr)"
         )
         lines.append(
             f"the learning rate was {was:.2g} at step {at:,}; from here on it is "
-            f"{becomes:.2g}" + falls * new.decay_lr
+            f"{becomes:.2g}" + falls * (new.lr_schedule != "constant")
         )
     return replace(config, train=new), lines
 
 
 def _rates(train):
     r"""All that the learning rate of each step follows from."""
-    return train.lr, train.decay_lr, train.warmup_steps, train.decay_lr and train.steps
+    falls = train.lr_schedule != "constant"
+    return train.lr, train.lr_schedule, train.warmup_steps, falls and train.steps
 
 
 def refuse_what_lay_in_memory(run, about, config):

@@ -40,6 +40,23 @@ def check_settings(kind, values, where, optional=()):
         raise ValueError(f"{where}: {error}") from error
 
 
+def in_todays_names(train, where):
+    r"""The settings of training in a file of version 0.3 or older, named as they are now.
+
+    train: what the file holds, whatever it is. Raises ValueError where it holds a setting
+    under both names, or one of another type.
+    """
+    if not isinstance(train, dict) or "decay_lr" not in train:
+        return train
+    rest = {name: value for name, value in train.items() if name != "decay_lr"}
+    if "lr_schedule" in rest or not isinstance(train["decay_lr"], bool):
+        raise ValueError(
+            f"{where} holds decay_lr = {train['decay_lr']!r}, which is lr_schedule now: "
+            "take it out, and write constant, cosine or linear there"
+        )
+    return rest | {"lr_schedule": "cosine" if train["decay_lr"] else "constant"}
+
+
 def _of_type(value, kind):
     inner = get_args(kind)
     if get_origin(kind) is tuple:

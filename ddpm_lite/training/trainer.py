@@ -30,7 +30,10 @@ from .batches import Batches, second_moment
 from .device import autocast, choose_precision
 from .ema import EMA
 from .facts import difference, identity
-from .hybrid import hybrid_loss
+from .hybrid import hybrid_terms
+from .optimiser import optimiser_of
+from .recomputing import recompute
+from .weighting import weigh
 
 
 class NotFinite(FloatingPointError):
@@ -102,12 +105,8 @@ class Trainer:
         self.data, self.y = self.batches.data, self.batches.y
         if config.fast and data.dim() == 4:
             channels_last(model)
-        self.optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=config.lr,
-            fused=config.fast,
-            foreach=None if config.fast else False,
-        )
+        recompute(model, config.checkpoint_gradients)
+        self.optimizer = optimiser_of(model, config)
         half = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.ema = EMA(model, config.ema_decay, fast=config.fast)
@@ -150,9 +149,9 @@ class Trainer:
             x_0, t, noise, y = self.batches.take(numbers, part)
             last = number == self.config.accumulate
             with self._no_sync(unless=last), self._dropping(part):
-                loss = self.losses(x_0, t, noise, y)  # diffuse, predict, compare
-                self._backward(loss)  # differentiate
-            losses.append(loss.detach())
+                terms = self.terms(x_0, t, noise, y)  # diffuse, predict, compare
+                self._backward(self._weighed(terms, t))  # differentiate
+            losses.append(sum(terms).detach())
         losses = torch.cat(losses)
         self.scaler.unscale_(self.optimizer)
         limit = self.config.grad_clip or math.inf
@@ -168,13 +167,21 @@ class Trainer:
         r"""The loss of each example, (B,); all but the network computes in float32.
 
         x_0, noise: (B, *shape). t: int64 (B,) in 1..T. y: int64 (B,) or None. network:
-        the one that learns if None, or another Network, such as one of the EMA.
+        the one that learns if None, or another Network, such as one of the EMA. Without
+        min-SNR weights, which change what is learned and not what is reported.
+        """
+        return sum(self.terms(x_0, t, noise, y, network))
+
+    def terms(self, x_0, t, noise, y=None, network=None):
+        r"""What the losses are the sum of: (B,), and as many again of a learned variance.
+
+        The arguments are those of `losses`.
         """
         network = network or self.network
         given = (network, self.schedule, x_0, t, noise)
         if network.learned_variance:
-            return hybrid_loss(*given, y=y, levels=self.grey)
-        return simple_loss(*given, y=y)
+            return hybrid_terms(*given, y=y, levels=self.grey)
+        return (simple_loss(*given, y=y),)
 
     def run(self, steps=None):
         r"""Make the updates that are left, or `steps` of them, and yield each Record.
@@ -272,6 +279,10 @@ class Trainer:
     def _no_sync(self, unless):
         # forward and backward of a part; processes exchange gradients in the last one
         return nullcontext() if unless or self.world == 1 else self.network.module.no_sync()
+
+    def _weighed(self, terms, t):
+        gamma = self.config.min_snr
+        return weigh(terms, self.schedule, t, self.network.prediction, gamma)
 
     def _backward(self, losses):
         # the mean over this process' examples; DDP takes the mean over processes

@@ -24,3 +24,16 @@ def min_snr_weight(schedule, t, prediction, gamma=5.0):
     if prediction == "v":
         return torch.minimum(alpha_bar, gamma * rest)
     return (alpha_bar / rest).clamp(max=gamma)
+
+
+def weigh(terms, schedule, t, prediction, gamma):
+    r"""The terms of a loss, the first one times min-SNR weights: (B,), to be minimised.
+
+    terms: the simple loss (B,), and what is added to it if anything, (B,). The others as
+    in `min_snr_weight`; gamma None gives the plain sum.
+    """
+    simple, *others = terms
+    if gamma is None:
+        return sum(terms)
+    weight = min_snr_weight(schedule, t, prediction, gamma)
+    return simple * weight.to(simple.device, simple.dtype) + sum(others)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from ddpm_lite.commands import parsing
 from ddpm_lite.commands.main import COMMANDS, main
+from ddpm_lite.training.config import LR_SCHEDULES
 
 WHOLE = ["-1", "0", "1", "2", "3", "07", "1e3", "1.5", str(-(10**30)), str(10**30), "x"]
 NUMBERS = ["nan", "inf", "-inf", "-1", "0", "-0.0", "0.5", "1", "1e-320", "1e400", "1,5"]
@@ -167,7 +168,7 @@ def test_a_dry_run_says_the_settings_that_were_given(tiny_run, data):
         "seed": st.integers(0, 2**40),
         "flip": st.booleans(),
         "antithetic": st.booleans(),
-        "decay_lr": st.booleans(),
+        "lr_schedule": st.sampled_from(LR_SCHEDULES),
         "keep": st.integers(1, 9),
         "grad_clip": st.none() | st.floats(1e-3, 10),
     }

@@ -111,11 +111,11 @@ def test_a_longer_run_at_a_rate_that_stays(tmp_path, capsys):
     assert (found[5], found[6]) == (5e-4, 5e-4)
     assert "from here on it is 0.0005, and does not fall" in err
     train = json.loads((tmp_path / "run" / "config.json").read_text())["train"]
-    assert (train["lr"], train["decay_lr"], train["steps"]) == (5e-4, False, 6)
+    assert (train["lr"], train["lr_schedule"], train["steps"]) == (5e-4, "constant", 6)
 
 
 def test_nothing_is_said_where_nothing_changes(tmp_path, capsys):
-    run = started(tmp_path / "run", "--no-decay-lr")
+    run = started(tmp_path / "run", "--lr-schedule", "constant")
     assert "note" not in said(capsys, 0, "resume", run, "--steps", "6")[1]
     assert set(rates(tmp_path / "run").values()) == {4e-3}
 
@@ -326,7 +326,7 @@ def rewritten(run, **changes):
 
 
 def test_settings_that_somebody_edited_are_said(tmp_path, capsys):
-    run = started(tmp_path / "run", "--no-decay-lr")
+    run = started(tmp_path / "run", "--lr-schedule", "constant")
     first = rates(tmp_path / "run")[4]
     rewritten(tmp_path / "run", lr=1e-3, batch_size=7, seed=3, sample_steps=1, steps=6)
     _, err = said(capsys, 0, "resume", run)

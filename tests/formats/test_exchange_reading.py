@@ -94,9 +94,9 @@ def test_schedules_are_those_of_diffusers_in_float64(tmp_path):
             ("linear", {}),
             ("cosine", dict(beta_schedule="squaredcos_cap_v2")),
             (None, dict(beta_schedule="scaled_linear")),
-            (None, dict(beta_schedule="sigmoid", beta_end=0.03)),
+            ("sigmoid", dict(beta_schedule="sigmoid", beta_end=0.03)),
             (None, dict(rescale_betas_zero_snr=True)),
-            (None, dict(beta_schedule="linear", beta_end=0.05)),
+            ("linear", dict(beta_schedule="linear", beta_end=0.05)),
             (None, dict(num_train_timesteps=4, trained_betas=[0.1, 0.2, 1 / 3, 0.9])),
         ]
     ):
@@ -113,6 +113,7 @@ def test_schedules_are_those_of_diffusers_in_float64(tmp_path):
             found.schedule.alpha_bar[1:], other.alphas_cumprod.double(), **close
         )
         assert found.config.get("schedule") == name
+        assert found.config.get("beta_end") == kind.get("beta_end")
     assert found.schedule.beta[1:].tolist() == [0.1, 0.2, 1 / 3, 0.9]  # not as float32
     rescaled = from_diffusers(tmp_path / "4").schedule
     assert rescaled.alpha_bar[-1] == 0 and rescaled.beta[-1] == 1

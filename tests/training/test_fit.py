@@ -26,7 +26,7 @@ from ddpm_lite.training.trainer import NotFinite
 
 SHORT = some_schedules()["cosine-10"]
 QUICK = dict(steps=9, batch_size=8, warmup_steps=2, log_every=2, save_every=3, keep=2)
-QUICK |= dict(lr=1e-2, sample_every=0, decay_lr=True, antithetic=True)
+QUICK |= dict(lr=1e-2, sample_every=0, lr_schedule="cosine", antithetic=True)
 TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
 TINY |= dict(attention=(), dropout=0.3, classes=3, T=10, learned_variance=True)
 
@@ -159,7 +159,7 @@ def test_a_run_that_broke_off_at_once(tmp_path):
 
 
 def test_a_finished_run_can_be_made_longer(tmp_path):
-    settings = dict(decay_lr=False)
+    settings = dict(lr_schedule="constant")
     go(points(**settings), tmp_path / "straight")
     go(points(**settings, steps=4), tmp_path / "run")
     assert go(points(**settings, steps=4), tmp_path / "run", resume=True)["step"] == 4

@@ -195,7 +195,7 @@ def test_learning_rate_warms_up_and_may_fall():
     for _ in trainer.run(6):
         rates.append(trainer.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1e-2 * f for f in (0.25, 0.5, 0.75, 1, 1, 1)])
-    falling = make(decay_lr=True, steps=10)
+    falling = make(lr_schedule="cosine", steps=10)
     factors = [falling.lr_factor(step) for step in range(1, 12)]
     exact = [0.5 + 0.5 * math.cos(math.pi * k / 10) for k in range(11)]
     assert factors == pytest.approx(exact, abs=1e-12)
@@ -527,7 +527,7 @@ def test_config_is_frozen_and_the_paper_s():
         batch_size=128,
         lr=2e-4,
         warmup_steps=5000,
-        decay_lr=False,
+        lr_schedule="constant",
         grad_clip=1.0,
         ema_decay=0.9999,
         antithetic=False,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import torch
 
 from ...formats.networks import plain_settings
-from ...training.presets import SCHEDULES, build
+from ...training.presets import build, schedule_in_words, schedule_of
 from .files import state_tensors
 from .findings import Finding
 
@@ -96,15 +96,13 @@ def _network(case):
 
 
 def _schedule(case):
-    expected, beta = (
-        SCHEDULES[case.config.schedule](case.config.network.T),
-        case.schedule.beta,
-    )
+    expected, beta = schedule_of(case.config), case.schedule.beta
     if not case.schedule.same_as(expected):
         words = (
-            f"The weights' table of beta is not the {case.config.schedule} one with T = "
-            f"{expected.T} that config.json tells of: it has T = {case.schedule.T} and "
-            f"ends with {float(beta[-1]):.3g}, not {float(expected.beta[-1]):.3g}. The "
-            "weights know best: mend config.json."
+            f"The weights' table of beta is not that which config.json tells of, the "
+            f"{schedule_in_words(case.config)}, T = {expected.T}: it has T = "
+            f"{case.schedule.T} and ends with "
+            f"{float(beta[-1]):.3g}, not {float(expected.beta[-1]):.3g}. The weights know "
+            "best: mend config.json."
         )
         yield Finding("wrong", "schedule", words)
