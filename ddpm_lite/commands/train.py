@@ -4,12 +4,16 @@ import json
 import shlex
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from ..checks import check_given
+from ..data.survey import survey
 from ..training import experiment
-from ..training.device import keep_memory
+from ..training.choose import agreed, choose, clock_of, fit_steps, open_to_all
+from ..training.device import choose_device, keep_memory
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
+from ..training.starting import channels_of, like, same_levels, told
 from ..training.trainer import processes
 from . import parsing
 from .shared import Machine, check_minutes, report_run, status_of
@@ -19,20 +23,26 @@ from .shared import Machine, check_minutes, report_run, status_of
 class Options:
     r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options].
 
-    On a laptop the preset digits takes minutes, fashion an hour or so, small-32 a day or
-    more; the others are made for GPUs. Any preset trains on any pictures: --dry-run tells
-    how long that takes here.
+    --minutes 20 chooses size, network and training for your pictures, so that it takes
+    about so long here, and says what it chose. Or start from a preset: on a laptop digits
+    takes minutes, fashion an hour or so, small-32 a day or more; the others are made for
+    GPUs. Any preset trains on any pictures: --dry-run tells how long that takes here.
     """
 
     run: RunConfig = field(default_factory=RunConfig)
     machine: Machine = field(default_factory=Machine)
     out: str = ""  # the run's folder; runs/PRESET if not given
-    max_minutes: float | None = None  # stop after so long, with a checkpoint
+    # choose what can be trained in so long: the network too where no preset is named, else
+    # the number of steps alone
+    minutes: float | None = None
+    # stop after so long, whatever was planned, with a checkpoint: resume goes on
+    max_minutes: float | None = None
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
+        check_minutes(self.minutes, "--minutes")
         check_minutes(self.max_minutes)
 
 
@@ -41,13 +51,20 @@ class Request(Options):
     r"""Options with the preset that they started from and the names that were typed."""
 
     preset: str = "small-32"
+    named: bool = False  # whether the preset was
     typed: frozenset = frozenset()
+
+    @property
+    def fields(self):
+        r"""Names of the settings that were typed."""
+        return {name.removeprefix("no-").replace("-", "_") for name in self.typed}
 
 
 def parse(arguments):
     r"""The options, which start from the preset that the first argument may name."""
     preset, rest = "small-32", arguments
-    if arguments and not arguments[0].startswith("-"):
+    named = bool(arguments) and not arguments[0].startswith("-")
+    if named:
         preset, *rest = arguments
     if preset not in RUNS:
         raise parsing.Misunderstood(
@@ -56,7 +73,7 @@ def parse(arguments):
         )
     words = [word.partition("=")[0] for word in rest if word.startswith("--")]
     typed = frozenset(word[2:].replace("_", "-") for word in words)
-    start = run = RUNS[preset]
+    start = run = _start(RUNS[preset], named, typed, _word("--init", rest))
     moves = typed & {"size", "multipliers"} and "attention" not in typed
     if moves:  # the preset's resolutions may not be there
         start = replace(run, unet=replace(run.unet, attention=()))
@@ -68,15 +85,58 @@ def parse(arguments):
         f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
     )
     about += "is given."
-    options = parsing.parse(Options, f"train {preset}", rest, default, about)
+    options = parsing.parse(
+        Options, f"train {preset}" if named else "train", rest, default, about
+    )
     if moves:
-        unet = options.run.unet
-        unet = replace(unet, attention=attention_at(run.unet.attention, unet))
+        unet, before = options.run.unet, run.unet
+        if start.init and len(unet.multipliers) == len(before.multipliers):
+            heights = same_levels(before, unet)
+        else:
+            heights = attention_at(before.attention, unet)
+        unet = replace(unet, attention=heights)
         options = replace(options, run=replace(options.run, unet=unet))
     if shorter:
         steps = min(run.sample_steps, options.run.unet.T)
         options = replace(options, run=replace(options.run, sample_steps=steps))
-    return Request(**vars(options), preset=preset, typed=typed)
+    if options.minutes and "steps" in typed:
+        raise ValueError(
+            "--minutes chooses the number of steps: leave --steps out, or take "
+            "--max-minutes, which stops after so long whatever was planned"
+        )
+    if not named and "out" not in typed:
+        options = replace(options, out=_out(options))
+    return Request(**vars(options), preset=preset, named=named, typed=typed)
+
+
+def _start(preset, named, typed, init):
+    r"""The RunConfig whose values hold where nothing is typed."""
+    if init:  # who starts from weights wants their network
+        run = like(replace(preset, init=init))
+    elif "minutes" in typed and not named:
+        run = open_to_all(preset)
+    else:
+        return preset
+    return run if named else replace(run, train=replace(run.train, flip=False))
+
+
+def _word(option, words):
+    r"""What stands behind an option, the last time it is typed; "" if nothing does."""
+    found = ""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == option:
+            found = value if equals else after
+    return found
+
+
+def _out(options):
+    r"""The folder of a run that no preset gives a name."""
+    if options.run.init:
+        return f"runs/from-{Path(options.run.init).resolve().stem}"
+    if options.minutes and options.run.data:
+        return f"runs/{Path(options.run.data).expanduser().resolve().stem}"
+    return options.out
 
 
 def run(options, threads):
@@ -92,7 +152,13 @@ def run(options, threads):
         raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard")
     preset = RUNS[options.preset]
     config, follow, said = on_data(options.run, preset, options.typed)
-    prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
+    chosen = []
+    if options.minutes and config.data:
+        config, chosen = _chosen(config, options, device)
+    check = channels_of(config) if config.init else None
+    prepared = experiment.prepare(
+        config, device, follow=follow, dry=options.dry_run, check=check
+    )
     if "drop-label" in options.typed and config.train.drop_label > 0:
         if not prepared.config.network.classes:
             raise ValueError(
@@ -102,7 +168,12 @@ def run(options, threads):
     if not options.json:  # all processes time a step, as they all train at once
         lines = [experiment.summary(prepared, threads)]
         lines += said if prepared.described["held_out"] else []  # else it says so itself
-        lines += _derived(prepared.config, preset, options.typed)
+        if config.init:
+            names = prepared.pictures.classes if prepared.config.network.classes else ()
+            lines += told(prepared.config, names)
+        elif options.minutes is None or options.named:
+            lines += _derived(prepared.config, preset, options.typed)
+        lines += chosen
         if first:
             print("\n".join(lines), flush=True)
     if options.dry_run:
@@ -119,6 +190,20 @@ def run(options, threads):
     if first:
         report_run(done, options.out, options.json)
     return status_of(done)
+
+
+def _chosen(config, options, device):
+    r"""The RunConfig that fits --minutes, and lines on it; the same in all processes."""
+    found = survey(
+        config.data, split=config.split, labels=config.labels, folders=config.folders
+    )
+    find = fit_steps if options.named or config.init else choose
+    seconds, clock = 60 * options.minutes, clock_of(choose_device(device))
+    config, lines = agreed(find(config, options.fields, seconds, found, clock))
+    first = (
+        f"chosen    for {options.minutes:g} minutes, of which a tenth is for samples and"
+    )
+    return config, [f"{first} all else:", *lines]
 
 
 def _derived(config, preset, typed):

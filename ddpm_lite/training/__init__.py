@@ -18,6 +18,8 @@ CONTENTS = {
     "presets": (),
     "cost": (),
     "plan": (),
+    "starting": (),
+    "choose": (),
     "resuming": (),
     "reports": (),
     "experiment": (),
