@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..checks import check_given
-from ..data.survey import survey
+from ..data.survey import Survey, survey
 from ..training import experiment
-from ..training.choose import agreed, choose, clock_of, fit_steps, open_to_all
+from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
 from ..training.device import choose_device, keep_memory
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
@@ -173,7 +173,7 @@ def run(options, threads):
             lines += told(prepared.config, names)
         elif options.minutes is None or options.named:
             lines += _derived(prepared.config, preset, options.typed)
-        lines += chosen
+        lines += chosen or _instead(prepared, options)
         if first:
             print("\n".join(lines), flush=True)
     if options.dry_run:
@@ -204,6 +204,29 @@ def _chosen(config, options, device):
         f"chosen    for {options.minutes:g} minutes, of which a tenth is for samples and"
     )
     return config, [f"{first} all else:", *lines]
+
+
+def _instead(prepared, options):
+    r"""A line on what --minutes would choose, where nobody has chosen the network.
+
+    That is on a CPU: the network which is taken where none is named needs a day there.
+    """
+    mine = UNET | {"steps"}
+    if options.named or options.run.init or options.fields & mine:
+        return []
+    if prepared.device.type != "cpu":
+        return []
+    config = replace(prepared.config, hold_out=0, held_out_split="")
+    C, H, W = prepared.pictures.shape
+    found, clock = Survey(len(prepared.pictures), H, W, True, C), clock_of(prepared.device)
+    try:
+        small, _ = choose(open_to_all(config), options.fields, 20 * 60, found, clock)
+    except ValueError:  # 20 minutes are too short
+        return []
+    return [
+        f"          --minutes 20 would choose width {small.unet.width}, and "
+        f"{small.train.steps:,} steps of {small.train.batch_size} pictures"
+    ]
 
 
 def _derived(config, preset, typed):

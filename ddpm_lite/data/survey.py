@@ -51,7 +51,8 @@ def _of_folder(found):
     for path in found.paths[:: -(-len(found.paths) // LOOK)]:
         try:
             with Image.open(path) as image:
-                turned = image.getexif().get(274, 1) > 4  # EXIF: on its side
+                late = image.format == "PNG" and "exif" not in image.info
+                turned = not late and image.getexif().get(274, 1) > 4  # on its side
                 sizes.append(image.size[::-1] if not turned else image.size)
                 grey = grey and image.mode in ("1", "L", "LA", "I;16", "I", "F")
         except (OSError, ValueError):

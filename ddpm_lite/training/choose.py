@@ -22,7 +22,6 @@ import torch
 from torch import distributed
 
 from ..models.unet import UNet, UNetConfig
-from .config import TrainConfig
 from .cost import step_time
 from .device import choose_precision
 from .plan import attention_at, duration, set_aside
@@ -36,6 +35,7 @@ LEAST = 100  # steps
 OFTEN = 2000  # times that a picture is seen: on CIFAR-10 the paper's run sees each 2,048
 SELDOM = 100
 SAMPLES = 200  # of the last report, see `experiment.report`
+UNET = frozenset(field.name for field in fields(UNetConfig))
 MULTIPLIERS = {1: (1,), 2: (1, 2), 3: (1, 2, 4), 4: (1, 2, 2, 2)}  # by number of levels
 
 
@@ -100,7 +100,7 @@ def choose(config, typed, seconds, found, clock):
         dropout = 0.1 if seen > SELDOM else 0.0
         wanted = replace(wanted, unet=replace(wanted.unet, dropout=dropout))
     wanted = paced(wanted, typed, steps, number)
-    lines = [f"size      {_shape(size)}: {_why_size(typed, found, size)}"]
+    lines = [f"size      {_shape(size)}: {_why_size(config, typed, found, size)}"]
     lines.append(_network(wanted.unet, why))
     if steps < rung.updates:
         lines.append(
@@ -250,8 +250,8 @@ def _round(steps):
 def _check_enough(steps, seconds):
     if steps < LEAST:
         raise ValueError(
-            f"{duration(seconds)} are too short here: they suffice for {steps} steps, and "
-            f"fewer than {LEAST} teach nothing; give more --minutes, or a smaller --size"
+            f"in {duration(seconds)} this machine makes {steps} steps, and fewer than "
+            f"{LEAST} teach nothing: give more --minutes, or a smaller --size"
         )
 
 
@@ -262,16 +262,17 @@ def _shape(size):
     return " x ".join(map(str, size))
 
 
-def _why_size(typed, found, size):
+def _why_size(config, typed, found, size):
     if "size" in typed:
         return "as was typed"
     own = f"{found.height} x {found.width}"
-    if not found.one_size:
-        return f"pictures differ, about {own}; the middle square of each is taken"
-    if size == (found.height, found.width):
+    if size == (found.height, found.width) and found.one_size:
         return "as the pictures have"
-    more = max(size) <= SMALL < max(found.height, found.width)
-    return f"the pictures have {own}" + ", for which there is no time here" * more
+    why = f"the pictures have {own}"
+    if not found.one_size:
+        why = f"the pictures differ, about {own}, and the middle square of each is taken"
+    larger = _sizes(config, typed, found)[0]
+    return why + f"; for {_shape(larger)} there is too little time" * (size != larger)
 
 
 def _network(unet, why):
@@ -286,7 +287,7 @@ def _training(config, seen, typed):
     lines = [
         f"steps     {train.steps:,} of {train.batch_size} pictures: each is seen "
         f"{seen:,.{0 if seen >= 10 else 1}f} times"
-        + (f", hence dropout {config.unet.dropout:g}" if config.unet.dropout else "")
+        + (f", so dropout is {config.unet.dropout:g}" if config.unet.dropout else "")
         * ("dropout" not in typed)
     ]
     if "flip" not in typed:
@@ -295,7 +296,3 @@ def _training(config, seen, typed):
             "what there is to learn from, but turns letters and digits round"
         )
     return lines
-
-
-UNET = frozenset(field.name for field in fields(UNetConfig))
-TRAIN = frozenset(field.name for field in fields(TrainConfig))
