@@ -139,7 +139,8 @@ def class_of(word, found):
     if not numbers and word.isdecimal() and int(word) < classes:
         numbers = [int(word)]
     if len(numbers) != 1:
-        known = f" or one of {listed(names)}" if names else ""
+        known = "" if names == [str(i) for i in range(classes)] else listed(names)
+        known = f", or be one of {known}" if names and known else ""
         raise ValueError(f"--label must lie in 0..{classes - 1}{known}; got {word!r}")
     return numbers[0], names[numbers[0]] if names else ""
 

@@ -4,6 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from ..checks import check_given
@@ -123,7 +124,7 @@ def _start(preset, named, typed, init):
 def _word(option, words):
     r"""What stands behind an option, the last time it is typed; "" if nothing does."""
     found = ""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name == option:
             found = value if equals else after
