@@ -12,6 +12,7 @@ from .. import figure
 from ..checks import check_given, check_integer, check_name
 from ..sampling.solvers import network_calls
 from ..training.device import autocast, choose_device, choose_precision
+from ..training.plan import listed
 from ..training.threads import following
 from .shared import (
     MODEL,
@@ -20,7 +21,6 @@ from .shared import (
     Machine,
     as_pictures,
     check_place,
-    check_some,
     check_step,
     describe_device,
     draw,
@@ -38,7 +38,8 @@ class Options:
     drawing: Drawing = field(default_factory=Drawing)
     machine: Machine = field(default_factory=Machine)
     num: int = 64  # how many
-    label: int | None = None  # one class for all; else classes in turn
+    # one class for all, by its name or its number; else classes in turn
+    label: str | None = None
     # a new folder for grid.png and 00000.png ...; a file x.png for the grid alone; or x.npy
     # for an array, float32 (num, C, H, W) with black -1 and white 1, or (num, 2) of a model
     # of points. If not given, samples_NAME, then samples_NAME_2 ...
@@ -54,7 +55,6 @@ class Options:
         check_integer("--num", self.num, 1, MOST)
         check_step(self.step)
         check_name("--weights", self.weights, "ema", "raw")
-        check_some("--label", self.label, 0)
 
 
 def run(options, threads):
@@ -73,7 +73,8 @@ def run(options, threads):
         )
     drawing = options.drawing.with_steps(found.schedule)
     drawing.guided(found.model)  # what cannot be guided is refused before all else
-    shown = dict(label=options.label, progress=not options.json)
+    label, name = (None, "") if options.label is None else class_of(options.label, found)
+    shown = dict(label=label, progress=not options.json)
     pictures = draw(found, drawing, options.num, threads, **shown)
     outcome = {
         kind if kind == "array" else "grid": str(write(pictures, kind, path)),
@@ -84,6 +85,8 @@ def run(options, threads):
         "device": describe_device(found, drawing),
     }
     outcome |= chosen(options, found.stored)
+    if label is not None:
+        outcome |= {"label": label, "class": name}
     if drawing.guidance != 1:
         outcome["guidance"] = drawing.guidance
     if options.json:
@@ -96,6 +99,9 @@ def run(options, threads):
         how = how.replace(" pictures", " pictures of the raw weights")
     if options.step == "best":
         how = how.replace(" on ", " of the best checkpoint, step {step}, on ")
+    if label is not None:
+        of = "class {label}, {class}," if name else "class {label}"
+        how = how.replace(" pictures", f" pictures of {of}", 1)
     where = outcome.get("array") or outcome["grid"]
     beside = ", and single ones beside it" if kind == "folder" else ""
     print(f"{how.format(**outcome)}: {where}{beside}")
@@ -123,6 +129,29 @@ def _points(options, found, threads):
     outcome["calls"] = network_calls(drawing.sampler, drawing.steps)
     words = "{points} points in {steps} steps, {calls} network calls: {array}"
     print(json.dumps(outcome) if options.json else words.format(**outcome))
+
+
+def class_of(word, found):
+    r"""The number and the name of the class that --label means; the name "" if unknown.
+
+    word: a name as the run's folders had it, in capitals or not, or else a number. found: a
+    PictureModel. Raises ValueError where there are no classes, or none is called so.
+    """
+    classes = found.config.network.classes
+    if not classes:
+        raise ValueError("this model has no classes: leave out --label")
+    names = found.stored.get("described", {}).get("classes", ())
+    names = [str(name) for name in names] if len(names) == classes else []
+    lower = [name.lower() for name in names]
+    numbers = [names.index(word)] if word in names else []
+    numbers = numbers or [i for i, name in enumerate(lower) if name == word.lower()]
+    if not numbers and word.isdecimal() and int(word) < classes:
+        numbers = [int(word)]
+    if len(numbers) != 1:
+        known = "" if names == [str(i) for i in range(classes)] else listed(names)
+        known = f", or be one of {known}" if names and known else ""
+        raise ValueError(f"--label must lie in 0..{classes - 1}{known}; got {word!r}")
+    return numbers[0], names[numbers[0]] if names else ""
 
 
 def chosen(options, stored):

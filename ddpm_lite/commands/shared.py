@@ -36,10 +36,10 @@ def check_some(name, value, low, high=None):
     return None if value is None else check_integer(name, value, low, high)
 
 
-def check_minutes(minutes):
-    r"""Refuse a --max-minutes that is no number above 0, with ValueError."""
+def check_minutes(minutes, name="--max-minutes"):
+    r"""Refuse a number of minutes that is none above 0, with ValueError."""
     if minutes is not None and not 0 < minutes < math.inf:
-        raise ValueError(f"--max-minutes must be above 0, got {minutes:g}")
+        raise ValueError(f"{name} must be above 0, got {minutes:g}")
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,19 @@ import json
 import shlex
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
 
 from ..checks import check_given
+from ..data.survey import Survey, survey
 from ..training import experiment
 from ..training.boards import check_boards
-from ..training.device import keep_memory
+from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
+from ..training.device import choose_device, keep_memory
 from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
+from ..training.starting import channels_of, like, same_levels, told
 from ..training.trainer import processes
 from . import parsing
 from .shared import Machine, check_minutes, report_run, status_of
@@ -21,9 +26,10 @@ from .shared import Machine, check_minutes, report_run, status_of
 class Options:
     r"""Train on pictures: ddpm-lite train [PRESET] --data FOLDER [options].
 
-    On a laptop the preset digits takes minutes, fashion an hour or so, small-32 a day or
-    more; the others are made for GPUs. Any preset trains on any pictures: --dry-run tells
-    how long that takes here.
+    --minutes 20 chooses size, network and training for your pictures, so that it takes
+    about so long here, and says what it chose. Or start from a preset: on a laptop digits
+    takes minutes, fashion an hour or so, small-32 a day or more; the others are made for
+    GPUs. Any preset trains on any pictures: --dry-run tells how long that takes here.
     """
 
     run: RunConfig = field(default_factory=RunConfig)
@@ -31,13 +37,18 @@ class Options:
     out: str = ""  # the run's folder; runs/PRESET if not given
     network: str = ""  # module:Class of a network of your own, such as mynet:Net
     settings: tuple[str, ...] = ()  # what that class is called with, such as width=64
-    max_minutes: float | None = None  # stop after so long, with a checkpoint
+    # choose what can be trained in so long: the network too where no preset is named, else
+    # the number of steps alone
+    minutes: float | None = None
+    # stop after so long, whatever was planned, with a checkpoint: resume goes on
+    max_minutes: float | None = None
     dry_run: bool = False  # print settings and estimate, and write nothing
     tensorboard: bool = False  # also write what TensorBoard reads
     wandb: str = ""  # also show it in this project of Weights & Biases
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
+        check_minutes(self.minutes, "--minutes")
         check_minutes(self.max_minutes)
 
 
@@ -46,13 +57,20 @@ class Request(Options):
     r"""Options with the preset that they started from and the names that were typed."""
 
     preset: str = "small-32"
+    named: bool = False  # whether the preset was
     typed: frozenset = frozenset()
+
+    @property
+    def fields(self):
+        r"""Names of the settings that were typed."""
+        return {name.removeprefix("no-").replace("-", "_") for name in self.typed}
 
 
 def parse(arguments):
     r"""The options, which start from the preset that the first argument may name."""
     preset, rest = "small-32", arguments
-    if arguments and not arguments[0].startswith("-"):
+    named = bool(arguments) and not arguments[0].startswith("-")
+    if named:
         preset, *rest = arguments
     if preset not in RUNS:
         raise parsing.Misunderstood(
@@ -61,7 +79,8 @@ def parse(arguments):
         )
     words = [word.partition("=")[0] for word in rest if word.startswith("--")]
     typed = frozenset(word[2:].replace("_", "-") for word in words)
-    start = run = RUNS[preset]
+    init = "" if "network" in typed else _word("--init", rest)
+    start = run = _start(RUNS[preset], named, typed, init)
     if "network" in typed:  # a size need not suit the U-Net
         start = run = replace(run, unet=replace(run.unet, multipliers=(1,), attention=()))
     moves = typed & {"size", "multipliers"} and "attention" not in typed
@@ -75,15 +94,63 @@ def parse(arguments):
         f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
     )
     about += "is given."
-    options = parsing.parse(Options, f"train {preset}", rest, default, about)
+    options = parsing.parse(
+        Options, f"train {preset}" if named else "train", rest, default, about
+    )
     if moves:
-        unet = options.run.unet
-        unet = replace(unet, attention=attention_at(run.unet.attention, unet))
+        unet, before = options.run.unet, run.unet
+        if start.init and len(unet.multipliers) == len(before.multipliers):
+            heights = same_levels(before, unet)
+        else:
+            heights = attention_at(before.attention, unet)
+        unet = replace(unet, attention=heights)
         options = replace(options, run=replace(options.run, unet=unet))
     if shorter:
         steps = min(run.sample_steps, options.run.unet.T)
         options = replace(options, run=replace(options.run, sample_steps=steps))
-    return Request(**vars(options), preset=preset, typed=typed)
+    if options.minutes and "steps" in typed:
+        raise ValueError(
+            "--minutes chooses the number of steps: leave --steps out, or take "
+            "--max-minutes, which stops after so long whatever was planned"
+        )
+    if options.minutes and options.network:
+        raise ValueError(
+            "--minutes chooses a U-Net and times it: with --network give --steps, or "
+            "--max-minutes, which stops after so long"
+        )
+    if not named and "out" not in typed:
+        options = replace(options, out=_out(options))
+    return Request(**vars(options), preset=preset, named=named, typed=typed)
+
+
+def _start(preset, named, typed, init):
+    r"""The RunConfig whose values hold where nothing is typed."""
+    if init:  # who starts from weights wants their network
+        run = like(replace(preset, init=init))
+    elif "minutes" in typed and not named:
+        run = open_to_all(preset)
+    else:
+        return preset
+    return run if named else replace(run, train=replace(run.train, flip=False))
+
+
+def _word(option, words):
+    r"""What stands behind an option, the last time it is typed; "" if nothing does."""
+    found = ""
+    for word, after in pairwise([*words, ""]):
+        name, equals, value = word.partition("=")
+        if name == option:
+            found = value if equals else after
+    return found
+
+
+def _out(options):
+    r"""The folder of a run that no preset gives a name."""
+    if options.run.init:
+        return f"runs/from-{Path(options.run.init).resolve().stem}"
+    if options.minutes and options.run.data:
+        return f"runs/{Path(options.run.data).expanduser().resolve().stem}"
+    return options.out
 
 
 def run(options, threads):
@@ -105,7 +172,13 @@ def run(options, threads):
     if options.network:
         own = own_network(options.network, options.settings, config, options.typed)
         config = replace(config, own=own, sample_steps=min(config.sample_steps, own.T))
-    prepared = experiment.prepare(config, device, follow=follow, dry=options.dry_run)
+    chosen = []
+    if options.minutes and config.data:
+        config, chosen = _chosen(config, options, device)
+    check = channels_of(config) if config.init and not config.own else None
+    prepared = experiment.prepare(
+        config, device, follow=follow, dry=options.dry_run, check=check
+    )
     if "drop-label" in options.typed and config.train.drop_label > 0:
         if not prepared.config.network.classes:
             raise ValueError(
@@ -115,7 +188,12 @@ def run(options, threads):
     if not options.json:  # all processes time a step, as they all train at once
         lines = [experiment.summary(prepared, threads)]
         lines += said if prepared.described["held_out"] else []  # else it says so itself
-        lines += _derived(prepared, preset, options.typed)
+        if config.init and not config.own:
+            names = prepared.pictures.classes if prepared.config.network.classes else ()
+            lines += told(prepared.config, names)
+        elif options.minutes is None or options.named:
+            lines += _derived(prepared, preset, options.typed)
+        lines += chosen or _instead(prepared, options)
         if first:
             print("\n".join(lines), flush=True)
     if options.dry_run:
@@ -133,6 +211,43 @@ def run(options, threads):
     if first:
         report_run(done, options.out, options.json, options.network)
     return status_of(done)
+
+
+def _chosen(config, options, device):
+    r"""The RunConfig that fits --minutes, and lines on it; the same in all processes."""
+    found = survey(
+        config.data, split=config.split, labels=config.labels, folders=config.folders
+    )
+    find = fit_steps if options.named or config.init else choose
+    seconds, clock = 60 * options.minutes, clock_of(choose_device(device))
+    config, lines = agreed(find(config, options.fields, seconds, found, clock))
+    first = (
+        f"chosen    for {options.minutes:g} minutes, of which a tenth is for samples and"
+    )
+    return config, [f"{first} all else:", *lines]
+
+
+def _instead(prepared, options):
+    r"""A line on what --minutes would choose, where nobody has chosen the network.
+
+    That is on a CPU: the network which is taken where none is named needs a day there.
+    """
+    mine = UNET | {"steps"}
+    if options.named or options.run.init or options.fields & mine:
+        return []
+    if prepared.device.type != "cpu" or prepared.config.own:
+        return []
+    config = replace(prepared.config, hold_out=0, held_out_split="")
+    C, H, W = prepared.pictures.shape
+    found, clock = Survey(len(prepared.pictures), H, W, True, C), clock_of(prepared.device)
+    try:
+        small, _ = choose(open_to_all(config), options.fields, 20 * 60, found, clock)
+    except ValueError:  # 20 minutes are too short
+        return []
+    return [
+        f"          --minutes 20 would choose width {small.unet.width}, and "
+        f"{small.train.steps:,} steps of {small.train.batch_size} pictures"
+    ]
 
 
 def _derived(prepared, preset, typed):

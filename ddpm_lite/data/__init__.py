@@ -19,6 +19,7 @@ CONTENTS = {
     "pictures": ("PictureSet",),
     "arrays": (),
     "sources": ("load", "digits", "photo", "check_pictures"),
+    "survey": (),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

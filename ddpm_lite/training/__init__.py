@@ -23,6 +23,8 @@ CONTENTS = {
     "presets": (),
     "cost": (),
     "plan": (),
+    "starting": (),
+    "choose": (),
     "resuming": (),
     "reports": (),
     "experiment": (),

@@ -72,6 +72,9 @@ def check_start(start, name, model, schedule):
     start: a Pretrained; name: what to call it. model: a network, on any device. The table
     of classes may be another one. Raises ValueError that names the first difference.
     """
+    kinds = [type(m).__name__ for m in (start.model, model)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"{name} is an {kinds[0]}, and does not fit a {kinds[1]}")
     weights, own = start.model.state_dict(), model.state_dict()
     if not start.schedule.same_as(schedule):
         said = named(start.schedule) or {"schedule": "one without a name"}
@@ -89,6 +92,12 @@ def check_start(start, name, model, schedule):
             raise ValueError(
                 f"{name} does not fit this network: {key} is {tuple(own[key].shape)} here "
                 f"and {got} there; take its settings, see ddpm-lite info {name}"
+            )
+    for key in weights:
+        if key not in own and not key.startswith("class_embedding"):
+            raise ValueError(
+                f"{name} does not fit this network, which has no {key}; take its settings, "
+                f"see ddpm-lite info {name}"
             )
     for key in _CONVENTIONS:
         here, there = (m.config.get(key) for m in (model, start.model))
@@ -188,7 +197,7 @@ def on_data(config, preset, typed):
         config = replace(config, held_out_split="")
     if config.data in ("", preset.data):
         return config, False, []
-    follow, wish = "channels" not in typed and not config.init, config.held_out_split
+    follow, wish = "channels" not in typed, config.held_out_split
     asked = "held-out-split" in typed
     if not wish or asked or data.sources.has_split(config.data, wish):
         return config, follow, []

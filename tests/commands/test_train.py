@@ -145,7 +145,7 @@ def test_attention_follows_the_size(words, attention, said, tmp_path, capsys):
         ("fashion", "say what to train on: --data"),
         ("digits --accumulate 5", "take --batch-size 60"),
         ("digits --init nowhere", "nowhere is neither a run folder"),
-        ("digits --init fashion", "fashion was trained with another schedule"),
+        ("digits --init fashion", "and this network is for 28 x 28 in grey: --size 8"),
         ("digits --precision float16 --device cpu", "float16 needs CUDA"),
         ("digits --out file", "file is a file, not a folder: name another with --out"),
         ("digits --out file/run", "file is a file, not a folder"),

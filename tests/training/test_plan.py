@@ -229,11 +229,6 @@ def test_what_was_typed_stays(tmp_path):
         plan.on_data(given, RUNS["fashion"], frozenset({"hold-out", "held-out-split"}))
 
 
-def test_weights_to_start_from_keep_the_channels(tmp_path):
-    given = replace(RUNS["digits"], data=str(tmp_path), init="digits")
-    assert plan.on_data(given, RUNS["digits"], frozenset())[1] is False
-
-
 def test_digits_that_are_a_folder_too_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     typed, own = frozenset({"data"}), RUNS["digits"]
