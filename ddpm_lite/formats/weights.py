@@ -17,10 +17,11 @@ from ..checks import check_integer, check_name
 from ..denoiser import check_denoiser
 from ..models.mlp import MLP
 from ..models.unet import UNet
+from ..models.unet1d import UNet1d
 from ..sampling.sampler import sample
 from ..schedule import Schedule
 
-_NETWORKS = {"MLP": MLP, "UNet": UNet}
+_NETWORKS = {"MLP": MLP, "UNet": UNet, "UNet1d": UNet1d}
 _PACKAGE = Path(__file__).parents[1]
 _PRETRAINED = _PACKAGE / "pretrained"
 _RESULTS = (_PACKAGE / "runs", _PACKAGE.parent / "figures" / "runs")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..models.unet import UNet
+from ..models.unet1d import build_unet
 from .device import autocast
 
 TIMED = 6e10  # operations of what is timed: about a second of one core
@@ -51,7 +51,7 @@ def cost(config, batch_size=1, bytes_per_activation=4):
     bytes_per_activation: 4, or 2 where the network computes in 16 bits. Returns a Cost.
     """
     with torch.device("meta"):
-        model = UNet(config)
+        model = build_unet(config)
         x_t = torch.empty(batch_size, *config.sample_shape)
         t = torch.ones(batch_size, dtype=torch.int64)
     own = {p.untyped_storage()._cdata for p in model.parameters()}
@@ -96,8 +96,9 @@ def step_time(config, count, device, precision="float32"):
     seconds = _seconds(part, few, device, precision) / few * count
     if part != config:
         seconds *= each / cost(part).training_flops
-        size = f"{part.height} x {part.picture_width}"
-        return seconds, f"a smaller network on {size} pictures, to a factor of two"
+        size = " x ".join(map(str, part.sample_shape[1:]))
+        what = "series of length " + size if part.dimensions == 1 else f"{size} pictures"
+        return seconds, f"a smaller network on {what}, to a factor of two"
     if few < count and seconds < 1:
         return _seconds(config, count, device, precision), ""
     return seconds, f"{few} of {count} pictures" if few < count else ""
@@ -117,7 +118,8 @@ def smaller(config, times=1):
             break
         heights = {H >> i for i in range(len(levels))}
         attention = tuple(h for h in config.attention if h in heights)
-        config = replace(config, size=(H, W), multipliers=levels, attention=attention)
+        size = H if config.dimensions == 1 else (H, W)
+        config = replace(config, size=size, multipliers=levels, attention=attention)
     return config
 
 
@@ -128,7 +130,7 @@ def _is_quick(one, times):
 def _seconds(config, count, device, precision):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = UNet(config).to(device, memory_format=torch.channels_last)
+        model = build_unet(config).to(device, memory_format=torch.channels_last)
         x_t = torch.randn(count, *config.sample_shape).to(device)
         t = torch.ones(count, dtype=torch.int64, device=device)
         times = []

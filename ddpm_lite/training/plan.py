@@ -16,7 +16,7 @@ from ..checks import check_parts
 from ..formats.checkpoint import checkpoints
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import name_of
-from ..models.unet import UNet
+from ..models.unet1d import build_unet
 from .cost import cost, step_time
 from .device import choose_precision
 from .presets import RUNS, SCHEDULES
@@ -47,7 +47,7 @@ def check_plan(config, device, fresh=True):
             "--channels 1 for grey, 3 for colour"
         )
     with torch.device("meta"):
-        model = UNet(unet)
+        model = build_unet(unet)
     precision = choose_precision(device, train.precision, model)
     if config.init and fresh:
         start = open_model(config.init)

@@ -14,13 +14,17 @@ from .. import data
 from ..checks import check_integer, check_name, check_number
 from ..data.folders import READINGS
 from ..models.mlp import MLP
-from ..models.unet import UNet, UNetConfig
+from ..models.unet1d import build_unet
+from ..models.unet_config import UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
 from .stored import check_settings
 
-LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
+LATER = (
+    "clip",
+    "dimensions",
+)  # fields of unet and train that files of version 0.2.0 do not have
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 
 
@@ -201,10 +205,10 @@ def s_curve(seed=0):
 def build(config):
     r"""The network, with initial weights from the seed, and the schedule of a RunConfig.
 
-    Returns (UNet, Schedule).
+    Returns (UNet or UNet1d, Schedule).
     """
     with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
-        model = UNet(config.unet)
+        model = build_unet(config.unet)
     return model, SCHEDULES[config.schedule](config.network.T)
 
 
