@@ -64,6 +64,16 @@ def nearest(name, names):
     return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}."
 
 
+def value_of(option, arguments):
+    r"""The word behind an option, as --x WORD or --x=WORD; "" where there is none."""
+    for word, behind in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == option:
+            return behind
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return ""
+
+
 def options_of(kind):
     r"""{option: type} of a dataclass and those inside it, such as {"--num": int}.
 

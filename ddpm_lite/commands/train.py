@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from ..checks import check_given
 from ..training import experiment
 from ..training.device import keep_memory
+from ..training.one_dimension import preset_of
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
 from ..training.trainer import processes
@@ -42,13 +43,18 @@ class Request(Options):
 
     preset: str = "small-32"
     typed: frozenset = frozenset()
+    chosen: str = ""  # why this preset, where none was named
 
 
 def parse(arguments):
     r"""The options, which start from the preset that the first argument may name."""
     preset, rest = "small-32", arguments
+    chosen = ""
     if arguments and not arguments[0].startswith("-"):
         preset, *rest = arguments
+    else:
+        found, chosen = preset_of(parsing.value_of("--data", rest))
+        preset = found or preset
     if preset not in RUNS:
         raise parsing.Misunderstood(
             f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)} For pictures: "
@@ -76,7 +82,7 @@ def parse(arguments):
     if shorter:
         steps = min(run.sample_steps, options.run.unet.T)
         options = replace(options, run=replace(options.run, sample_steps=steps))
-    return Request(**vars(options), preset=preset, typed=typed)
+    return Request(**vars(options), preset=preset, typed=typed, chosen=chosen)
 
 
 def run(options, threads):
@@ -100,7 +106,8 @@ def run(options, threads):
             )
     first = processes()[0] == 0
     if not options.json:  # all processes time a step, as they all train at once
-        lines = [experiment.summary(prepared, threads)]
+        lines = [options.chosen] * bool(options.chosen)
+        lines.append(experiment.summary(prepared, threads))
         lines += said if prepared.described["held_out"] else []  # else it says so itself
         lines += _derived(prepared.config, preset, options.typed)
         if first:
@@ -125,10 +132,12 @@ def _derived(config, preset, typed):
     r"""Lines on what pictures and size decided, where the preset has it otherwise."""
     unet, lines = config.unet, []
     if unet.channels != preset.unet.channels and "channels" not in typed:
-        lines.append(f"channels  {unet.channels}, as the pictures have (--channels)")
+        what = "pictures" if unet.dimensions == 2 else "series"
+        lines.append(f"channels  {unet.channels}, as the {what} have (--channels)")
     if unet.attention != preset.unet.attention and "attention" not in typed:
         here, there = (", ".join(map(str, u.attention)) for u in (unet, preset.unet))
-        words = f"at height {here}, where the preset has {there} (--attention)"
+        where = "height" if unet.dimensions == 2 else "length"
+        words = f"at {where} {here}, where the preset has {there} (--attention)"
         lines.append(f"attention {words}")
     if config.sample_steps != preset.sample_steps and "sample-steps" not in typed:
         lines.append(f"grids     of {config.sample_steps} steps, for T is no larger")

@@ -158,7 +158,7 @@ def unet_fields(pretrained):
     format cannot say.
     """
     model = pretrained.model
-    if not isinstance(model, UNet):
+    if type(model) is not UNet:
         raise ValueError(
             f"the format has networks of pictures only, got a {type(model).__name__}"
         )

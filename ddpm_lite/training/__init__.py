@@ -17,6 +17,7 @@ CONTENTS = {
     "stored": (),
     "presets": (),
     "cost": (),
+    "one_dimension": (),
     "plan": (),
     "resuming": (),
     "reports": (),

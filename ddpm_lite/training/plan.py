@@ -19,6 +19,7 @@ from ..formats.diffusers_scheduler import name_of
 from ..models.unet1d import build_unet
 from .cost import cost, step_time
 from .device import choose_precision
+from .one_dimension import as_long, is_series
 from .presets import RUNS, SCHEDULES
 from .trainer import processes
 
@@ -41,7 +42,7 @@ def check_plan(config, device, fresh=True):
     """
     train, unet = config.train, config.unet
     check_parts(train.batch_size, train.accumulate, processes()[1])
-    if unet.channels not in (1, 3):
+    if unet.dimensions == 2 and unet.channels not in (1, 3):
         raise ValueError(
             f"pictures are read with 1 channel or 3, got {unet.channels}: take "
             "--channels 1 for grey, 3 for colour"
@@ -52,7 +53,8 @@ def check_plan(config, device, fresh=True):
     if config.init and fresh:
         start = open_model(config.init)
         check_start(start, config.init, model, SCHEDULES[config.schedule](unet.T))
-    if config.data == "digits" and unet.sample_shape != (1, 8, 8):
+    digits = config.data == "digits" and not is_series(config.network)
+    if digits and unet.sample_shape != (1, 8, 8):
         H, W = unet.sample_shape[1:]
         raise ValueError(
             f"the digits are 8 x 8 pictures in grey, and this network is for {H} x {W} "
@@ -181,6 +183,8 @@ def on_data(config, preset, typed):
         raise ValueError("--hold-out or --held-out-split says what is set aside: give one")
     if "hold-out" in typed:
         config = replace(config, held_out_split="")
+    if is_series(config.network):
+        return as_long(config, typed), "channels" not in typed, []
     if config.data in ("", preset.data):
         return config, False, []
     follow, wish = "channels" not in typed and not config.init, config.held_out_split
@@ -315,8 +319,10 @@ def smaller_presets(config, seconds, device):
     those that make no more steps, if their operations give hope. Returns [(name, seconds)].
     """
     own, found = _operations(config), []
+    if is_series(config.network):
+        return found
     for name, preset in RUNS.items():
-        if preset.train.steps > config.train.steps:
+        if preset.train.steps > config.train.steps or is_series(preset.network):
             continue
         same = dict(channels=config.network.channels, classes=config.network.classes)
         small = replace(preset, unet=replace(preset.unet, **same))

@@ -142,6 +142,11 @@ RUNS = {
         unet=UNetConfig.preset("small-28"),
         train=replace(_SMALL, steps=8500, batch_size=32),
     ),
+    "series": RunConfig(
+        schedule="cosine",
+        unet=UNetConfig.preset("series"),
+        train=replace(_SMALL, steps=5000),
+    ),
     "small-32": RunConfig(
         unet=UNetConfig.preset("small-32"),
         train=replace(_SMALL, steps=50_000, flip=True, save_every=1000, ema_decay=0.9995),

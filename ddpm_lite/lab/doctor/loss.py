@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from ...models.unet import UNet
+from ...models.unet1d import build_unet
 from ...oracle import DataOracle
 from ...process import noise_from_v, noise_from_x_0, q_sample
 from ...seeds import generator_for
@@ -64,7 +64,7 @@ def bounded_loss(case):
 def _network(case, draws):
     r"""{"train", "held_out": the EMA's errors, "weights": those of what it averages}."""
     pictures, aside = case.pictures, case.held_out or case.pictures
-    live = UNet(case.model.unet_config).eval()
+    live = build_unet(case.model.unet_config).eval()
     live.load_state_dict(state_tensors(case.folder))
     return {
         "train": _errors(case, case.model, pictures, draws),
