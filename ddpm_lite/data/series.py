@@ -145,7 +145,7 @@ def load_series(path, *, size=None, labels=True):
         told += cut
     _check_finite(x, where)
     scale = _scale_of(x, where)
-    x_0 = scaled(torch.from_numpy(x), scale).float()
+    x_0 = scaled(torch.from_numpy(x.astype(np.float64)), scale).float()
     told += (f"each channel is brought to mean 0 and deviation 1; {_words(scale)}",)
     classes = ()
     if y is not None and labels:

@@ -174,7 +174,8 @@ PRESETS = {
     ),
 }
 
-# Of series, for a UNet1d. The coarsest feature maps are a 16th as long as the series.
+# Of series, for a UNet1d. The coarsest feature maps are a 16th as long as the series. Where
+# nothing is cut to [-1, 1], v is safer than noise, whose x_0 is divided by sqrt(alpha_bar).
 SERIES = {
     "series": UNetConfig(
         dimensions=1,
@@ -186,6 +187,7 @@ SERIES = {
         attention=(16,),
         dropout=0.0,
         groups=8,
+        prediction="v",
         clip=False,
     )
 }

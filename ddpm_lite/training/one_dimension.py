@@ -21,11 +21,11 @@ def preset_of(data):
     return "series", f"preset    series, for {Path(data).name} holds floats (N, L)"
 
 
-def as_long(config, typed):
+def as_long(config, preset, typed):
     r"""A RunConfig of series with the length and the channels that its data have.
 
-    typed: names of the options that were given; they hold. Attention moves to lengths
-    that there are. Raises ValueError where the network cannot have that length.
+    preset: the RunConfig that it started from. typed: names of the options that were given;
+    they hold. Attention moves to lengths that there are. Raises ValueError where the network cannot have that length.
     """
     unet, found = config.unet, shape_of(config.data) if config.data else None
     if found is None:  # reading it says what is wrong
@@ -44,8 +44,9 @@ def as_long(config, typed):
             f"{middle}or --multipliers {shorter} takes them as they are"
         )
     lengths = [L >> i for i in range(len(unet.multipliers))]
-    near = {next((n for n in lengths if n <= w), lengths[-1]) for w in unet.attention}
-    attention = unet.attention if "attention" in typed else tuple(sorted(near)[::-1])
+    wanted = (unet if "attention" in typed else preset.unet).attention
+    near = {next((n for n in lengths if n <= w), lengths[-1]) for w in wanted}
+    attention = wanted if "attention" in typed else tuple(sorted(near)[::-1])
     return replace(config, unet=replace(unet, size=L, attention=attention))
 
 

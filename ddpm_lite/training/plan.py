@@ -184,7 +184,7 @@ def on_data(config, preset, typed):
     if "hold-out" in typed:
         config = replace(config, held_out_split="")
     if is_series(config.network):
-        return as_long(config, typed), "channels" not in typed, []
+        return as_long(config, preset, typed), "channels" not in typed, []
     if config.data in ("", preset.data):
         return config, False, []
     follow, wish = "channels" not in typed and not config.init, config.held_out_split
