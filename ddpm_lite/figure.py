@@ -273,12 +273,11 @@ def save_pictures(pictures, path, columns=8, least=640):
     return path
 
 
-def save_series(series, path, columns=4, whole=None):
+def save_series(series, path, columns=4, title=""):
     r"""Write series as one PNG: a small plot of each, in their own units.
 
-    series: (N, C, L), a curve for each channel. columns: plots in a row. whole: how many
-    there are, if more than are shown, which is then said. Returns the path. Raises
-    ValueError for another shape.
+    series: (N, C, L), a curve for each channel. columns: plots in a row. Returns the
+    path. Raises ValueError for another shape.
     """
     series = _array(series)
     if series.ndim != 3:
@@ -298,8 +297,8 @@ def save_series(series, path, columns=4, whole=None):
         axis.set_axis_off()
     for axis, one in zip(axes.flat, series, strict=False):
         axis.plot(one.T, linewidth=0.9)
-    if whole is not None and whole > N:
-        picture.suptitle(f"the first {N} of {whole}")
+    if title:
+        picture.suptitle(title, fontsize=10)
     picture.supxlabel("place in the series", fontsize=10)
     return save(picture, path)
 

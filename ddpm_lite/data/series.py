@@ -264,7 +264,7 @@ def _scale_of(x, where):
     for c in range(x.shape[1]):
         channel = x[:, c].astype(np.float64)
         m, s = float(channel.mean()), float(channel.std())
-        if not s > 1e-7 * abs(m):  # less is lost in float32
+        if not s > 1e-10 * abs(m):  # less is rounding
             raise ValueError(
                 f"{where}: channel {c} does not vary (all are near {m:.6g}), and there is "
                 "nothing to learn in it: leave it out"

@@ -402,7 +402,7 @@ def report(prepared, run, num=None, progress=True):
     shown = min(24, num)
     pairs = torch.stack([drawn[:shown], pictures.to_float(index[:shown])], 1)
     path, scale = Path(run) / "samples" / "nearest.png", prepared.described.get("scale")
-    save_drawn(pairs.flatten(0, 1), path, 12, scale)
+    save_drawn(pairs.flatten(0, 1), path, 12, scale, pairs=True)
     text = json.dumps(found, indent=1, allow_nan=False)
     write_text(Path(run) / "memorisation.json", text + "\n")
     return found

@@ -25,7 +25,8 @@ def as_long(config, preset, typed):
     r"""A RunConfig of series with the length and the channels that its data have.
 
     preset: the RunConfig that it started from. typed: names of the options that were given;
-    they hold. Attention moves to lengths that there are. Raises ValueError where the network cannot have that length.
+    they hold. Attention moves to lengths that there are. Raises ValueError where the
+    network cannot have that length.
     """
     unet, found = config.unet, shape_of(config.data) if config.data else None
     if found is None:  # reading it says what is wrong
@@ -80,11 +81,15 @@ def load(config, follow=False):
     return found
 
 
-def save_drawn(drawn, path, columns, scale=None):
+def save_drawn(drawn, path, columns, scale=None, pairs=False):
     r"""Write pictures as pixels, or series as curves in the units of `scale`.
 
-    drawn: (N, C, H, W) in [-1, 1], or (N, C, L). columns: of pictures. Returns the path.
+    drawn: (N, C, H, W) in [-1, 1], or (N, C, L), of which `SHOWN` are shown. columns: of
+    pictures. pairs: each is followed by its nearest of training. Returns the path.
     """
     if drawn.dim() == 4:
         return figure.save_pictures(drawn, path, columns)
-    return figure.save_series(in_units(drawn, scale)[:SHOWN], path, whole=len(drawn))
+    title = f"the first {SHOWN} of {len(drawn)}" * (len(drawn) > SHOWN)
+    if pairs:
+        title = "in pairs: a sample, and right of it the nearest training series"
+    return figure.save_series(in_units(drawn, scale)[:SHOWN], path, title=title)

@@ -60,7 +60,7 @@ def spread_kept(case):
     if not 0.6 < kept < 1.5:
         words = f"{found}: samples are flat with any network. Raise --sample-steps."
         yield Finding("wrong", "sampler", words, numbers)
-    elif not case.config.unet.clip:
+    elif not case.config.unet.clip and case.config.unet.dimensions == 2:
         words = f"{found}. The predicted x_0 is not cut to [-1, 1]: leave out --no-clip."
         yield Finding("note", "sampler", words, numbers)
     else:
