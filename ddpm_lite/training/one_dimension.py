@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import figure
 from ..data.series import ENDINGS, in_units, is_plain, load_series, shape_of
 
-SHOWN = 24  # series in a picture
+SHOWN = 16  # series in a picture
 
 
 def is_series(network):
