@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .formats.weights import load_model, load_pretrained, load_results, save_model
     from .loss import simple_loss, vlb_terms
     from .models.mlp import MLP
-    from .models.unet import UNet, UNetConfig
+    from .models.unet import UNet
+    from .models.unet1d import UNet1d
+    from .models.unet_config import UNetConfig
     from .oracle import DataOracle, GaussianOracle, MixtureOracle
     from .process import (
         noise_from_score,
@@ -57,6 +59,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "UNet",
+    "UNet1d",
     "UNetConfig",
     "from_diffusers",
     "guided",
@@ -115,7 +118,7 @@ CONTENTS = {
     "seeds": (),
     "checks": (),
     "figure": (),
-    "models": ("MLP", "UNet", "UNetConfig"),
+    "models": ("MLP", "UNetConfig", "UNet", "UNet1d"),
     "data": (),
     "sampling": ("timestep_pairs", "sample", "sample_path", "guided"),
     "formats": (

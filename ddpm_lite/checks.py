@@ -358,16 +358,21 @@ def check_covariance(covariance, D):
         )
 
 
-def check_sizes(H, W, factor):
-    r"""Refuse a height or width that is not a multiple of `factor`, with ValueError."""
-    for name, n in (("height", H), ("width", W)):
+def check_sizes(sizes, factor):
+    r"""Refuse sizes that are not multiples of `factor`, with ValueError.
+
+    sizes: (H, W) of pictures, or (L,) of series.
+    """
+    names = ("height", "width") if len(sizes) == 2 else ("length",)
+    what = "pictures" if len(sizes) == 2 else "series"
+    for name, n in zip(names, sizes, strict=True):
         if n % factor or n < factor:
             below = max(factor, n // factor * factor)
             above = below + factor if below <= n else below
             near = f"the nearest that work are {below} or {above}"
             near = f"the nearest that works is {below}" if above == below else near
             raise ValueError(
-                f"the {name} of pictures must be a multiple of {factor} for this network, "
+                f"the {name} of {what} must be a multiple of {factor} for this network, "
                 f"got {n}; {near}"
             )
 

@@ -273,6 +273,36 @@ def save_pictures(pictures, path, columns=8, least=640):
     return path
 
 
+def save_series(series, path, columns=4, title=""):
+    r"""Write series as one PNG: a small plot of each, in their own units.
+
+    series: (N, C, L), a curve for each channel. columns: plots in a row. Returns the
+    path. Raises ValueError for another shape.
+    """
+    series = _array(series)
+    if series.ndim != 3:
+        raise ValueError(f"series must be (N, C, L), got {series.shape}")
+    columns, N = min(columns, len(series)), len(series)
+    rows = -(-N // columns)
+    picture, axes = canvas(
+        rows,
+        columns,
+        width=2.2 * columns + 0.4,
+        height=1.1 * rows + 0.5,
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    for axis in axes.flat[N:]:
+        axis.set_axis_off()
+    for axis, one in zip(axes.flat, series, strict=False):
+        axis.plot(one.T, linewidth=0.9)
+    if title:
+        picture.suptitle(title, fontsize=10)
+    picture.supxlabel("place in the series", fontsize=10)
+    return save(picture, path)
+
+
 def show(picture, alt):
     r"""Show a figure or film in a notebook, with a text for those who cannot see it.
 

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from ..checks import check_integer, check_name, check_number
-from ..models.unet import PRESETS
+from ..models.unet_config import PRESETS
 from ..training.cost import cost
 from ..training.device import PRECISIONS, choose_device, choose_precision, describe
 from ..training.ema import EMA

@@ -16,7 +16,7 @@ import torch
 
 from ..formats.diffusers import to_diffusers
 from ..formats.weights import Pretrained, save_model
-from ..models.unet import PRESETS, UNetConfig
+from ..models.unet_config import PRESETS, UNetConfig
 from .clock import spread
 from .contestants import LIBRARIES, absent, make_task
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..bench import measuring, page
 from ..checks import check_integer, check_name, check_number
-from ..models.unet import PRESETS
+from ..models.unet_config import PRESETS
 from ..training.device import PRECISIONS
 from ..training.threads import cores
 from .shared import MOST, Machine, check_place

@@ -19,6 +19,7 @@ from ..formats.checkpoint import write_text
 from ..sampling.sampler import sample_path
 from ..sampling.solvers import network_calls
 from ..training.compared import find
+from ..training.one_dimension import is_series
 from ..training.reports import labels_for
 from .shared import (
     MODEL,
@@ -68,6 +69,9 @@ def run(options, threads):
     _refuse(options)
     given = options.step, options.machine.device, options.weights, options.network
     found = open_pictures(options.run, *given)
+    series = is_series(found.config.network)
+    if series and options.inception:
+        raise ValueError("--inception is for pictures, not for series: leave it out")
     drawing = options.drawing.with_steps(found.schedule)
     how = _how(drawing) | {"device": describe_device(found, drawing)}
     _refuse_chain(found, drawing)
@@ -96,6 +100,8 @@ def run(options, threads):
         drawn = draw(found, drawing, num, threads, counts=counts, progress=shown)
     if can_tell(rows):
         rows = measures(drawn, train, unseen, levels=compared.levels, progress=shown)
+    if series:  # whose numbers are no pixels
+        rows = {name.replace("pixels", "values"): row for name, row in rows.items()}
     numbers["measures"] = rows
     if options.judges:
         numbers["judges"] = _judges(train, unseen, shown)

@@ -9,6 +9,7 @@ import re
 import traceback
 from contextlib import redirect_stderr
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from typing import get_args, get_origin
 
 import tyro
@@ -62,6 +63,16 @@ def nearest(name, names):
     r"""What to say behind an unknown name: the nearest one, or all there are."""
     near = difflib.get_close_matches(name, names, 1, 0.5)
     return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}."
+
+
+def value_of(option, arguments):
+    r"""The word behind an option, as --x WORD or --x=WORD, the last time; else ""."""
+    found = ""
+    for word, behind in pairwise([*arguments, ""]):
+        name, equals, value = word.partition("=")
+        if name == option:
+            found = value if equals else behind
+    return found
 
 
 def options_of(kind):

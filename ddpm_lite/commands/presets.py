@@ -33,9 +33,9 @@ def run(options, threads):
 
 def _row(settings):
     counted = cost(settings.unet)
-    C, H, W = settings.unet.sample_shape
+    C, *size = settings.unet.sample_shape
     return {
-        "pictures": f"{H} x {W} x {C}",
+        "pictures": " x ".join(map(str, (*size, C))),
         "parameters": counted.parameters,
         "gflop_per_picture": round(counted.flops / 1e9, 3),
         "steps": settings.train.steps,

@@ -10,8 +10,10 @@ from tyro.conf import Positional
 
 from .. import figure
 from ..checks import check_given, check_integer, check_name
+from ..data.series import in_units
 from ..sampling.solvers import network_calls
 from ..training.device import autocast, choose_device, choose_precision
+from ..training.one_dimension import is_series, save_drawn
 from ..training.plan import listed
 from ..training.threads import following
 from .shared import (
@@ -27,6 +29,7 @@ from .shared import (
     find_model,
     free,
     new_folder,
+    scale_of,
 )
 
 
@@ -41,8 +44,9 @@ class Options:
     # one class for all, by its name or its number; else classes in turn
     label: str | None = None
     # a new folder for grid.png and 00000.png ...; a file x.png for the grid alone; or x.npy
-    # for an array, float32 (num, C, H, W) with black -1 and white 1, or (num, 2) of a model
-    # of points. If not given, samples_NAME, then samples_NAME_2 ...
+    # for an array, float32 (num, C, H, W) with black -1 and white 1, (num, C, L) of series
+    # in units of their data, or (num, 2) of a model of points. If not given, samples_NAME,
+    # then samples_NAME_2 ...
     out: str = ""
     # of which checkpoint: a number, or best for the lowest held-out loss; else the newest
     step: int | str | None = None
@@ -67,7 +71,8 @@ def run(options, threads):
         return _points(options, found, threads)
     found = as_pictures(found, options.run, options.machine.device)
     channels = found.config.network.channels
-    if kind != "array" and channels not in (1, 3):
+    series, scale = is_series(found.config.network), scale_of(found)
+    if kind != "array" and channels not in (1, 3) and not series:
         raise ValueError(
             f"pictures of {channels} channels cannot be a PNG: write --out x.npy"
         )
@@ -75,10 +80,11 @@ def run(options, threads):
     drawing.guided(found.model)  # what cannot be guided is refused before all else
     label, name = (None, "") if options.label is None else class_of(options.label, found)
     shown = dict(label=label, progress=not options.json)
-    pictures = draw(found, drawing, options.num, threads, **shown)
+    pictures = in_units(draw(found, drawing, options.num, threads, **shown), scale)
+    what = "series" if series else "pictures"
     outcome = {
         kind if kind == "array" else "grid": str(write(pictures, kind, path)),
-        "pictures": options.num,
+        what: options.num,
         "steps": drawing.steps,
         "calls": network_calls(drawing.sampler, drawing.steps),
         "seed": drawing.seed,
@@ -92,7 +98,8 @@ def run(options, threads):
     if options.json:
         print(json.dumps(outcome))
         return
-    how = "{pictures} pictures in {steps} steps, {calls} network calls, on {device}"
+    how = f"{{{what}}} {what} in "
+    how += "{steps} steps, {calls} network calls, on {device}"
     if "guidance" in outcome:
         how = how.replace(" calls", " calls (guidance {guidance:g}: of twice the batch)")
     if "weights" in outcome:
@@ -103,7 +110,8 @@ def run(options, threads):
         of = "class {label}, {class}," if name else "class {label}"
         how = how.replace(" pictures", f" pictures of {of}", 1)
     where = outcome.get("array") or outcome["grid"]
-    beside = ", and single ones beside it" if kind == "folder" else ""
+    more = ", and series.npy beside it" if series else ", and single ones beside it"
+    beside = more if kind == "folder" else ""
     print(f"{how.format(**outcome)}: {where}{beside}")
 
 
@@ -190,11 +198,19 @@ def place(out, name):
 
 
 def write(pictures, kind, path):
-    r"""Write pictures (N, C, H, W) to what `place` gave. Returns the path to look at."""
+    r"""Write pictures (N, C, H, W), or series (N, C, L), to what `place` gave.
+
+    Returns the path to look at.
+    """
     if kind == "array":
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             np.save(file, pictures.numpy())
         return path
+    if pictures.dim() == 3:  # series
+        if kind == "folder":
+            write(pictures, "array", path / "series.npy")
+        return save_drawn(pictures, path / "grid.png" if kind == "folder" else path, 8)
     columns = 8 if len(pictures) < 100 else 16
     if kind == "grid":
         return figure.save_pictures(pictures, path, columns)

@@ -221,6 +221,11 @@ def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True
     return experiment.draw(model, found.schedule, found.config, num, **how)
 
 
+def scale_of(found):
+    r"""The scale of a PictureModel's series, see `data.series`; None of pictures."""
+    return (found.stored.get("described") or {}).get("scale")
+
+
 def describe_device(found, drawing):
     r"""The device of a PictureModel and the precision of its network, in words."""
     device = next(found.model.parameters()).device

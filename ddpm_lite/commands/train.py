@@ -4,15 +4,15 @@ import json
 import shlex
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
 from ..checks import check_given
-from ..data.survey import Survey, survey
+from ..data.survey import Survey, survey, survey_of_series
 from ..training import experiment
 from ..training.boards import check_boards
 from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
 from ..training.device import choose_device, keep_memory
+from ..training.one_dimension import is_series, preset_of
 from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
@@ -59,6 +59,7 @@ class Request(Options):
     preset: str = "small-32"
     named: bool = False  # whether the preset was
     typed: frozenset = frozenset()
+    why: str = ""  # why this preset, where none was named
 
     @property
     def fields(self):
@@ -69,9 +70,12 @@ class Request(Options):
 def parse(arguments):
     r"""The options, which start from the preset that the first argument may name."""
     preset, rest = "small-32", arguments
-    named = bool(arguments) and not arguments[0].startswith("-")
+    named, why = bool(arguments) and not arguments[0].startswith("-"), ""
     if named:
         preset, *rest = arguments
+    else:
+        found, why = preset_of(parsing.value_of("--data", rest))
+        preset = found or preset
     if preset not in RUNS:
         raise parsing.Misunderstood(
             f"there is no preset {preset!r}{parsing.nearest(preset, RUNS)} For pictures: "
@@ -79,7 +83,7 @@ def parse(arguments):
         )
     words = [word.partition("=")[0] for word in rest if word.startswith("--")]
     typed = frozenset(word[2:].replace("_", "-") for word in words)
-    init = "" if "network" in typed else _word("--init", rest)
+    init = "" if "network" in typed else parsing.value_of("--init", rest)
     start = run = _start(RUNS[preset], named, typed, init)
     if "network" in typed:  # a size need not suit the U-Net
         start = run = replace(run, unet=replace(run.unet, multipliers=(1,), attention=()))
@@ -120,28 +124,18 @@ def parse(arguments):
         )
     if not named and "out" not in typed:
         options = replace(options, out=_out(options))
-    return Request(**vars(options), preset=preset, named=named, typed=typed)
+    return Request(**vars(options), preset=preset, named=named, typed=typed, why=why)
 
 
 def _start(preset, named, typed, init):
     r"""The RunConfig whose values hold where nothing is typed."""
     if init:  # who starts from weights wants their network
         run = like(replace(preset, init=init))
-    elif "minutes" in typed and not named:
+    elif "minutes" in typed and not named and not is_series(preset.network):
         run = open_to_all(preset)
     else:
         return preset
     return run if named else replace(run, train=replace(run.train, flip=False))
-
-
-def _word(option, words):
-    r"""What stands behind an option, the last time it is typed; "" if nothing does."""
-    found = ""
-    for word, after in pairwise([*words, ""]):
-        name, equals, value = word.partition("=")
-        if name == option:
-            found = value if equals else after
-    return found
 
 
 def _out(options):
@@ -186,7 +180,8 @@ def run(options, threads):
             )
     first = processes()[0] == 0
     if not options.json:  # all processes time a step, as they all train at once
-        lines = [experiment.summary(prepared, threads)]
+        lines = [options.why] * bool(options.why)
+        lines.append(experiment.summary(prepared, threads))
         lines += said if prepared.described["held_out"] else []  # else it says so itself
         if config.init and not config.own:
             names = prepared.pictures.classes if prepared.config.network.classes else ()
@@ -215,10 +210,10 @@ def run(options, threads):
 
 def _chosen(config, options, device):
     r"""The RunConfig that fits --minutes, and lines on it; the same in all processes."""
-    found = survey(
-        config.data, split=config.split, labels=config.labels, folders=config.folders
-    )
-    find = fit_steps if options.named or config.init else choose
+    series = is_series(config.network)
+    how = dict(split=config.split, labels=config.labels, folders=config.folders)
+    found = survey_of_series(config.data) if series else survey(config.data, **how)
+    find = fit_steps if options.named or config.init or series else choose
     seconds, clock = 60 * options.minutes, clock_of(choose_device(device))
     config, lines = agreed(find(config, options.fields, seconds, found, clock))
     first = (
@@ -235,7 +230,8 @@ def _instead(prepared, options):
     mine = UNET | {"steps"}
     if options.named or options.run.init or options.fields & mine:
         return []
-    if prepared.device.type != "cpu" or prepared.config.own:
+    on_cpu, series = prepared.device.type == "cpu", is_series(prepared.config.network)
+    if series or prepared.config.own or not on_cpu:
         return []
     config = replace(prepared.config, hold_out=0, held_out_split="")
     C, H, W = prepared.pictures.shape
@@ -259,10 +255,12 @@ def _derived(prepared, preset, typed):
         return [told] * bool(classes and not config.own.classes)
     unet, lines = config.unet, []
     if unet.channels != preset.unet.channels and "channels" not in typed:
-        lines.append(f"channels  {unet.channels}, as the pictures have (--channels)")
+        what = "pictures" if unet.dimensions == 2 else "series"
+        lines.append(f"channels  {unet.channels}, as the {what} have (--channels)")
     if unet.attention != preset.unet.attention and "attention" not in typed:
         here, there = (", ".join(map(str, u.attention)) for u in (unet, preset.unet))
-        words = f"at height {here}, where the preset has {there} (--attention)"
+        where = "height" if unet.dimensions == 2 else "length"
+        words = f"at {where} {here}, where the preset has {there} (--attention)"
         lines.append(f"attention {words}")
     if config.sample_steps != preset.sample_steps and "sample-steps" not in typed:
         lines.append(f"grids     of {config.sample_steps} steps, for T is no larger")

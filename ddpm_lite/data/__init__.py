@@ -18,6 +18,7 @@ CONTENTS = {
     "folders": (),
     "pictures": ("PictureSet",),
     "arrays": (),
+    "series": ("SeriesSet", "load_series"),
     "sources": ("load", "digits", "photo", "check_pictures"),
     "survey": (),
 }

@@ -29,7 +29,7 @@ def from_array(path, size, channels):
 
     where, name = shown(path), shown(Path(path).stem)
     array, read = _opened(path, where)
-    _check_numbers(array, where, read)
+    _check_numbers(array, where, read, where)
     array, layout = _channels_first(array, where)
     with warnings.catch_warnings(action="ignore"):  # that it cannot be written to
         x_0 = torch.from_numpy(array)
@@ -77,7 +77,7 @@ def _opened(path, where):
     )
 
 
-def _check_numbers(array, where, read):
+def _check_numbers(array, where, read, path="FILE"):
     r"""Refuse all but uint8, with the line of numpy that mends what came: ValueError."""
     if array.dtype == np.uint8:
         return
@@ -101,7 +101,16 @@ def _check_numbers(array, where, read):
     change, condition = to_grey(low, high, array.dtype.kind == "f")
     raise ValueError(
         f"{what} from {low:.4g} to {high:.4g}: if {condition}, {_line(read, change)}"
+        + _or_series(array, path)
     )
+
+
+def _or_series(array, path):
+    r"""How to read as series what may be some, floats (N, L) or (N, C, L)."""
+    if array.ndim not in (2, 3) or array.dtype.kind != "f":
+        return ""
+    kind = "N, C, L" if array.ndim == 3 else "N, L"
+    return f"; if these are series ({kind}): ddpm-lite train series --data {path}"
 
 
 def _line(read, change):

@@ -19,6 +19,7 @@ from .folders import READINGS, no_splits, understand
 from .listing import endings, listed, several
 from .pictures import PictureSet, check_size, from_folder, from_hub
 from .ranges import brightest, to_floats, told_range
+from .series import is_plain, load_series
 
 HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
 OTHERS = {  # files that people have, and how they become something that is read
@@ -77,7 +78,9 @@ def load(
       are named train, test, validation or in a way as usual, they are splits, and split
       says which one is read. Hidden files and what this package drew are left out;
     - an .npy file of uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, which is
-      mapped into memory: it may be larger than that; or an .npz file with one such array.
+      mapped into memory: it may be larger than that; or an .npz file with one such array;
+    - an .npy file of floats (N, L), N series of length L: a `SeriesSet`, see `load_series`,
+      which reads other files of series too.
 
     size: (H, W), or one number for both. Each picture is scaled to cover it (LANCZOS),
     and its middle is cut out. None: as they are, if all have one size.
@@ -94,6 +97,9 @@ def load(
     several sizes, other arrays, grey levels 0 and 1 alone, and more pictures than memory
     holds.
     """
+    if size is None and channels is None and isinstance(name, str | Path):
+        if is_plain(name):
+            return load_series(name, labels=labels)
     size = check_size(size)
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")

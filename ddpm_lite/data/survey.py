@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from .folders import understand
+from .series import load_series
 from .sources import load
 
 LOOK = 64  # pictures of a folder whose sizes are looked at, evenly spaced
@@ -42,6 +43,13 @@ def survey(name, *, split="train", labels=True, folders="auto"):
         found, one_size = load(name, size=UNKNOWN, **how), False
     C, H, W = found.shape
     return Survey(len(found), H, W, one_size, C)
+
+
+def survey_of_series(path):
+    r"""The same of a file of series, see `load_series`: their length is the width."""
+    found = load_series(path)
+    C, L = found.shape
+    return Survey(len(found), 1, L, True, C)
 
 
 def _of_folder(found):

@@ -30,6 +30,8 @@ BETTER = {
 _BEST = {
     "fd_pixels": "lower, 0 is best",
     "fd_pixels_ratio": "lower, 1 is as real ones",
+    "fd_values": "lower, 0 is best",  # of series
+    "fd_values_ratio": "lower, 1 is as real ones",
     "precision": "higher, 1 is best",
     "recall": "higher, 1 is best",
     "nearer_to_training": "near 0.5, 1 copies",

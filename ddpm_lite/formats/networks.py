@@ -21,9 +21,10 @@ from ..checks import short
 from ..denoiser import check_bare, check_prediction, clip_of, evaluating, first_weight
 from ..models.mlp import MLP
 from ..models.unet import UNet
+from ..models.unet1d import UNet1d
 from .wrapped import DiffusersUNet
 
-BUILT_IN = {"MLP": MLP, "UNet": UNet}
+BUILT_IN = {"MLP": MLP, "UNet": UNet, "UNet1d": UNet1d}
 SAYS = ("prediction", "clip", "T", "classes", "learned_variance")
 # {name: class}: what `register_network` was given in this process, and our wrapper
 _REGISTERED = {"DiffusersUNet": DiffusersUNet}

@@ -2,6 +2,13 @@ r"""Networks: they know t, and nothing of schedules."""
 
 from .. import hand_on
 
-CONTENTS = {"mlp": ("MLP",), "layers": (), "recomputed": (), "unet": ("UNet", "UNetConfig")}
+CONTENTS = {
+    "mlp": ("MLP",),
+    "layers": (),
+    "recomputed": (),
+    "unet_config": ("UNetConfig",),
+    "unet": ("UNet",),
+    "unet1d": ("UNet1d",),
+}
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

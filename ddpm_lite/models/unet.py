@@ -12,189 +12,21 @@ padded, is a field of `UNetConfig`: a wrong one loads without complaint and give
 pictures (Ho et al. 2020, appendix B, and the authors' code for what it leaves open).
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import (
-    check_index,
-    check_integer,
-    check_labels,
-    check_name,
-    check_number,
-    check_sizes,
-)
+from ..checks import check_index, check_labels, check_sizes
 
 # Torch's own, but faster on a CPU: four with the names of nn and F, and upsampled_conv,
 # which is conv(F.interpolate(h, scale_factor=2.0)). Nothing else here is made for speed.
 from .layers import Dropout, GroupNorm, scaled_dot_product_attention, silu, upsampled_conv
 from .mlp import sinusoidal_embedding
 from .recomputed import Recomputed  # an nn.Module
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    r"""The shape and the conventions of a U-Net; the defaults are the paper's for CIFAR-10.
-
-    The fields say what they are. Raises ValueError for values that do not fit together.
-    """
-
-    size: int | tuple[int, int] = 32  # height and width of pictures, one number if equal
-    channels: int = 3  # of the pictures
-    width: int = 128  # channels of the first resolution
-    multipliers: tuple[int, ...] = (1, 2, 2, 2)  # channels of each resolution / width
-    blocks: int = 2  # ResBlocks of a resolution going down; one more going up
-    attention: tuple[int, ...] = (16,)  # resolutions (heights) with self-attention
-    head_width: int | None = None  # channels of an attention head; None for one head
-    dropout: float = 0.1  # in [0, 1)
-    groups: int = 32  # of the group normalisations
-    eps: float = 1e-6  # of the group normalisations
-    down_padding: str = "right"  # before stride 2: right (and bottom), or both (all sides)
-    sine_first: bool = True  # the sines of the embedding of t stand before the cosines
-    frequency_shift: int = 1  # 1: the lowest is 1/10000; 0: one short of it
-    t_shift: int = 1  # t - t_shift is embedded: 1 as in code counting from 0
-    scale_shift: bool = False  # t scales and shifts after a normalisation, is not added
-    zero_init: bool = True  # blocks start as the identity, and the output as 0
-    classes: int = 0  # number of classes; label `classes` then means "no class"
-    prediction: str = "noise"  # noise, x_0 or v
-    learned_variance: bool = False  # a second half of channels is for the variance
-    clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
-    T: int = 1000  # number of steps
-
-    def __post_init__(self):
-        least = dict(channels=1, blocks=1, groups=1, T=1, width=4, classes=0)
-        least |= {} if self.head_width is None else dict(head_width=1)
-        for name, low in least.items():
-            self._set(name, check_integer(name, getattr(self, name), low))
-        for name in ("frequency_shift", "t_shift"):
-            self._set(name, check_integer(name, getattr(self, name), 0, 1))
-        self._set("dropout", check_number("dropout", self.dropout, 0, 1 - 1e-6))
-        self._set("eps", check_number("eps", self.eps, 1e-12))
-        check_name("down_padding", self.down_padding, "right", "both")
-        check_name("prediction", self.prediction, "noise", "x_0", "v")
-        flags = ("sine_first", "scale_shift", "zero_init", "learned_variance", "clip")
-        for name in flags:
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(
-                    f"{name} must be True or False, got {getattr(self, name)!r}"
-                )
-        for name in ("multipliers", "attention"):
-            numbers = getattr(self, name)
-            if not isinstance(numbers, (tuple, list)):
-                raise ValueError(f"{name} must be a tuple of numbers, got {numbers!r}")
-            what = "sizes and multipliers" if name == "multipliers" else "heights"
-            whole = (check_integer(what, n, 1) for n in numbers)
-            self._set(name, tuple(whole))  # JSON has lists only
-        check_integer("the number of multipliers", len(self.multipliers), 1)
-        H_W = self.size if isinstance(self.size, (tuple, list)) else (self.size,) * 2
-        if len(H_W) != 2:
-            raise ValueError(f"size must be one number or (height, width), got {H_W!r}")
-        H_W = tuple(check_integer("sizes and multipliers", n, 1) for n in H_W)
-        self._set("size", H_W[0] if H_W[0] == H_W[1] else H_W)
-        check_sizes(self.height, self.picture_width, self.factor)
-        heights = [self.height >> i for i in range(len(self.multipliers))]
-        if not set(self.attention) <= set(heights):
-            raise ValueError(
-                f"attention must name resolutions, which are {heights} for pictures of "
-                f"height {self.height}, got {self.attention}"
-            )
-        for n in self.widths:  # multiples of width, so that groups divides them too
-            if self.width % self.groups or n % (self.head_width or n) or self.width % 2:
-                heads = (
-                    f", and the channels of the resolutions, {self.widths}, multiples of "
-                    f"head_width = {self.head_width}"
-                )
-                raise ValueError(
-                    f"width = {self.width} must be even and a multiple of groups = "
-                    f"{self.groups}{heads if self.head_width else ''}"
-                )
-
-    def _set(self, name, value):
-        object.__setattr__(self, name, value)  # as plain Python has it, for JSON
-
-    @property
-    def height(self):
-        r"""Height of the pictures in pixels."""
-        return self.size if isinstance(self.size, int) else self.size[0]
-
-    @property
-    def picture_width(self):
-        r"""Width of the pictures in pixels."""
-        return self.size if isinstance(self.size, int) else self.size[1]
-
-    @property
-    def sample_shape(self):
-        r"""Shape of one picture, (C, H, W)."""
-        return self.channels, self.height, self.picture_width
-
-    @property
-    def widths(self):
-        r"""Channels of each resolution, from the finest to the coarsest."""
-        return tuple(self.width * multiplier for multiplier in self.multipliers)
-
-    @property
-    def factor(self):
-        r"""What height and width of a picture must be multiples of."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    def as_dict(self):
-        r"""The settings as plain values, for a file."""
-        return asdict(self)
-
-    @staticmethod
-    def preset(name, **changes):
-        r"""A named configuration, with some fields changed.
-
-        name: one of `PRESETS`. Raises ValueError for an unknown name.
-        """
-        return replace(PRESETS[check_name("preset", name, *PRESETS)], **changes)
-
-
-# ddpm-cifar10 and ddpm-256 are the networks of Ho et al. 2020, appendix B: 35.7 and 114
-# million parameters. iddpm-cifar10 is that of Nichol and Dhariwal 2021, appendix A.
-PRESETS = {
-    "ddpm-cifar10": UNetConfig(),
-    "ddpm-256": UNetConfig(size=256, multipliers=(1, 1, 2, 2, 4, 4), dropout=0.0),
-    "iddpm-cifar10": UNetConfig(
-        blocks=3,
-        attention=(16, 8),
-        head_width=64,
-        dropout=0.3,
-        eps=1e-5,
-        down_padding="both",
-        sine_first=False,
-        frequency_shift=0,
-        scale_shift=True,
-        learned_variance=True,
-        T=4000,
-    ),
-    "digits": UNetConfig(
-        size=8,
-        channels=1,
-        width=24,
-        multipliers=(1, 2),
-        blocks=1,
-        attention=(4,),
-        dropout=0.0,
-        groups=8,
-    ),
-    "small-28": UNetConfig(
-        size=28,
-        channels=1,
-        width=16,
-        multipliers=(1, 2, 4),
-        blocks=1,
-        attention=(7,),
-        dropout=0.0,
-        groups=8,
-    ),
-    "small-32": UNetConfig(
-        width=64, multipliers=(1, 2, 2, 2), blocks=1, attention=(8,), groups=16
-    ),
-}
+from .unet_config import UNetConfig
 
 
 class UNet(nn.Module):
@@ -208,6 +40,8 @@ class UNet(nn.Module):
     1..T, TypeError for labels that are not int64. Ho et al. 2020, appendix B.
     """
 
+    dimensions = 2  # of what is drawn; UNet1d has 1
+
     def __init__(self, config=None, **fields):
         super().__init__()
         if not isinstance(config, UNetConfig | None):
@@ -216,6 +50,12 @@ class UNet(nn.Module):
                 f"{config!r:.60}"
             )
         c = UNetConfig(**fields) if config is None else replace(config, **fields)
+        if c.dimensions != self.dimensions:
+            right = "UNet1d" if c.dimensions == 1 else "UNet"
+            raise ValueError(
+                f"a {type(self).__name__} has dimensions = {self.dimensions}, got a "
+                f"configuration with {c.dimensions}: build a {right}"
+            )
         self.unet_config, self.config = c, c.as_dict()
         self.clip = (-1, 1) if c.clip else None
         self.T, self.classes, self.prediction = c.T, c.classes, c.prediction
@@ -248,11 +88,10 @@ class UNet(nn.Module):
 
     def forward(self, x_t, t, y=None):
         c = self.unet_config
-        if x_t.dim() != 4 or x_t.shape[1] != c.channels:
-            raise ValueError(
-                f"x_t must have shape (B, {c.channels}, H, W), got {tuple(x_t.shape)}"
-            )
-        check_sizes(*x_t.shape[2:], c.factor)
+        if x_t.dim() != 2 + c.dimensions or x_t.shape[1] != c.channels:
+            shape = f"(B, {c.channels}, {'L' if c.dimensions == 1 else 'H, W'})"
+            raise ValueError(f"x_t must have shape {shape}, got {tuple(x_t.shape)}")
+        check_sizes(x_t.shape[2:], c.factor)
         check_index(t, x_t)
         emb = self.time_embedding(F.embedding(t - 1, self.sinusoidal))  # (B, D)
         if self.class_embedding is not None:

@@ -22,6 +22,7 @@ CONTENTS = {
     "stored": (),
     "presets": (),
     "cost": (),
+    "one_dimension": (),
     "plan": (),
     "starting": (),
     "choose": (),

@@ -15,6 +15,7 @@ from ..data.pictures import PictureSet
 from ..data.sources import has_split
 from ..formats.checkpoint import checkpoint_of, read_json
 from .experiment import load_pictures
+from .one_dimension import is_series
 from .plan import find_data
 from .reports import class_counts
 from .resuming import changed_aside
@@ -64,6 +65,8 @@ def find(config, stored, *, run="", step=None, data="", split=""):
         return _own(config, stored, known)
     read = dict(data=data, split=split or _split(config, data), folders="auto")
     whole, _ = load_pictures(replace(config, **read, held_out_split="", hold_out=0.0))
+    if is_series(config.network):
+        whole = whole.scaled_as(stored.get("described", {}).get("scale"))
     where = f"{whole.name}{_of_split(read['split'])}"
     if _is_known(known, config, whole):
         told = f"{where}: these are the pictures it was trained on, so none is unseen"
@@ -203,7 +206,7 @@ def _without(pictures, train):
 def _marks(pictures):
     r"""Yield a hash of each picture, as it is in 256 grey levels."""
     for part in pictures.x_0.split(1024):
-        if pictures.levels != 256:
+        if pictures.levels not in (256, None):  # None: of series
             part = (part * (255 / (pictures.levels - 1))).round().to(torch.uint8)
         for picture in part:
             yield sha256(picture.contiguous().numpy().tobytes()).digest()

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..formats.weights import channels_last
-from ..models.unet import UNet
+from ..models.unet1d import build_unet
 from .device import autocast
 from .own import OwnNetwork
 
@@ -56,7 +56,7 @@ def cost(config, batch_size=1, bytes_per_activation=4):
     if isinstance(config, OwnNetwork):
         return _cost_of_own(config, batch_size, bytes_per_activation)
     with torch.device("meta"):
-        model = UNet(config)
+        model = build_unet(config)
     return _counted(model, config, batch_size, bytes_per_activation)
 
 
@@ -117,8 +117,9 @@ def step_time(config, count, device, precision="float32"):
     seconds = _seconds(part, few, device, precision) / few * count
     if part != config:
         seconds *= each / cost(part).training_flops
-        size = f"{part.height} x {part.picture_width}"
-        return seconds, f"a smaller network on {size} pictures, to a factor of two"
+        size = " x ".join(map(str, part.sample_shape[1:]))
+        what = "series of length " + size if part.dimensions == 1 else f"{size} pictures"
+        return seconds, f"a smaller network on {what}, to a factor of two"
     if few < count and seconds < 1:
         return _seconds(config, count, device, precision), ""
     return seconds, f"{few} of {count} pictures" if few < count else ""
@@ -138,7 +139,8 @@ def smaller(config, times=1):
             break
         heights = {H >> i for i in range(len(levels))}
         attention = tuple(h for h in config.attention if h in heights)
-        config = replace(config, size=(H, W), multipliers=levels, attention=attention)
+        size = H if config.dimensions == 1 else (H, W)
+        config = replace(config, size=size, multipliers=levels, attention=attention)
     return config
 
 
@@ -150,7 +152,7 @@ def _seconds(config, count, device, precision):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         own = isinstance(config, OwnNetwork)
-        model = channels_last(config.build() if own else UNet(config)).to(device)
+        model = channels_last(config.build() if own else build_unet(config)).to(device)
         x_t = torch.randn(count, *config.sample_shape).to(device)
         t = torch.ones(count, dtype=torch.int64, device=device)
         times = []

@@ -16,7 +16,7 @@ import torch
 from torch import distributed
 from tqdm import tqdm
 
-from .. import data, figure
+from .. import data
 from ..checks import check_integer
 from ..data.listing import several
 from ..data.marks import fingerprint
@@ -28,6 +28,7 @@ from .batches import second_moment
 from .cost import cost, step_time
 from .device import autocast, choose_device, choose_precision, describe
 from .fit import fit
+from .one_dimension import is_series, load, save_drawn
 from .plan import advice, check_plan, check_start, duration, find_data, located, set_aside
 from .presets import RunConfig, build, schedule_in_words, schedule_of
 from .reports import class_counts, labels_for, memorisation
@@ -89,6 +90,8 @@ def prepare(
         "classes": list(pictures.classes),
         "levels": pictures.levels,
     }
+    scale = getattr(pictures, "scale", None)  # of series
+    described |= {"scale": scale} if scale else {}
     if check:
         check(pictures, described)
     config = config.fitted_to(pictures)
@@ -132,6 +135,10 @@ def load_pictures(config, follow=False):
             "say what to train on: --data with a folder of pictures, an .npy, a folder of "
             "parquet, a hub id such as zalando-datasets/fashion_mnist, or digits"
         )
+    if is_series(config.network):
+        series = load(config, follow)
+        hold = set_aside(config.hold_out, len(series))
+        return series.split(hold) if hold else (series, None)
     known = dict(size=config.network.sample_shape[1:], skip_broken=config.skip_broken)
     known |= dict(labels=config.labels, folders=config.folders)
     channels = None if follow else config.network.channels
@@ -187,21 +194,23 @@ def summary(prepared, threads=None):
     speed = config.train.batch_size / step
     own = f"{config.own}: " if config.own else ""
     pictures = prepared.pictures
-    many = f"{len(pictures):,} picture{'s' * (len(pictures) > 1)}"
+    of = "series" if is_series(config.network) else "pictures"
+    one = of if of == "series" else "picture"
+    many = f"{len(pictures):,} {one if len(pictures) == 1 else of}"
     shape = " x ".join(str(n) for n in pictures.x_0.shape[1:])
     classes = f", {len(pictures.classes)} classes" if config.network.classes else ""
     lines = [
         f"data      {pictures.name}: {many} of {shape}{classes}; "
         f"{prepared.described['held_out']:,} set aside",
         f"network   {own}{counted.parameters:,} weights, {counted.flops / 1e9:.3g} GFLOP "
-        f"for a picture; {schedule_in_words(config)}, T = {config.network.T}",
+        f"for a {one}; {schedule_in_words(config)}, T = {config.network.T}",
         f"device    {describe(device, precision)}"
         + (f"; {world} processes" if world > 1 else "")
         + (f"\nthreads   {threads.summary()}" if threads and device.type == "cpu" else ""),
-        f"training  {config.train.steps:,} steps of {config.train.batch_size} pictures, "
+        f"training  {config.train.steps:,} steps of {config.train.batch_size} {of}, "
         f"{config.train.in_words()}",
         f"estimate  {duration(step * config.train.steps)} at "
-        f"{speed:{'.0f' if speed >= 10 else '.2g'}} pictures/s"
+        f"{speed:{'.0f' if speed >= 10 else '.2g'}} {of}/s"
         + f" (timed on {timed})" * bool(timed)
         + f", {counted.training_bytes / 1e9:.2g} GB beside torch itself",
     ]
@@ -245,7 +254,8 @@ def train(
 
     def pictures(model, step):
         path = run / "samples" / f"step_{step:09d}.png"
-        return grid(model, trainer.schedule, config, path)
+        scale = prepared.described.get("scale")
+        return grid(model, trainer.schedule, config, path, scale=scale)
 
     with following(threads, *_followed(trainer)):
         done = fit(
@@ -358,22 +368,25 @@ def draw(
                     y=None if y is None else y[mine].to(device),
                     **options,
                 )
-    if clip_of(model) is None:  # else `sample` has looked
+    if clip_of(model) is None and not is_series(config.network):  # else `sample` looked
         warn_far(pictures, (-1, 1))
     if world > 1:
         distributed.all_reduce(pictures)  # every other process has zeros there
     return pictures.cpu()
 
 
-def grid(model, schedule, config, path, num=None):
-    r"""Draw the pictures of a fixed noise and write them as one PNG, classes in columns."""
+def grid(model, schedule, config, path, num=None, scale=None):
+    r"""Draw the pictures of a fixed noise and write them as one PNG, classes in columns.
+
+    scale: of series, which are then shown in units of their file.
+    """
     columns = config.network.classes if 4 <= config.network.classes <= 16 else 8
     num = num or 6 * columns
     options = dict(sampler="ddim", steps=config.sample_steps, progress=False)
     y = labels_for(config, num)
     drawn = draw(model, schedule, config, num, y=y, seed=config.train.seed, **options)
     if processes()[0] == 0:
-        figure.save_pictures(drawn, path, columns)
+        save_drawn(drawn, path, columns, scale)
     return path
 
 
@@ -401,7 +414,8 @@ def report(prepared, run, num=None, progress=True):
         bar.update()
     shown = min(24, num)
     pairs = torch.stack([drawn[:shown], pictures.to_float(index[:shown])], 1)
-    figure.save_pictures(pairs.flatten(0, 1), Path(run) / "samples" / "nearest.png", 12)
+    path, scale = Path(run) / "samples" / "nearest.png", prepared.described.get("scale")
+    save_drawn(pairs.flatten(0, 1), path, 12, scale, pairs=True)
     text = json.dumps(found, indent=1, allow_nan=False)
     write_text(Path(run) / "memorisation.json", text + "\n")
     return found

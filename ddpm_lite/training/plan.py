@@ -16,9 +16,10 @@ from ..checks import check_parts
 from ..formats.checkpoint import checkpoints
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
-from ..models.unet import UNet
+from ..models.unet1d import build_unet
 from .cost import cost, step_time
 from .device import choose_precision
+from .one_dimension import as_long, is_series
 from .presets import RUNS, schedule_of
 from .trainer import processes
 
@@ -42,20 +43,21 @@ def check_plan(config, device, fresh=True):
     """
     train, unet = config.train, config.network
     check_parts(train.batch_size, train.accumulate, processes()[1])
-    if unet.channels not in (1, 3):
+    if unet.dimensions == 2 and unet.channels not in (1, 3):
         raise ValueError(
             f"pictures are read with 1 channel or 3, got {unet.channels}: take "
             "--channels 1 for grey, 3 for colour"
         )
     schedule, own = schedule_of(config), config.own and config.own.network
     with torch.device("meta"):
-        model = config.own.filled(0).build(light=True) if own else UNet(unet)
+        model = config.own.filled(0).build(light=True) if own else build_unet(unet)
     precision = choose_precision(device, train.precision, model)
     if config.init and fresh:
         start = open_model(config.init, own)
     if config.init and fresh and not own:  # which is built when its classes are known
         check_start(start, config.init, model, schedule)
-    if config.data == "digits" and unet.sample_shape != (1, 8, 8):
+    digits = config.data == "digits" and not is_series(config.network)
+    if digits and unet.sample_shape != (1, 8, 8):
         H, W = unet.sample_shape[1:]
         raise ValueError(
             f"the digits are 8 x 8 pictures in grey, and this network is for {H} x {W} "
@@ -195,6 +197,8 @@ def on_data(config, preset, typed):
         raise ValueError("--hold-out or --held-out-split says what is set aside: give one")
     if "hold-out" in typed:
         config = replace(config, held_out_split="")
+    if is_series(config.network):
+        return as_long(config, preset, typed), "channels" not in typed, []
     if config.data in ("", preset.data):
         return config, False, []
     follow, wish = "channels" not in typed, config.held_out_split
@@ -331,8 +335,10 @@ def smaller_presets(config, seconds, device):
     if config.own is not None:
         return []  # presets are of another network
     own, found = _operations(config), []
+    if is_series(config.network):
+        return found
     for name, preset in RUNS.items():
-        if preset.train.steps > config.train.steps:
+        if preset.train.steps > config.train.steps or is_series(preset.network):
             continue
         same = dict(channels=config.network.channels, classes=config.network.classes)
         small = replace(preset, unet=replace(preset.unet, **same))

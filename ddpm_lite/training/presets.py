@@ -14,7 +14,8 @@ from .. import data
 from ..checks import check_integer, check_name, check_number
 from ..data.folders import READINGS
 from ..models.mlp import MLP
-from ..models.unet import UNet, UNetConfig
+from ..models.unet1d import build_unet
+from ..models.unet_config import UNetConfig
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
@@ -22,7 +23,8 @@ from .own import OwnNetwork
 from .stored import check_settings, in_todays_names
 
 # fields of unet and train that files of older versions do not have
-LATER = ("clip", "weight_decay", "min_snr", "checkpoint_gradients", "keep_best")
+LATER = ("clip", "dimensions", "weight_decay", "min_snr", "checkpoint_gradients")
+LATER += ("keep_best",)
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 SCHEDULES |= {"sigmoid": Schedule.sigmoid}
 
@@ -180,6 +182,11 @@ RUNS = {
         unet=UNetConfig.preset("small-28"),
         train=replace(_SMALL, steps=8500, batch_size=32),
     ),
+    "series": RunConfig(
+        schedule="cosine",
+        unet=UNetConfig.preset("series"),
+        train=replace(_SMALL, steps=5000),
+    ),
     "small-32": RunConfig(
         unet=UNetConfig.preset("small-32"),
         train=replace(_SMALL, steps=50_000, flip=True, save_every=1000, ema_decay=0.9995),
@@ -243,10 +250,10 @@ def s_curve(seed=0):
 def build(config):
     r"""The network, with initial weights from the seed, and the schedule of a RunConfig.
 
-    Returns (network, Schedule): a UNet, or the network of one's own.
+    Returns (network, Schedule): a UNet, a UNet1d, or the network of one's own.
     """
     with seeded(torch.device("cpu"), WEIGHTS, config.train.seed):
-        model = UNet(config.unet) if config.own is None else config.own.build()
+        model = build_unet(config.unet) if config.own is None else config.own.build()
     return model, schedule_of(config)
 
 

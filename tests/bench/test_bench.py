@@ -20,7 +20,7 @@ from ddpm_lite.bench import clock, contestants, measuring, processes, settings
 from ddpm_lite.bench import page as bench_page
 from ddpm_lite.commands.main import main
 from ddpm_lite.data import arrays
-from ddpm_lite.models.unet import PRESETS, UNetConfig
+from ddpm_lite.models.unet_config import PRESETS, UNetConfig
 from ddpm_lite.training import device
 from ddpm_lite.training.cost import cost
 

@@ -80,6 +80,7 @@ def test_the_defaults_are_the_papers():
         learned_variance=False,
         clip=True,
         T=1000,
+        dimensions=2,
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 import pytest
 from unets import ODD, TINY, meta
 
-from ddpm_lite.models.unet import PRESETS, UNet, UNetConfig
+from ddpm_lite.models.unet import UNet
+from ddpm_lite.models.unet_config import PRESETS, UNetConfig
 
 
 @pytest.mark.parametrize("config", [*PRESETS.values(), TINY, ODD])

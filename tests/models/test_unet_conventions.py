@@ -11,7 +11,8 @@ import torch
 from helpers import close
 from unets import ODD, batch, meta
 
-from ddpm_lite.models.unet import PRESETS, UNet, UNetConfig
+from ddpm_lite.models.unet import UNet
+from ddpm_lite.models.unet_config import PRESETS, UNetConfig
 
 # Against diffusers.
 

@@ -13,6 +13,7 @@ from ...denoiser import clip_of
 from ...oracle import GaussianOracle
 from ...sampling.sampler import sample
 from ...training.batches import second_moment
+from ...training.one_dimension import is_series
 from .findings import Finding
 from .pictures import some_floats, variances
 
@@ -61,7 +62,7 @@ def spread_kept(case):
     if not 0.6 < kept < 1.5:
         words = f"{found}: samples are flat with any network. Raise --sample-steps."
         yield Finding("wrong", "sampler", words, numbers)
-    elif clip_of(case.model) is None:
+    elif clip_of(case.model) is None and not is_series(case.config.network):
         what = "leave out --no-clip"
         if case.config.own is not None:
             what = "give the network the attribute clip = (-1, 1)"

@@ -56,6 +56,12 @@ def _same(case):
 
 
 def _range(pictures):
+    if pictures.levels is None:
+        low, high = float(pictures.x_0.min()), float(pictures.x_0.max())
+        words = f"Numbers go from {low:.2f} to {high:.2f} deviations; questions on grey "
+        words += "levels are for pictures, and not asked of series."
+        yield Finding("ok", "data range", words, {"lowest": low, "highest": high})
+        return
     x_0, top = some(pictures.x_0, 5000, 3e8), pictures.levels - 1
     lowest, highest = x_0.flatten(1).amin(1), x_0.flatten(1).amax(1)
     low, high = int(lowest.min()), int(highest.max())
@@ -136,6 +142,7 @@ def variances(x_0):
     fewer pictures suffice for.
     """
     x_0 = x_0.double() - x_0.double().mean(0)
+    x_0 = x_0[:, :, None] if x_0.dim() == 3 else x_0  # series: pictures of height 1
     N, D = len(x_0), x_0[0].numel()
     if D <= 1024 and N >= 10 * D:
         flat = x_0.flatten(1)

@@ -68,7 +68,8 @@ def looks(pictures):
     -1 or 1.
     """
     flat = pictures.flatten(1)
-    rough = [pictures.diff(dim=d).abs().mean() for d in (2, 3) if pictures.shape[d] > 1]
+    axes = [d for d in range(2, pictures.dim()) if pictures.shape[d] > 1]
+    rough = [pictures.diff(dim=d).abs().mean() for d in axes]
     return {
         "brightness": float(flat.mean()),
         "spread": float(flat.std()),
