@@ -13,12 +13,16 @@ CONTENTS = {
         "mixture_means",
     ),
     "ranges": (),
+    "examples": (),
     "marks": (),
     "listing": (),
     "folders": (),
     "pictures": ("PictureSet",),
     "arrays": (),
     "sources": ("load", "digits", "photo", "check_pictures"),
+    "datasets": ("Items",),
+    "streams": ("Stream",),
+    "transforms": ("random_crop", "flip", "colour", "chain", "with_global_seed"),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

@@ -247,7 +247,7 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
             several = len(sizes) > 1 or (shape and sorted(image.size) != sorted(shape))
             if several and not size:
                 return image.size[::-1]  # an error already: do not decode
-            image = _upright(image, size)
+            image = upright(image, size)
             return np.asarray(image.convert("L") if channels == 1 else image)
         except Exception as error:  # a decoder raises what it likes on damaged bytes
             return _reason(error)
@@ -324,7 +324,7 @@ def _told_films(films, names):
     return (f"only the first picture is read of {what}: {some}",) if films else ()
 
 
-def _upright(image, size):
+def upright(image, size):
     r"""Decode a PIL image to 8 bits, mode L or RGB, upright, and cut it to (H, W)."""
     from PIL import Image, ImageOps
 

@@ -10,6 +10,7 @@ CONTENTS = {
     "hybrid": ("hybrid_loss",),
     "facts": (),
     "config": ("TrainConfig",),
+    "ahead": (),
     "batches": (),
     "trainer": ("Trainer",),
     "instruments": (),

@@ -24,6 +24,7 @@ class TrainConfig:
     grad_clip: float | None = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
     antithetic: bool = False  # give T + 1 - t to the other half of the batch
+    shuffle: bool = True  # draw another order of the data in every epoch
     flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
     drop_label: float = 0.0  # share of labels replaced by "no class"
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
@@ -41,7 +42,7 @@ class TrainConfig:
         for name, low in least.items():
             whole = check_integer(name, getattr(self, name), low)
             object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
-        for name in ("decay_lr", "antithetic", "flip", "fast", "compile"):
+        for name in ("decay_lr", "antithetic", "shuffle", "flip", "fast", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"

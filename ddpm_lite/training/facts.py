@@ -13,28 +13,32 @@ from pathlib import Path
 
 import torch
 
-from ..data.marks import fingerprint
+from ..data.marks import fingerprint, kind_of
 from ..formats.diffusers_scheduler import name_of
 from ..models.unet import UNet
 from ..seeds import HELD_OUT, generator_for
 
 _SUMS = 4  # of the numbers with random signs
+_WAYS = {"tensor": "memory", "items": "a dataset", "stream": "a stream"}
+_WAYS |= {"files": "files that are read when needed"}
 
 
 def identity(data, y=None):
     r"""What data is known by, as JSON values: number, shape, dtype, values and labels.
 
-    data: (N, *shape). y: int64 (N,) or None. `sums`, for floating point data: of all
-    numbers with random signs, over the root of the sum of squares, and the logarithm of
-    that. Unlike a hash they hardly move where another machine computed the same data.
+    data: (N, *shape), a tensor, Examples or a Stream, which has no number. y: int64 (N,)
+    or None. `sums`, for floating point data in memory: of all numbers with random signs,
+    over the root of the sum of squares, and the logarithm of that. Unlike a hash they
+    hardly move where another machine computed the same data.
     """
+    floats = isinstance(data, torch.Tensor) and data.is_floating_point()
     return {
-        "examples": len(data),
+        "examples": data.shape[0],
         "shape": list(data.shape[1:]),
         "dtype": str(data.dtype).removeprefix("torch."),
         "values": fingerprint(data),
         "labels": None if y is None else fingerprint(y),
-        "sums": _sums(data) if data.is_floating_point() else None,
+        "sums": _sums(data) if floats else None,
     }
 
 
@@ -43,6 +47,10 @@ def difference(before, now):
 
     The same is also what differs by rounding: by less than 8 last digits of its dtype.
     """
+    ways = [kind_of(v["values"]) or "tensor" for v in (before, now)]
+    if ways[0] != ways[1]:
+        then, now = (_WAYS.get(way, way) for way in ways)
+        return f"its examples came from {then} then, and from {now} now"
     for name, of in (("examples", ""), ("shape", "shape "), ("dtype", "")):
         if before[name] != now[name]:
             unit = " examples" if name == "examples" else ""
@@ -94,7 +102,7 @@ def facts(trainer, held_out=None):
             "settings": getattr(model, "config", {}),
         }
         return network | {"described": described}
-    found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
+    found = {"data": "", "hold_out": 0, "labels": trainer.batches.labelled}
     if name := name_of(trainer.schedule):  # any other one is with the weights alone
         found["schedule"] = name
     found["sample_steps"] = min(25, model.T)

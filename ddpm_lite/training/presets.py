@@ -20,7 +20,8 @@ from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
 from .stored import check_settings
 
-LATER = ("clip",)  # fields of unet and train that files of version 0.2.0 do not have
+# fields of unet and train that files of older versions do not have
+LATER = ("clip", "shuffle")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 
 
