@@ -19,6 +19,7 @@ CONTENTS = {
     "folders": (),
     "pictures": ("PictureSet",),
     "arrays": (),
+    "lazy": (),
     "sources": ("load", "digits", "photo", "check_pictures"),
     "datasets": ("Items",),
     "streams": ("Stream",),

@@ -74,6 +74,10 @@ class Examples:
         none = torch.empty((0, *self.shape[1:]), dtype=self.dtype)
         return torch.stack(found) if found else none
 
+    def float(self):
+        r"""All examples as one tensor, float32: they are read."""
+        return self[:].float()
+
     def split(self, n):
         r"""Yield all examples in blocks of n: memory holds one block."""
         for start in range(0, len(self), n):
@@ -151,6 +155,12 @@ def sampled(data, most=LOOK):
 def chosen(data, index):
     r"""Some examples: rows of a tensor, or Examples that are still unread."""
     return data[index] if isinstance(data, torch.Tensor) else data.part(index)
+
+
+def equal(data, other):
+    r"""Whether two data are known to be the same: both tensors, or both Examples."""
+    tensors = [isinstance(each, torch.Tensor) for each in (data, other)]
+    return tensors[0] == tensors[1] and data.equal(other)
 
 
 def same_kind(data, other):

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..checks import check_integer
 from ..data.examples import LOOK, Tensor, Unreadable, evenly
+from ..data.lazy import Files
 from ..data.streams import Stream
 from ..data.transforms import text_of
 from ..seeds import TRANSFORM, generator_for, shuffled
@@ -68,6 +69,15 @@ class Ahead:
         if isinstance(made, Failure):
             raise Unreadable(f"step {step:,} cannot be made: {made.text}")
         return _each(made[:2], part)
+
+    def described(self):
+        r"""What config.json says of the data: {name: JSON value}."""
+        data, transform = self.data, self.recipe.transform
+        found = {"transform": text_of(transform)} if transform is not None else {}
+        if isinstance(data, Tensor | Files):
+            return found
+        found |= {"name": data.name, "read_as": type(data).__name__}
+        return found | ({"window": data.window} if isinstance(data, Stream) else {})
 
     def state(self):
         r"""What a checkpoint holds: {name: JSON value}."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..data.examples import sampled
 from ..data.streams import Stream
 from ..seeds import FLIP, LABEL, TRAIN, generator_for, shuffled
 from .ahead import Ahead
@@ -85,6 +86,10 @@ class Batches:
         r"""What data are judged by: all of a tensor, else some, as they are trained on."""
         return self.ahead.recipe.look() if self.ahead else self.data
 
+    def described(self):
+        r"""What config.json says of data that is not simply in memory: {name: value}."""
+        return self.ahead.described() if self.ahead else {}
+
     def state(self):
         r"""What a checkpoint holds beside the step, JSON values."""
         return self.ahead.state() if self.ahead else {}
@@ -132,8 +137,10 @@ def second_moment(data, levels):
     r"""Mean of x_0 squared over all examples and dimensions, as the network sees them.
 
     data: (N, *shape) floating point, or uint8 with grey levels 0 .. levels - 1; raises
-    ValueError where there are others.
+    ValueError where there are others. Of Examples that are read when they are needed, 256
+    evenly spaced ones stand for all.
     """
+    data = sampled(data)
     if data.is_floating_point():
         return float(data.double().square().mean())
     counts = sum(torch.bincount(part.flatten(), minlength=256) for part in data.split(4096))

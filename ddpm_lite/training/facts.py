@@ -88,7 +88,9 @@ def facts(trainer, held_out=None):
     data. trainer: a Trainer. held_out: what `fit` was given.
     """
     model, known = trainer.model, trainer.identity
-    described = {"name": "data in memory", "pictures": known["examples"]}
+    described = {"name": "data in memory", **trainer.batches.described()}
+    if known["examples"] is not None:  # of a stream
+        described["pictures"] = known["examples"]
     described["held_out"] = 0 if held_out is None else len(held_out[0])
     aside = None if held_out is None else fingerprint(*held_out)
     described["held_out_fingerprint"] = aside
@@ -96,7 +98,7 @@ def facts(trainer, held_out=None):
     described["classes"] = [str(i) for i in range(getattr(model, "classes", 0))]
     described |= {"levels": trainer.grey, "fingerprint": trainer.fingerprint}
     if not isinstance(model, UNet):
-        described["examples"] = described.pop("pictures")
+        described["examples"] = described.pop("pictures", None)
         network = {
             "network": type(model).__name__,
             "settings": getattr(model, "config", {}),

@@ -40,6 +40,7 @@ class RunConfig:
     hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
     labels: bool = True  # learn the classes too, where there are any
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
+    lazy: bool = False  # read pictures when they are needed; so are more than 50,000 files
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
     schedule: str = "linear"  # of the noise: linear or cosine
     sample_steps: int = 25  # steps of DDIM for the grids on the way
