@@ -26,6 +26,8 @@ class Stream:
     shuffled, and used up, before the next ones are read; memory holds them. 1 keeps the
     order; a window that holds the whole stream gives the order of the same examples in
     memory. name: for messages.
+    A stream of the hub is read in one order, that of its shards and of its own shuffle, in
+    every epoch; for others pass a function, `lambda epoch: iter(s.shuffle(seed=epoch))`.
     Epochs may have different lengths. Raises TypeError for an iterator that can be read
     once only, ValueError for an empty stream, and what `Items` raises.
     """
@@ -125,10 +127,12 @@ class Stream:
         source = self.source
         if callable(source):
             return islice(iter(source(epoch)), start, None)
+        if is_hubs(source):  # since version 5 it moves shards in later epochs, but for skip
+            source.set_epoch(0)
+        elif hasattr(source, "set_epoch"):
+            source.set_epoch(epoch)
         if hasattr(source, "skip") and start:
             source, start = source.skip(start), 0
-        if hasattr(source, "set_epoch"):
-            source.set_epoch(epoch)
         return islice(iter(source), start, None)
 
 
@@ -140,14 +144,18 @@ def as_examples(data):
     """
     if isinstance(data, Examples | Stream):
         return data
-    hubs = type(data).__module__.partition(".")[0] == "datasets"
     if isinstance(data, IterableDataset) or inspect.isroutine(data):
         return Stream(data)
-    if hubs and not isinstance(data, dict):
+    if is_hubs(data) and not isinstance(data, dict):
         return Items(data) if hasattr(data, "__len__") else Stream(data)
     if isinstance(data, Dataset):
         return Items(data)
     return check_data(data, pictures=True)
+
+
+def is_hubs(data):
+    r"""Whether this is an object of the library `datasets`."""
+    return type(data).__module__.partition(".")[0] == "datasets"
 
 
 def _tail(number):
