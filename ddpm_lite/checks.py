@@ -206,13 +206,17 @@ def check_training(data, y, classes, config):
         raise TypeError(f"config must be a TrainConfig, got a {type(config).__name__}")
     if config.flip and data.dim() != 4:
         raise ValueError(f"flip mirrors pictures (N, C, H, W), got {tuple(data.shape)}")
-    if y is not None and not classes:
+    own = getattr(data, "labelled", False)  # a dataset's
+    if (y is not None or own) and not classes:
         raise ValueError(
             "there are labels y, but the network has no classes: .classes is missing or 0"
+            + "; data.Items(dataset, label=False) leaves them out" * own
         )
+    if y is not None and (own or None in data.shape):
+        raise ValueError("labels come from the dataset or stream: leave y out")
     if y is not None:
         check_labels(y, len(data), classes, data=True)
-    elif config.drop_label:
+    elif config.drop_label and not own:
         raise ValueError("drop_label replaces labels, but there are no labels y")
 
 

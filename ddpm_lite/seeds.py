@@ -13,7 +13,7 @@ import torch
 from .checks import check_dtype, check_integer, check_shape, short
 
 # What keeps the streams of different uses apart.
-TRAIN, SHUFFLE, SAMPLE, FLIP, LABEL, DROPOUT, HELD_OUT, WEIGHTS = range(8)
+TRAIN, SHUFFLE, SAMPLE, FLIP, LABEL, DROPOUT, HELD_OUT, WEIGHTS, TRANSFORM = range(9)
 
 
 def generator_for(*numbers):

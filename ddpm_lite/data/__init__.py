@@ -13,14 +13,19 @@ CONTENTS = {
         "mixture_means",
     ),
     "ranges": (),
+    "examples": (),
     "marks": (),
     "listing": (),
     "folders": (),
     "pictures": ("PictureSet",),
     "arrays": (),
     "series": ("SeriesSet", "load_series"),
+    "lazy": (),
     "sources": ("load", "digits", "photo", "check_pictures"),
     "survey": (),
+    "datasets": ("Items",),
+    "streams": ("Stream",),
+    "transforms": ("random_crop", "flip", "colour", "chain", "with_global_seed"),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

@@ -22,11 +22,12 @@ import torch
 
 from ..checks import check_integer, shown
 from ..seeds import HELD_OUT, generator_for
-from .folders import understand
+from .examples import chosen
 from .listing import several
 
 SKIP = "or pass skip_broken=True (--skip-broken) to go on without"
-LARGER = "pass a smaller size, or an .npy file, which stays on the disk"
+LARGER = "pass a smaller size, or an .npy file, which stays on the disk, or lazy=True"
+WIDE = "32-bit numbers do not say which is white: save 8 or 16 bits"
 HEAVY = 16_384  # bytes a picture; below, threads take turns and take twice the time
 
 
@@ -35,10 +36,11 @@ class PictureSet:
     r"""Pictures of one size, and where they have classes, the class of each.
 
     x_0: uint8 (N, C, H, W), grey levels 0 .. levels - 1; not to be written to, for
-    it may lie in a file. y: int64 (N,), or None. classes: their names, () if there are
-    none. name: a short one for messages. skipped: broken pictures that were left out.
-    levels: how many equally spaced grey levels span [-1, 1]; 17 for the digits. told: what
-    was understood of the files, and what was left out, in sentences.
+    it may lie in a file; or `examples.Examples`, which are read when they are needed.
+    y: int64 (N,), or None. classes: their names, () if there are none. name: a short one
+    for messages. skipped: broken pictures that were left out. levels: how many equally
+    spaced grey levels span [-1, 1]; 17 for the digits. told: what was understood of the
+    files, and what was left out, in sentences.
     Raises ValueError for tensors that are not so.
     """
 
@@ -68,6 +70,11 @@ class PictureSet:
         r"""The shape of one picture, (C, H, W)."""
         return tuple(self.x_0.shape[1:])
 
+    @property
+    def lazy(self):
+        r"""Whether pictures are read when they are needed."""
+        return not isinstance(self.x_0, torch.Tensor)
+
     def to_float(self, index=None):
         r"""The pictures, or those at an index, as float32 (n, C, H, W) in [-1, 1].
 
@@ -81,8 +88,8 @@ class PictureSet:
 
         hold_out: how many to hold out, an int in 1 .. N - 1, or their share, in (0, 1).
         Which ones is drawn, but always the same for the same N; both keep the order.
-        Both are copies in memory. Raises ValueError if either would be empty, or if
-        memory does not suffice.
+        Both are copies in memory, of pictures that lie there. Raises ValueError if either
+        would be empty, or if memory does not suffice.
         """
         N, number = len(self), hold_out
         if isinstance(hold_out, float) and 0 < hold_out < 1:
@@ -92,17 +99,25 @@ class PictureSet:
                 f"hold_out must leave a picture of {self.name}'s {N} on either side, as a "
                 f"number or a share in (0, 1), got {hold_out!r}"
             )
-        _refuse_too_large(self.name, self.x_0.shape, "split it once, into two .npy files")
+        if isinstance(self.x_0, torch.Tensor):
+            advice = "split it once, into two .npy files"
+            refuse_too_large(self.name, self.x_0.shape, advice)
         order = torch.randperm(N, generator=generator_for(HELD_OUT))
         parts = order[number:].sort().values, order[:number].sort().values
         y = [None, None] if self.y is None else [self.y[part] for part in parts]
-        return tuple(replace(self, x_0=self.x_0[parts[i]], y=y[i]) for i in (0, 1))
+        return tuple(replace(self, x_0=chosen(self.x_0, parts[i]), y=y[i]) for i in (0, 1))
 
     def fingerprint(self):
-        r"""16 hexadecimal digits of a hash of all pictures, labels, classes and levels."""
+        r"""16 hexadecimal digits of a hash of all pictures, labels, classes and levels.
+
+        Of pictures that are read when they are needed, of their mark instead.
+        """
         about = (tuple(self.x_0.shape), self.classes, self.levels, self.y is None)
         read = hashlib.sha256(repr(about).encode())
-        for part in (*self.x_0.split(1024), *([] if self.y is None else [self.y])):
+        if self.lazy:
+            read.update(self.x_0.mark.encode())
+        parts = [] if self.lazy else self.x_0.split(1024)
+        for part in (*parts, *([] if self.y is None else [self.y])):
             read.update(part.contiguous().numpy())
         return read.hexdigest()[:16]
 
@@ -117,19 +132,12 @@ def check_size(size):
     return tuple(check_integer("size", side, 1) for side in pair)
 
 
-def from_folder(folder, split, size, channels, skip_broken, labels, folders):
-    r"""Read every picture under a folder; what sub-folders mean is said by `folders`.
+def from_folder(found, name, size, channels, skip_broken):
+    r"""Read every picture of a folder, which `folders.understand` has found.
 
-    Arguments, errors and what is returned: see `data.load`.
+    name: of the folder. Other arguments, errors and what is returned: see `data.load`.
     """
-    found, name = understand(folder, split, labels, folders), named(folder)
-    if found.unreadable and not skip_broken:
-        closed = [f"{inner} ({why})" for inner, why in found.unreadable.items()]
-        raise ValueError(
-            f"{len(closed):,} folders in {name} cannot be listed: {several(closed, '; ')}. "
-            f"Open or remove them, {SKIP}"
-        )
-
+    refuse_closed(found, name, skip_broken)
     films = set()
 
     def picture(i):
@@ -143,8 +151,18 @@ def from_folder(folder, split, size, channels, skip_broken, labels, folders):
     )
     y = None if found.labels is None else torch.tensor(found.labels)[kept]
     skipped = (*found.unreadable, *skipped)
-    told = (*found.told, *_told_films(films, found.names))
+    told = (*found.told, *told_films(films, found.names))
     return PictureSet(x_0, y, found.classes, name, skipped, told=told)
+
+
+def refuse_closed(found, name, skip_broken):
+    r"""Refuse folders that cannot be listed: ValueError that names them."""
+    if found.unreadable and not skip_broken:
+        closed = [f"{inner} ({why})" for inner, why in found.unreadable.items()]
+        raise ValueError(
+            f"{len(closed):,} folders in {name} cannot be listed: {several(closed, '; ')}. "
+            f"Open or remove them, {SKIP}"
+        )
 
 
 def named(folder):
@@ -189,7 +207,7 @@ def from_hub(where, split, size, channels, skip_broken):
             classes = tuple(table.features[label].names)
     if y is not None and (y < 0).any():  # the hub's way to say that a class is unknown
         y, classes = None, ()
-    return PictureSet(x_0, y, classes, name, skipped, told=_told_films(films, names))
+    return PictureSet(x_0, y, classes, name, skipped, told=told_films(films, names))
 
 
 def _table(datasets, where, split, cache):
@@ -247,13 +265,13 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
             several = len(sizes) > 1 or (shape and sorted(image.size) != sorted(shape))
             if several and not size:
                 return image.size[::-1]  # an error already: do not decode
-            image = _upright(image, size)
+            image = upright(image, size)
             return np.asarray(image.convert("L") if channels == 1 else image)
         except Exception as error:  # a decoder raises what it likes on damaged bytes
-            return _reason(error)
+            return reason(error)
 
     if size:  # what is surely too large is not scaled first
-        _refuse_too_large(name, (N, channels or 1, *size), LARGER)
+        refuse_too_large(name, (N, channels or 1, *size), LARGER)
     pool = ThreadPoolExecutor(os.cpu_count())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata; pixels that fail do raise
@@ -266,7 +284,7 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
                 sizes[got if isinstance(got, tuple) else got.shape[:2]] += 1  # (H, W)
                 if x_0 is None:
                     shape, C = got.shape[:2], channels or (1 if got.ndim == 2 else 3)
-                    _refuse_too_large(name, (N, C, *shape), LARGER)
+                    refuse_too_large(name, (N, C, *shape), LARGER)
                     x_0 = np.empty((N, C, *shape), np.uint8)
                 if len(sizes) > 1:
                     continue
@@ -278,8 +296,8 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
             pool.shutdown(cancel_futures=True)
     if colour:  # the first ones were grey, so that there was room for one channel only
         return stacked(name, names, picture, heavy, size, 3, skip_broken)
-    _refuse_broken(name, names, broken, skip_broken)
-    _refuse_sizes(name, sizes)
+    refuse_broken(name, names, broken, skip_broken)
+    refuse_sizes(name, sizes)
     kept = [i for i in range(N) if i not in broken]
     for place, i in enumerate(kept):
         if place != i:  # in place, so that memory holds the pictures once
@@ -287,7 +305,8 @@ def stacked(name, names, picture, heavy, size, channels, skip_broken):
     return torch.from_numpy(x_0)[: len(kept)], kept, tuple(names[i] for i in broken)
 
 
-def _refuse_broken(name, names, broken, skip_broken):
+def refuse_broken(name, names, broken, skip_broken):
+    r"""Refuse broken pictures, {i: why}; with skip_broken, only if all are: ValueError."""
     if broken and (not skip_broken or len(broken) == len(names)):
         listed = several([f"{names[i]} ({reason})" for i, reason in broken.items()], "; ")
         raise ValueError(
@@ -296,7 +315,8 @@ def _refuse_broken(name, names, broken, skip_broken):
         )
 
 
-def _refuse_sizes(name, sizes):
+def refuse_sizes(name, sizes):
+    r"""Refuse several sizes, {(H, W): how many}: ValueError."""
     if len(sizes) > 1:
         found = [f"{H} x {W} ({n:,})" for (H, W), n in sizes.most_common()]
         raise ValueError(
@@ -312,34 +332,38 @@ def _opened(encoded, films, i):
     if not encoded:
         raise ValueError("0 bytes")
     image = Image.open(io.BytesIO(encoded))
-    with suppress(Exception):  # a second picture that is broken does not matter
-        if image.is_animated and image.format != "PSD":  # whose layers are one picture
-            films.add(i)
+    if is_film(image):
+        films.add(i)
     return image
 
 
-def _told_films(films, names):
+def is_film(image):
+    r"""Whether a PIL image is the first one of several in its file."""
+    with suppress(Exception):  # a second picture that is broken does not matter
+        return image.is_animated and image.format != "PSD"  # whose layers are one picture
+    return False
+
+
+def told_films(films, names):
+    r"""A sentence on files with several pictures, in a tuple; else none."""
     some = several([names[i] for i in sorted(films)])
     what = f"{len(films):,} file{'s' * (len(films) > 1)} with several (films, pages)"
     return (f"only the first picture is read of {what}: {some}",) if films else ()
 
 
-def _upright(image, size):
+def upright(image, size):
     r"""Decode a PIL image to 8 bits, mode L or RGB, upright, and cut it to (H, W)."""
     from PIL import Image, ImageOps
 
     if size:  # JPEG can leave out detail that LANCZOS would average away
         image.draft(None, (3 * max(size), 3 * max(size)))
     ImageOps.exif_transpose(image, in_place=True)
-    grey = image.mode[0] in "1LI" or (
-        image.mode == "P"
-        and not np.ptp(np.reshape(image.getpalette(), (-1, 3)), axis=1).any()
-    )
+    grey = is_grey(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format != "TIFF"):
         wide = np.asarray(image).astype(np.int64)  # 0 .. 65535 = 255 * 257
         image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise ValueError("32-bit numbers do not say which is white: save 8 or 16 bits")
+        raise ValueError(WIDE)
     elif image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -349,7 +373,16 @@ def _upright(image, size):
     return image
 
 
-def _reason(error):
+def is_grey(image):
+    r"""Whether a PIL image is stored in grey."""
+    return image.mode[0] in "1LI" or (
+        image.mode == "P"
+        and not np.ptp(np.reshape(image.getpalette(), (-1, 3)), axis=1).any()
+    )
+
+
+def reason(error):
+    r"""Why a picture cannot be read, in words."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -361,8 +394,9 @@ def _reason(error):
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
-def _refuse_too_large(name, shape, advice):
-    need, free = math.prod(shape), _free_memory()
+def refuse_too_large(name, shape, advice):
+    r"""Refuse what memory does not hold: ValueError."""
+    need, free = math.prod(shape), free_memory()
     if need > free:
         raise ValueError(
             f"{name}, {tuple(shape)} bytes, needs {need / 1e9:.1f} GB of memory and "
@@ -370,7 +404,7 @@ def _refuse_too_large(name, shape, advice):
         )
 
 
-def _free_memory():
+def free_memory():
     r"""Bytes that may still be used; infinity where that is not known."""
     about, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
     free = math.inf

@@ -16,8 +16,9 @@ import torch
 from ..checks import check_integer, check_name, shown
 from .arrays import from_array
 from .folders import READINGS, no_splits, understand
+from .lazy import on_demand, too_many
 from .listing import endings, listed, several
-from .pictures import PictureSet, check_size, from_folder, from_hub
+from .pictures import PictureSet, check_size, from_folder, from_hub, named
 from .ranges import brightest, to_floats, told_range
 from .series import is_plain, load_series
 
@@ -64,8 +65,9 @@ def load(
     skip_broken=False,
     labels=True,
     folders="auto",
+    lazy=None,
 ):
-    r"""Load pictures, all of them and at once, as a `PictureSet`.
+    r"""Load pictures as a `PictureSet`, all at once, or, with lazy, when they are needed.
 
     name: one of
     - "digits": those of `digits`, as 17 grey levels, split "train" or "held_out";
@@ -88,6 +90,9 @@ def load(
     skip_broken: leave out what cannot be read and say so in `.skipped`.
     labels: False leaves classes out. folders: what sub-folders are where "auto" cannot
     tell: "classes", "splits", or "plain", which stands for nothing at all.
+    lazy: True reads the headers of the files of a folder now, and each picture when it is
+    needed; False reads all now; None does so up to 50,000 files, if memory holds them. A
+    picture that is read later and broken is then named by the step that needs it.
     What was understood is in `.told`. Pictures are turned as EXIF says, transparent ones
     lie on white, 16 bits become 8, CMYK becomes RGB, a film gives its first picture;
     colour profiles are not applied.
@@ -105,7 +110,7 @@ def load(
         raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
     if not isinstance(name, str | Path) or not str(name).strip():
         raise ValueError(f"name must name a data set or a path, got {name!r}")
-    found = _read(name, split, size, channels, skip_broken, labels, folders)
+    found = _read(name, split, size, channels, skip_broken, labels, folders, lazy)
     if found.levels == 256 and brightest(found.x_0, 1) == 1:
         raise ValueError(
             f"{found.name} holds grey levels 0 and 1 alone, of 0 to 255: if 1 is white, "
@@ -116,19 +121,28 @@ def load(
     return replace(found, told=_told(found))
 
 
-def _read(name, split, size, channels, skip_broken, labels, folders):
+def _read(name, split, size, channels, skip_broken, labels, folders, lazy):
     path = Path(name).expanduser()
     check_name("folders", folders, *READINGS)
     if folders in ("classes", "splits") and (name == "digits" or not path.is_dir()):
         raise ValueError(
             f"folders={folders!r} is for a folder of pictures, which {shown(path)} is not"
         )
+    parquet = name != "digits" and path.is_dir() and _holds_parquet(path, folders)
+    if lazy and (name == "digits" or not path.is_dir() or parquet):
+        raise ValueError(
+            f"lazy=True (--lazy) is for a folder of pictures, which {shown(path)} is not: "
+            "an .npy file is mapped into memory anyway, and data.Items takes a dataset"
+        )
     if name == "digits":
         return _digits_set(size, channels, split)
-    if path.is_dir():
-        if _holds_parquet(path, folders):
-            return from_hub(path, split, size, channels, skip_broken)
-        return from_folder(path, split, size, channels, skip_broken, labels, folders)
+    if path.is_dir() and not parquet:
+        found = understand(path, split, labels, folders)
+        if lazy or (lazy is None and too_many(found, size, channels)):
+            return on_demand(found, named(path), size, channels, skip_broken)
+        return from_folder(found, named(path), size, channels, skip_broken)
+    if parquet:
+        return from_hub(path, split, size, channels, skip_broken)
     if not path.exists():
         if re.fullmatch(HUB_ID, str(name)) and not path.parent.exists():
             try:

@@ -11,6 +11,7 @@ CONTENTS = {
     "own": (),
     "facts": (),
     "config": ("TrainConfig",),
+    "ahead": (),
     "batches": (),
     "optimiser": (),
     "recomputing": (),

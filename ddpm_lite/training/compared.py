@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.examples import chosen
 from ..data.marks import fingerprint, is_of
 from ..data.pictures import PictureSet
 from ..data.sources import has_split
@@ -200,7 +201,7 @@ def _without(pictures, train):
     if not len(kept):
         return None, many
     y = None if pictures.y is None else pictures.y[kept]
-    return replace(pictures, x_0=pictures.x_0[kept], y=y), many
+    return replace(pictures, x_0=chosen(pictures.x_0, kept), y=y), many
 
 
 def _marks(pictures):

@@ -29,6 +29,7 @@ class TrainConfig:
     grad_clip: float | None = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
     antithetic: bool = False  # give T + 1 - t to the other half of the batch
+    shuffle: bool = True  # draw another order of the data in every epoch
     flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
     min_snr: float | None = None  # gamma of weights min(SNR, gamma), such as 5
     drop_label: float = 0.0  # share of labels replaced by "no class"
@@ -49,7 +50,7 @@ class TrainConfig:
         for name, low in least.items():
             whole = check_integer(name, getattr(self, name), low)
             object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
-        flags = ("antithetic", "flip", "fast", "compile", "checkpoint_gradients")
+        flags = ("antithetic", "shuffle", "flip", "fast", "compile", "checkpoint_gradients")
         for name in (*flags, "keep_best"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from .. import data
 from ..checks import check_integer
+from ..data.examples import equal
 from ..data.listing import several
 from ..data.marks import fingerprint
 from ..denoiser import clip_of, warn_far
@@ -94,7 +95,7 @@ def prepare(
     described |= {"scale": scale} if scale else {}
     if check:
         check(pictures, described)
-    config = config.fitted_to(pictures)
+    config = replace(config.fitted_to(pictures), lazy=pictures.lazy)
     trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
     if dry:  # a Trainer warns of a short chain
         moment = second_moment(pictures.x_0, pictures.levels)
@@ -141,6 +142,7 @@ def load_pictures(config, follow=False):
         return series.split(hold) if hold else (series, None)
     known = dict(size=config.network.sample_shape[1:], skip_broken=config.skip_broken)
     known |= dict(labels=config.labels, folders=config.folders)
+    known |= dict(lazy=config.lazy or None)
     channels = None if follow else config.network.channels
     pictures = data.load(config.data, split=config.split, channels=channels, **known)
     if config.held_out_split:
@@ -152,7 +154,7 @@ def load_pictures(config, follow=False):
                 f"{held_out.classes or 'none'}, and {config.split} has {pictures.classes}: "
                 "pass --no-labels, or set aside pictures of the other, see --hold-out"
             )
-        if pictures.x_0.equal(held_out.x_0):
+        if equal(pictures.x_0, held_out.x_0):
             raise ValueError(
                 f"the split {config.held_out_split} of {pictures.name} holds the pictures "
                 f"of {config.split}, which are trained on: set others aside with "

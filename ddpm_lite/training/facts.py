@@ -13,29 +13,33 @@ from pathlib import Path
 
 import torch
 
-from ..data.marks import fingerprint
+from ..data.marks import fingerprint, kind_of
 from ..formats.diffusers_scheduler import named
 from ..formats.networks import is_built_in
 from ..seeds import HELD_OUT, generator_for
 from .own import OwnNetwork
 
 _SUMS = 4  # of the numbers with random signs
+_WAYS = {"tensor": "memory", "items": "a dataset", "stream": "a stream"}
+_WAYS |= {"files": "files that are read when needed"}
 
 
 def identity(data, y=None):
     r"""What data is known by, as JSON values: number, shape, dtype, values and labels.
 
-    data: (N, *shape). y: int64 (N,) or None. `sums`, for floating point data: of all
-    numbers with random signs, over the root of the sum of squares, and the logarithm of
-    that. Unlike a hash they hardly move where another machine computed the same data.
+    data: (N, *shape), a tensor, Examples or a Stream, which has no number. y: int64 (N,)
+    or None. `sums`, for floating point data in memory: of all numbers with random signs,
+    over the root of the sum of squares, and the logarithm of that. Unlike a hash they
+    hardly move where another machine computed the same data.
     """
+    floats = isinstance(data, torch.Tensor) and data.is_floating_point()
     return {
-        "examples": len(data),
+        "examples": data.shape[0],
         "shape": list(data.shape[1:]),
         "dtype": str(data.dtype).removeprefix("torch."),
         "values": fingerprint(data),
         "labels": None if y is None else fingerprint(y),
-        "sums": _sums(data) if data.is_floating_point() else None,
+        "sums": _sums(data) if floats else None,
     }
 
 
@@ -44,6 +48,10 @@ def difference(before, now):
 
     The same is also what differs by rounding: by less than 8 last digits of its dtype.
     """
+    ways = [kind_of(v["values"]) or "tensor" for v in (before, now)]
+    if ways[0] != ways[1]:
+        then, now = (_WAYS.get(way, way) for way in ways)
+        return f"its examples came from {then} then, and from {now} now"
     for name, of in (("examples", ""), ("shape", "shape "), ("dtype", "")):
         if before[name] != now[name]:
             unit = " examples" if name == "examples" else ""
@@ -81,7 +89,9 @@ def facts(trainer, held_out=None):
     data. trainer: a Trainer. held_out: what `fit` was given.
     """
     model, known = trainer.model, trainer.identity
-    described = {"name": "data in memory", "pictures": known["examples"]}
+    described = {"name": "data in memory", **trainer.batches.described()}
+    if known["examples"] is not None:  # of a stream
+        described["pictures"] = known["examples"]
     described["held_out"] = 0 if held_out is None else len(held_out[0])
     aside = None if held_out is None else fingerprint(*held_out)
     described["held_out_fingerprint"] = aside
@@ -89,17 +99,17 @@ def facts(trainer, held_out=None):
     described["classes"] = [str(i) for i in range(getattr(model, "classes", 0))]
     described |= {"levels": trainer.grey, "fingerprint": trainer.fingerprint}
     if is_built_in(model) and not hasattr(model, "unet_config"):
-        described["examples"] = described.pop("pictures")
+        described["examples"] = described.pop("pictures", None)
         network = {
             "network": type(model).__name__,
             "settings": getattr(model, "config", {}),
         }
         return network | {"described": described}
-    found = {"data": "", "hold_out": 0, "labels": trainer.y is not None}
+    found = {"data": "", "hold_out": 0, "labels": trainer.batches.labelled}
     found |= named(trainer.schedule)  # any other one is with the weights alone
     found["sample_steps"] = min(25, trainer.schedule.T)
     if not is_built_in(model):
-        own = OwnNetwork.of(model, known["shape"], trainer.schedule.T)
+        own = OwnNetwork.of(model, trainer.batches.shape, trainer.schedule.T)
         return found | {"own": own.as_dict(), "described": described}
     return found | {"unet": model.config, "described": described}
 

@@ -19,6 +19,7 @@ from torch import distributed
 from tqdm import tqdm
 
 from ..checks import check_data, check_training, short
+from ..data.examples import Unreadable, sampled
 from ..data.ranges import check_range
 from ..denoiser import clip_of
 from ..formats.checkpoint import (
@@ -87,7 +88,7 @@ def fit(
         raise TypeError(f"pictures must be a function (model, step), got {pictures!r:.60}")
     check_held_out(trainer, held_out)
     check_network(trainer.model)
-    check_answers(trainer.model, trainer.data.shape[1:], trainer.schedule.T)
+    check_answers(trainer.model, trainer.batches.shape, trainer.schedule.T)
     check_boards(tensorboard, wandb)
     with locked(run) if first else nullcontext(), Stop() as stop:
         _barrier(trainer)
@@ -120,6 +121,10 @@ def fit(
             return session.go(stop, held_out, pictures, max_minutes, progress)
         except NotFinite as error:
             raise session.keep_batch(error) from None
+        except Unreadable:
+            if trainer.world == 1:  # else others may wait in an update
+                session.save()
+            raise
         finally:
             session.close()
 
@@ -310,15 +315,16 @@ def check_held_out(trainer, held_out):
         raise TypeError(
             f"held_out must be (x_0, y), y None without labels, got {short(held_out)}"
         )
-    (x_0, y), data = held_out, trainer.data
-    check_data(x_0, "held_out's x_0", pictures=True)
-    if x_0.shape[1:] != data.shape[1:]:
+    (x_0, y), shape = held_out, trainer.batches.shape
+    look = sampled(x_0)
+    check_data(look, "held_out's x_0", pictures=True)
+    if x_0.shape[1:] != shape:
         raise ValueError(
-            f"held_out's x_0 must have the data's shape, {tuple(data.shape[1:])} each, got "
+            f"held_out's x_0 must have the data's shape, {tuple(shape)} each, got "
             f"{tuple(x_0.shape[1:])}"
         )
-    check_range(x_0, trainer.levels, clip_of(trainer.model))
-    if (y is None) != (trainer.y is None):
+    check_range(look, trainer.levels, clip_of(trainer.model))
+    if (y is not None) != trainer.batches.labelled:
         raise ValueError("held_out must have labels y just where the training data have")
     check_training(x_0, y, getattr(trainer.model, "classes", 0), trainer.config)
 

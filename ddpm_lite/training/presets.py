@@ -24,7 +24,7 @@ from .stored import check_settings, in_todays_names
 
 # fields of unet and train that files of older versions do not have
 LATER = ("clip", "dimensions", "weight_decay", "min_snr", "checkpoint_gradients")
-LATER += ("keep_best",)
+LATER += ("keep_best", "shuffle")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 SCHEDULES |= {"sigmoid": Schedule.sigmoid}
 
@@ -61,6 +61,7 @@ class RunConfig:
     hold_out: float = 0.05  # pictures set aside: a number, or a share if below 1
     labels: bool = True  # learn the classes too, where there are any
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
+    lazy: bool = False  # read pictures when they are needed; so are more than 50,000 files
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
     schedule: str = "linear"  # of the noise: linear, cosine or sigmoid
     beta_start: float | None = None  # first beta of linear or sigmoid; 0.0001 if not given

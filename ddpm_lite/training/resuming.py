@@ -2,7 +2,7 @@ r"""What a run that goes on takes from its folder, and what is told of all that 
 
 from dataclasses import asdict, replace
 
-from ..data.marks import is_of
+from ..data.marks import is_of, kind_of
 from ..formats.checkpoint import load_run, or_older
 from ..formats.networks import plain_settings
 from ..formats.weights import load_model
@@ -75,6 +75,11 @@ def of_the_same(described, labels, edits):
     def check(pictures, now):
         read = pictures.x_0, pictures.y if labels and pictures.classes else None
         same = "fingerprint" not in described or is_of(described["fingerprint"], *read)
+        if not same and kind_of(described["fingerprint"]) and not pictures.lazy:
+            raise ValueError(
+                "this run read its pictures when they were needed, and knows them by names "
+                "and sizes of files: restore lazy = true in its config.json"
+            )
         check_same_data(described, now, same, labels, edits)
 
     return check
@@ -157,7 +162,15 @@ def refuse_what_lay_in_memory(run, about, config):
 
     about: its config.json. config: its RunConfig, with the name of the data.
     """
-    dtype = about.get("described", {}).get("dtype", "uint8")
+    described = about.get("described", {})
+    dtype = described.get("dtype", "uint8")
+    for what, name in (("read_as", "name"), ("transform", "transform")):
+        if what in described:
+            kind = "the transform" if what == "transform" else "data of Python,"
+            raise ValueError(
+                f"{run} was trained with {kind} {described[name]}, which no file holds: go "
+                f"on there, {_lines(run)}"
+            )
     if dtype != "uint8":
         raise ValueError(
             f"{run} was trained in Python on {dtype} numbers, and files of pictures hold "

@@ -17,9 +17,10 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checks import check_data, check_integer, check_parts, check_training
+from ..checks import check_integer, check_parts, check_training
 from ..data.marks import fingerprint, is_of
 from ..data.ranges import check_range
+from ..data.streams import as_examples
 from ..denoiser import check_denoiser, check_trainable, clip_of
 from ..formats.weights import channels_last, fit_weights
 from ..loss import simple_loss
@@ -75,7 +76,11 @@ class Trainer:
     that the model is to learn; or uint8 pictures (N, C, H, W) with grey levels 0 ..
     levels - 1, which are scaled to [-1, 1] as they are used. y: int64 (N,), classes of
     the data, or None. A last batch is filled up from the next shuffle, so N may be
-    smaller than the batch. The trainer runs on the model's device. The network is asked in
+    smaller than the batch. data may also be a dataset that is read item by item, of torch
+    or of the hub's `datasets`, with labels of its own or none: see `data.Items`; or a
+    `data.Stream`. transform: x, generator -> x, a change of one example on the CPU, see
+    `data.transforms`. workers: processes that read ahead; they change no number. None: 0
+    on a CPU, else up to 4. The trainer runs on the model's device. The network is asked in
     the dtype of its weights, and the loss is computed in that of the data.
     Warns where the schedule does not reach N(0, I) for this data, and where floating point
     data leave the range that the model clips to. Raises TypeError or ValueError for data,
@@ -83,27 +88,41 @@ class Trainer:
     Ho et al. 2020, Algorithm 1.
     """
 
-    def __init__(self, model, schedule, data, config, *, y=None, levels=256):
+    def __init__(
+        self,
+        model,
+        schedule,
+        data,
+        config,
+        *,
+        y=None,
+        levels=256,
+        transform=None,
+        workers=None,
+    ):
         check_denoiser(model, schedule)
         check_trainable(model)
-        check_data(data, pictures=True)
+        data = as_examples(data)
         check_training(data, y, getattr(model, "classes", 0), config)
-        check_range(data, levels, clip_of(model))
-        prediction_of(model)
-        self.model, self.schedule, self.config = model, schedule, config
-        self.levels, self.step, self.first_bad = levels, 0, None
-        if not data.is_floating_point():
-            check_integer("levels", levels, 2, 256)
-        self.grey = None if data.is_floating_point() else levels  # for the bound at t = 1
-        schedule.prior_gap(second_moment(data, levels))
-        self.device = next(model.parameters()).device
-        self.precision = choose_precision(self.device, config.precision, model)
         self.rank, self.world = processes()
         check_parts(config.batch_size, config.accumulate, self.world)
+        self.model, self.schedule, self.config = model, schedule, config
+        given = (data, y, config, schedule.T, levels, model, self._share())
+        self.batches = Batches(*given, transform, workers)
+        look = self.batches.look()  # all of a tensor, some of what is read when needed
+        check_range(look, levels, clip_of(model))
+        prediction_of(model)
+        self.levels, self.step, self.first_bad = levels, 0, None
+        floats = look.is_floating_point()
+        if not floats:
+            check_integer("levels", levels, 2, 256)
+        self.grey = None if floats else levels  # for the bound at t = 1
+        schedule.prior_gap(second_moment(look, levels))
+        self.device = next(model.parameters()).device
+        self.precision = choose_precision(self.device, config.precision, model)
         self.fingerprint, self.identity = fingerprint(data, y), identity(data, y)
-        self.batches = Batches(data, y, config, schedule.T, levels, model)
         self.data, self.y = self.batches.data, self.batches.y
-        if config.fast and data.dim() == 4:
+        if config.fast and look.dim() == 4:
             channels_last(model)
         recompute(model, config.checkpoint_gradients)
         self.optimizer = optimiser_of(model, config)
@@ -138,8 +157,10 @@ class Trainer:
 
         Raises NotFinite, a FloatingPointError, where a loss or the gradient is not finite,
         in all processes at once: on the CPU before the weights are touched, elsewhere
-        when `check_finite` next looks.
+        when `check_finite` next looks. Raises Unreadable, a ValueError, where an example
+        cannot be read; then the update was not begun.
         """
+        self.batches.wait(self.step + 1)
         self.step += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self.lr_factor(self.step)
@@ -160,7 +181,7 @@ class Trainer:
         self.scaler.step(self.optimizer)  # update
         self.scaler.update()
         self.ema.update(self.model)  # average
-        own = torch.cat([numbers[1][part] for part in self._microbatches()])
+        own = numbers.t[self._share()]
         return Record(self.step, own, losses, losses.mean(), grad_norm)
 
     def losses(self, x_0, t, noise, y=None, network=None):
@@ -190,8 +211,11 @@ class Trainer:
         """
         last = self.config.steps if steps is None else self.step + steps
         self.model.train()
-        while self.step < last:
-            yield self.update()
+        try:
+            while self.step < last:
+                yield self.update()
+        finally:
+            self.batches.close()
 
     def lr_factor(self, step):
         r"""The share of lr in force at `step`, see `TrainConfig.lr_factor`."""
@@ -218,6 +242,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "data": self.fingerprint,
             "identity": self.identity,
+            **self.batches.state(),
         }
         return tensors, numbers
 
@@ -243,6 +268,7 @@ class Trainer:
             raise ValueError(f"the checkpoint is of another network: {error}") from error
         self.step, self.ema.updates = numbers["step"], numbers["ema_updates"]
         self.ema.initial_share = numbers["ema_initial_share"]
+        self.batches.restore(numbers)
         if numbers["scaler"]:  # it is empty where there was no scaler
             self.scaler.load_state_dict(numbers["scaler"])
         self.optimizer.state.clear()
@@ -255,11 +281,14 @@ class Trainer:
                     value = tensors[f"adam.{kind}.{name}"]
                     mine[kind] = torch.empty_like(parameter).detach().copy_(value)
 
-    def _microbatches(self):
+    def _share(self):
         own = self.config.batch_size // self.world
-        size = own // self.config.accumulate
-        start = self.rank * own
-        return [slice(i, i + size) for i in range(start, start + own, size)]
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def _microbatches(self):
+        own = self._share()
+        size = (own.stop - own.start) // self.config.accumulate
+        return [slice(i, i + size) for i in range(own.start, own.stop, size)]
 
     @contextmanager
     def _dropping(self, part):

@@ -401,7 +401,7 @@ def test_a_size_that_memory_cannot_hold_is_refused_unscaled(
     for i in range(2):
         save(tmp_path / f"{i}.png", COLOUR)
     np.save(tmp_path / "a.npy", np.stack([COLOUR, COLOUR]))
-    monkeypatch.setattr(pictures, "_upright", lambda *_: pytest.fail("scaled one"))
+    monkeypatch.setattr(pictures, "upright", lambda *_: pytest.fail("scaled one"))
     monkeypatch.setattr(pictures, "_free_memory", lambda: 2 * (channels or 1) * 900 - 1)
     for name in (tmp_path, tmp_path / "a.npy"):
         with pytest.raises(ValueError, match=r"30, 30\) bytes, needs .* a smaller size"):
