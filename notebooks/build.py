@@ -2,6 +2,7 @@ r"""Make the executed notebooks from their text: `python notebooks/build.py [02 
 
 The text NN_topic.md is what people edit; NN_topic.ipynb is made from it, always in that
 direction, and the same text gives the same file, byte for byte, on the same machine.
+A page beside the chapters has no number: topic.md, and `build.py topic`.
 """
 
 import argparse
@@ -35,6 +36,16 @@ if importlib.util.find_spec("ddpm_lite") is None:
 def chapters():
     r"""The texts of all chapters, in order."""
     return sorted(HERE.glob("[0-9][0-9]_*.md"))
+
+
+def pages():
+    r"""The texts that belong to no place in the book's order, by name."""
+    return sorted(set(HERE.glob("*.md")) - set(chapters()))
+
+
+def called(path):
+    r"""What a text is asked for by: a chapter's number, or a page's name."""
+    return path.name[:2] if path in chapters() else path.stem
 
 
 def repository():
@@ -96,17 +107,18 @@ def merged(outputs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("numbers", nargs="*", help="chapters, such as 02; all if none")
+    parser.add_argument("numbers", nargs="*", help="such as 02, or a page's name")
     numbers = parser.parse_args().numbers
-    for path in [*chapters(), ROOT / "README.md"]:
+    texts = [*chapters(), *pages()]
+    for path in [*texts, ROOT / "README.md"]:
         text = path.read_text("utf-8")
         if pointed(text) != text:
             path.write_text(pointed(text), "utf-8")
-    unknown = set(numbers) - {path.name[:2] for path in chapters()}
+    unknown = set(numbers) - {called(path) for path in texts}
     if unknown:
-        sys.exit(f"there is no chapter {', '.join(sorted(unknown))}")
-    for path in chapters():
-        if not numbers or path.name[:2] in numbers:
+        sys.exit(f"there is no chapter or page {', '.join(sorted(unknown))}")
+    for path in texts:
+        if not numbers or called(path) in numbers:
             print(f"{path.stem} ...", flush=True)
             notebook = execute(read(path))
             nbformat.write(notebook, path.with_suffix(".ipynb"))

@@ -89,13 +89,14 @@ def verdicts(paths, folder, timeout=300, at_once=2):
 def main():
     r"""`python tests/chapters.py FOLDER [02 08 ...]`: run chapters in this environment.
 
+    A page is asked for by its name.
     The environment decides threads (OMP_NUM_THREADS) and shaking (DDPM_LITE_SHAKE).
     """
     folder, numbers = Path(sys.argv[1]), sys.argv[2:]
     kernel(folder, [sys.executable, Path(__file__).with_name("kernel.py")], {})
-    paths = [path for path in CHAPTERS if not numbers or path.name[:2] in numbers]
-    if unknown := set(numbers) - {path.name[:2] for path in paths}:
-        sys.exit(f"there is no chapter {', '.join(sorted(unknown))}")
+    paths = [path for path in CHAPTERS if not numbers or build.called(path) in numbers]
+    if unknown := set(numbers) - {build.called(path) for path in paths}:
+        sys.exit(f"there is no chapter or page {', '.join(sorted(unknown))}")
     at_once = 1 if os.environ.get("OMP_NUM_THREADS", "1") != "1" else 2
     wrong = verdicts(paths, folder, at_once=at_once)
     sys.exit("\n".join(wrong) or 0)

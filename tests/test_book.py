@@ -29,8 +29,6 @@ from ddpm_lite.bench import page as bench_page
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-CHAPTERS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
-NAMES = [path.stem for path in CHAPTERS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PATHS = re.compile(r"(?<![\w.:/])/(?:home|tmp|usr|root|Users|mnt|opt|var|work)/|[A-Z]:\\\\")
 PAPER_EQUATIONS = {str(number) for number in range(1, 23)}
@@ -44,6 +42,9 @@ def load_build():
 
 
 build = load_build()
+CHAPTERS = [*build.chapters(), *build.pages()]  # pages keep the rules of chapters
+PAGES = [path.stem for path in build.pages()]
+NAMES = [path.stem for path in CHAPTERS]
 
 
 def committed(name):
@@ -184,15 +185,13 @@ def broken_links(text, folder):
     return [t for t in targets if not (folder / t).exists()]
 
 
-def missing_parts(text):
-    """What every chapter opens and closes with."""
-    wanted = [
-        "After this chapter you can",
-        "| you need | minutes |",
-        "**One misconception.**",
-    ]
-    wanted += ["## Sources, and what to read next", "Next: "]
-    return [f"the chapter lacks {part!r}" for part in wanted if part not in text]
+def missing_parts(text, kind="chapter"):
+    """What every chapter, or page, opens and closes with."""
+    wanted = [f"After this {kind} you can", "| you need | minutes |"]
+    wanted += ["## Sources, and what to read next"]
+    if kind == "chapter":
+        wanted += ["**One misconception.**", "Next: "]
+    return [f"the {kind} lacks {part!r}" for part in wanted if part not in text]
 
 
 def pointing_elsewhere(text, repository):
@@ -210,7 +209,8 @@ def test_chapter_keeps_the_rules(name):
     wrong = disagreements(notebook, text)
     for rule in (not_executed, hygiene, pictures_without_alt, not_compared):
         wrong += rule(notebook)
-    wrong += not_portable(text) + missing_parts(text)
+    kind = "page" if name in PAGES else "chapter"
+    wrong += not_portable(text) + missing_parts(text, kind)
     wrong += [f"dead link {link}" for link in broken_links(text, NOTEBOOKS)]
     wrong += [f"points to {link}" for link in pointing_elsewhere(text, build.repository())]
     size = (NOTEBOOKS / f"{name}.ipynb").stat().st_size
@@ -241,7 +241,9 @@ def test_the_table_of_symbols_is_true(monkeypatch):
 def test_every_chapter_has_both_files_and_the_numbers_run_on():
     executed = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     assert executed == NAMES
-    assert [name[:2] for name in NAMES] == [f"{i:02}" for i in range(len(NAMES))]
+    numbers = [build.called(path) for path in build.chapters()]
+    assert numbers == [f"{i:02}" for i in range(len(numbers))]
+    assert {build.called(path) for path in build.pages()} == set(PAGES)
 
 
 def by_hand_functions(name):
