@@ -139,7 +139,9 @@ def check_start(x_0):
 
 
 def check_edited(model, x_0):
-    r"""Refuse examples outside the range that the model clips to, with ValueError."""
+    r"""Refuse examples with NaN, or outside what the model clips to, with ValueError."""
+    if not torch.isfinite(x_0).all():
+        raise ValueError("x_0 must be finite where it is kept, but it has NaN or infinity")
     clip = clip_of(model)
     if clip is None or not x_0.numel():
         return
@@ -151,11 +153,14 @@ def check_edited(model, x_0):
         )
 
 
-def check_free(options, name, *taken):
-    r"""Refuse options of `sample` that a function sets itself, with ValueError."""
+def check_free(options, name, *taken, instead="leave it out"):
+    r"""Refuse options of `sample` that a function sets itself, with ValueError.
+
+    instead: what to do, in words.
+    """
     given = [option for option in taken if option in options]
     if given:
-        raise ValueError(f"{name} sets {', '.join(given)} by itself: leave it out")
+        raise ValueError(f"{name} sets {', '.join(given)} by itself: {instead}")
 
 
 def check_own_step(step):

@@ -26,7 +26,9 @@ def inpaint(
     where x_0 is kept; broadcasts to x_0. resample: how often each step is made; from the
     second time on x_s is diffused back to t first, so that the new part can follow the
     known one. step: what goes from t to s, as in `sample`, a function of (schedule, x_t,
-    x_0_pred, t, s, noise). seed, options: those of `sample`, but for sampler and x_T.
+    x_0_pred, t, s, noise); the one here has the small variance, learned or not: another
+    is partial(ancestral_step, variance="large"). seed, options: those of `sample`, but
+    for sampler, x_T and what belongs to the step.
     Returns x_0, like x_0, with its known part untouched. Raises ValueError for arguments
     that do not fit.
 
@@ -38,7 +40,9 @@ def inpaint(
     """
     check_integer("resample", resample, 1)
     known = check_known(known, check_start(x_0))
-    check_free(options, "inpaint", "sampler", "x_T", "dtype")
+    check_free(options, "inpaint", "x_T", "dtype")
+    how = "give a step, such as step=partial(ddim_step, eta=1)"
+    check_free(options, "inpaint", "sampler", "variance", "eta", "rederive", instead=how)
     check_edited(model, x_0[known])
     wants = check_own_step(step)
     fresh = _noise(seed, _REPLACE, x_0)
@@ -74,7 +78,7 @@ def vary(model, schedule, x_0, strength, *, steps=None, seed=0, **options):
     t = start_at(schedule, strength)
     check_edited(model, check_start(x_0))
     x_t = _diffused(schedule, x_0, _full(x_0, t), _noise(seed, _START, x_0).next())
-    return _walk_back(model, schedule, x_t, t, steps, seed, options)
+    return _walk_back("vary", model, schedule, x_t, t, steps, seed, options)
 
 
 def interpolate(
@@ -92,7 +96,10 @@ def interpolate(
     Ho et al. 2020, section 4.3 and figure 8, without that scaling.
     """
     same_shape(x_0=check_start(x_0), x_0_other=check_start(x_0_other))
-    weights = check_iterable("weights", weights)
+    weights = weights.tolist() if isinstance(weights, torch.Tensor) else weights
+    weights = list(check_iterable("weights", weights))
+    if not weights:
+        raise ValueError("weights must hold at least one number, got none")
     for weight in weights:
         check_number("a weight", weight, 0, 1)
     seeds, t = [seed] * len(weights), start_at(schedule, strength)
@@ -105,7 +112,7 @@ def interpolate(
     ]
     mean, noise = (torch.stack(part) for part in zip(*mixed, strict=True))
     x_t = _diffused(schedule, mean, _full(mean, t), noise)
-    return _walk_back(model, schedule, x_t, t, steps, seeds, options)
+    return _walk_back("interpolate", model, schedule, x_t, t, steps, seeds, options)
 
 
 def start_at(schedule, strength):
@@ -123,8 +130,8 @@ def start_at(schedule, strength):
     return t
 
 
-def _walk_back(model, schedule, x_t, t, steps, seed, options):
-    check_free(options, "this", "pairs", "x_T", "dtype", "spacing")
+def _walk_back(name, model, schedule, x_t, t, steps, seed, options):
+    check_free(options, name, "pairs", "x_T", "dtype", "spacing")
     pairs = timestep_pairs(t, steps)
     more = dict(pairs=pairs, x_T=x_t, seed=seed, dtype=x_t.dtype)
     return sample(model, schedule, tuple(x_t.shape), **more, **options)

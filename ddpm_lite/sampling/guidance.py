@@ -14,7 +14,7 @@ What is drawn so is not the law p(x) p(y | x)^gamma, whatever the number of step
 import torch
 from torch import nn
 
-from ..checks import check_number
+from ..checks import check_labels, check_number
 from ..denoiser import said
 from ..process import predict_both
 from .asked import check_interval, check_weaker
@@ -58,6 +58,8 @@ class Guided(nn.Module):
     def forward(self, x_t, t, y=None):
         if y is None and self.weaker is None:
             raise ValueError("guidance needs a class for each sample: give y, int64 (B,)")
+        if y is not None and self.classes:
+            check_labels(y, len(x_t), self.classes)
         gamma_t = self.gamma_at(t)
         if (gamma_t == 1).all():
             return self.model(x_t, t) if y is None else self.model(x_t, t, y)

@@ -196,7 +196,18 @@ def test_steps_that_need_more():
             ValueError,
             "sets sampler",
         ),
-        (lambda m, s, x: vary(m, s, x, 0.5, pairs=[(1, 0)]), ValueError, "sets pairs"),
+        (
+            lambda m, s, x: inpaint(m, s, x, x > 0, variance="large"),
+            ValueError,
+            "sets variance by itself: give a step",
+        ),
+        (
+            lambda m, s, x: inpaint(m, s, x / 0, x == 0),
+            ValueError,
+            "must be finite where it is kept",
+        ),
+        (lambda m, s, x: interpolate(m, s, x[0], x[1], [], 0.5), ValueError, "got none"),
+        (lambda m, s, x: vary(m, s, x, 0.5, pairs=[(1, 0)]), ValueError, "vary sets pairs"),
         (lambda m, s, x: vary(m, s, x.tolist(), 0.5), TypeError, "floating point tensor"),
         (lambda m, s, x: vary(m, s, x.byte(), 0.5), TypeError, "got torch.uint8"),
         (lambda m, s, x: vary(m, s, x, 0.5, seed=None), ValueError, "seed must be one int"),
@@ -232,6 +243,27 @@ def test_pictures_outside_the_range_of_the_model_are_refused():
         with pytest.raises(ValueError, match=r"x_0 reaches from 255 to 255, .* scale x_0"):
             call()
     inpaint(Picture(), schedule, x_0, known, steps=2, progress=False)  # nothing is known
+
+
+def test_a_broken_value_where_nothing_is_known_does_not_matter():
+    schedule, known = Schedule.cosine(20), torch.tensor([True, False])
+    x_0 = torch.tensor([[KNOWN, float("nan")]], dtype=torch.float64)
+    new = inpaint(oracle(schedule), schedule, x_0, known, progress=False)
+    other = inpaint(oracle(schedule), schedule, x_0.nan_to_num(7), known, progress=False)
+    assert torch.equal(new, other)
+    with pytest.raises(ValueError, match="finite"):
+        inpaint(oracle(schedule), schedule, x_0, ~known, progress=False)
+
+
+def test_weights_of_any_kind_give_the_same_mixtures():
+    schedule, x_0 = Schedule.cosine(20), torch.eye(2, dtype=torch.float64)
+    few = dict(steps=2, progress=False)
+    kinds = [0, 0.5, 1], torch.linspace(0, 1, 3), np.linspace(0, 1, 3), iter((0, 0.5, 1))
+    drawn = [
+        interpolate(oracle(schedule), schedule, *x_0, weights, 0.5, **few)
+        for weights in kinds
+    ]
+    assert all(torch.equal(new, drawn[0]) for new in drawn)
 
 
 def test_no_noise_of_editing_is_that_of_sampling():

@@ -167,6 +167,8 @@ def test_it_is_a_module_that_says_what_its_model_says():
         (lambda m: guided(m, 2, interval=(9, 3)), "high end"),
         (lambda m: guided(m, 2, weaker=network(prediction="v")), "agree"),
         (lambda m: guided(m, 2)(*batch()[:2]), "give y"),
+        (lambda m: guided(m, 2)(*batch()[:2], torch.tensor(1)), r"shape \(3,\)"),
+        (lambda m: guided(m, 2)(*batch()[:2], torch.tensor([0, 1, 4])), r"in 0\.\.2"),
     ],
 )
 def test_what_it_refuses(make, message):
@@ -192,6 +194,7 @@ def test_it_learns_nothing_of_its_own():
         (lambda m: guided(m, 2, interval=(5, 21)), ValueError, r"in 5\.\.20, got 21"),
         (lambda m: guided(m, 2, interval=5), ValueError, "two steps, .* got 5"),
         (lambda m: guided(m, 2, interval=(1, 2, 3)), ValueError, "two steps"),
+        (lambda m: guided(m, 2)(*batch()[:2], [0, 1, 2]), TypeError, "got list"),
     ],
 )
 def test_what_it_refuses_in_words(make, error, message):
