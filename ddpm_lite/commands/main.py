@@ -132,7 +132,7 @@ def _answer(arguments):
     finally:
         threads.end()
     if "RANK" in os.environ:  # torchrun's
-        from ..training.experiment import leave  # brings torch
+        from ..training.together import leave  # brings torch
 
         leave(status)
     return status

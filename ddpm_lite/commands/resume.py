@@ -7,7 +7,7 @@ from tyro.conf import Positional
 
 from ..checks import check_given
 from ..formats.checkpoint import checkpoint_of
-from ..training import experiment
+from ..training import experiment, together
 from ..training.boards import check_boards
 from ..training.device import keep_memory
 from ..training.trainer import processes
@@ -44,7 +44,7 @@ def run(options, threads):
     check_boards(options.tensorboard, options.wandb)
     threads.begin(options.machine.threads)
     keep_memory()
-    device = experiment.join()
+    device = together.join()
     first = processes()[0] == 0
     if first and not options.json:
         print(f"threads   {threads.summary()}", flush=True)

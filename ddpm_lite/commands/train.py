@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..checks import check_given
 from ..data.survey import Survey, survey, survey_of_series
-from ..training import experiment
+from ..training import experiment, together
 from ..training.boards import check_boards
 from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
 from ..training.device import choose_device, keep_memory
@@ -152,7 +152,7 @@ def run(options, threads):
     threads.begin(options.machine.threads)
     check_given("a new folder behind --out", options.out)
     keep_memory()
-    device = experiment.join()
+    device = together.join()
     device = options.machine.device if options.machine.device != "auto" else device
     if options.run.data and not options.dry_run:
         check_out(options.out)

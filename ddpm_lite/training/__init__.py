@@ -5,6 +5,7 @@ from .. import hand_on
 CONTENTS = {
     "device": (),
     "threads": (),
+    "together": (),
     "ema": ("EMA",),
     "weighting": ("min_snr_weight",),
     "hybrid": ("hybrid_loss",),

@@ -4,10 +4,7 @@ r"""From settings to a finished run: the pieces of the package put together.
 function of the settings: the run folder says all that is needed to go on or to repeat.
 """
 
-import atexit
 import json
-import os
-import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -421,41 +418,3 @@ def report(prepared, run, num=None, progress=True):
     text = json.dumps(found, indent=1, allow_nan=False)
     write_text(Path(run) / "memorisation.json", text + "\n")
     return found
-
-
-def join():
-    r"""Join the processes that torchrun has started, if it has. Returns a device's name.
-
-    "auto" where there is one process; else this process' own card, or "cpu": `leave` then
-    ends it.
-    """
-    if "RANK" not in os.environ or distributed.is_initialized():
-        return "auto"
-    card = torch.cuda.is_available()
-    distributed.init_process_group("nccl" if card else "gloo")
-    atexit.register(_close)
-    if not card:
-        return "cpu"
-    device = f"cuda:{os.environ['LOCAL_RANK']}"
-    torch.cuda.set_device(device)
-    return device
-
-
-def leave(status):
-    r"""End this process with a status, if `join` made it one of several.
-
-    DistributedDataParallel keeps a group's threads, after `destroy_process_group` too. One
-    that lets go of its last tensor while the interpreter ends aborts the process
-    ("terminate called without an active exception"): the interpreter's end is left out.
-    """
-    if not distributed.is_initialized():
-        return
-    _close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _close():
-    if distributed.is_initialized():
-        distributed.destroy_process_group()

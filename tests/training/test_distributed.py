@@ -23,10 +23,11 @@ from torch import distributed
 from ddpm_lite import Schedule, TrainConfig, Trainer
 from ddpm_lite.formats.checkpoint import checkpoint_of, load_run
 from ddpm_lite.models.unet import UNet, UNetConfig
-from ddpm_lite.training.experiment import draw, join
+from ddpm_lite.training.experiment import draw
 from ddpm_lite.training.fit import fit
 from ddpm_lite.training.instruments import read_log
 from ddpm_lite.training.presets import RunConfig
+from ddpm_lite.training.together import join
 from ddpm_lite.training.trainer import NotFinite, processes
 
 TINY = dict(size=4, channels=1, width=4, multipliers=(1,), blocks=1, groups=2)
@@ -353,7 +354,7 @@ def test_one_of_several_processes_leaves_out_the_interpreters_end():
 import atexit
 from torch.nn import Linear
 from torch.nn.parallel import DistributedDataParallel
-from ddpm_lite.training.experiment import join, leave
+from ddpm_lite.training.together import join, leave
 
 atexit.register(print, "the interpreter's end")
 leave(1)  # one process only: nothing happens
