@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_lite.commands.main import main
+from ddpm_lite.lab.doctor import examine
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SMALL = "--batch-size 4 --sample-every 0 --sample-steps 2 --device cpu --threads 1 --steps"
@@ -59,8 +60,9 @@ def test_it_trains_resumes_draws_and_is_measured(folder, capsys):
     told = json.loads(call(f"info run {mine} --json", capsys))
     assert told["network"] == "mynet:Net" and told["parameters"] > 0
     assert call("curves run", capsys).strip() == "run/curves.png"
-    findings = call(f"doctor run {mine} --json", capsys, 1)
-    del findings  # two steps train nothing, which is its first finding
+    findings = examine("run", draws=64, samples=12, network="mynet:Net")
+    asked = {finding.what for finding in findings}
+    assert {"settings and weights", "prediction", "EMA lag", "sampler"} <= asked
 
 
 def test_without_it_the_error_says_what_to_type(folder, capsys):

@@ -89,7 +89,7 @@ def test_the_folder_says_all(tmp_path):
     ("change", "words"),
     [
         (dict(colour=1), "holds 'colour', which this version does not know"),
-        (dict(classes=-1), "classes must be a whole number"),
+        (dict(classes=-1), "classes must be an integer >= 0"),
         (dict(settings=[]), "settings must be dict"),
         (dict(sample_shape=["a"]), r"sample_shape must be tuple\[int"),
         (dict(network="own_networks:Own"), "network must be type"),
@@ -144,7 +144,7 @@ def test_a_run_of_a_class_in_a_function(tmp_path):
 
 def test_another_network_does_not_go_on(tmp_path):
     run(tmp_path / "run")
-    with pytest.raises(ValueError, match="holds a Own .* the network given is a UNet"):
+    with pytest.raises(ValueError, match=r"holds a Own .* the network given is a UNet"):
         unet = UNet(
             size=4, channels=1, width=4, multipliers=(1,), attention=(), groups=2, T=10
         )
