@@ -160,8 +160,7 @@ def unet_fields(pretrained):
     model = pretrained.model
     if type(model) is not UNet:
         raise ValueError(
-            "the format has networks of pictures only, and of ours the UNet; got a "
-            f"{type(model).__name__}"
+            f"the format has networks of pictures only, got a {type(model).__name__}"
         )
     c = model.unet_config
     if c.t_shift != 1:

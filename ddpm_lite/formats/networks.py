@@ -26,6 +26,7 @@ from .wrapped import DiffusersUNet
 
 BUILT_IN = {"MLP": MLP, "UNet": UNet, "UNet1d": UNet1d}
 SAYS = ("prediction", "clip", "T", "classes", "learned_variance")
+_MANY = 1e7  # weights: fewer take less time than torch's meta device to get ready
 # {name: class}: what `register_network` was given in this process, and our wrapper
 _REGISTERED = {"DiffusersUNet": DiffusersUNet}
 
@@ -120,8 +121,8 @@ def check_network(model):
     r"""Refuse a network that a file could not hold: what it lacks, and the line to add.
 
     It needs `prediction`, and `config`, a dictionary of plain values with which
-    type(model)(**config) is a network of the same tensors; that is tried without memory,
-    on torch's meta device, where the class can be built there. Raises ValueError.
+    type(model)(**config) is a network of the same tensors; that is tried, and without
+    memory where they are large. Raises ValueError.
     """
     if is_built_in(model):
         return
@@ -130,7 +131,8 @@ def check_network(model):
     name = type(model).__name__
     check_says(model)
     settings = plain_settings(model)
-    other, own = build(type(model), settings, light=True).state_dict(), model.state_dict()
+    own, many = model.state_dict(), sum(p.numel() for p in model.parameters())
+    other = build(type(model), settings, light=many > _MANY).state_dict()
     for key in [*own, *other]:
         here, there = (tuple(t[key].shape) if key in t else None for t in (own, other))
         if here != there:
@@ -194,7 +196,7 @@ def plain_settings(model):
                 "holds numbers, texts, True, False, None, lists and dictionaries of them"
             ) from None
     lacking = [name for name in arguments(kind) if name not in settings]
-    if lacking:
+    if lacking and not takes_any(kind):
         raise ValueError(
             f"config of {kind.__name__} lacks {', '.join(lacking)}, which its __init__ "
             f"takes: write self.config = {_arguments_of(kind)}"
@@ -206,6 +208,12 @@ def arguments(network):
     r"""Names of what a class's constructor takes, but for *args and **kwargs."""
     known = inspect.signature(network).parameters.values()
     return [p.name for p in known if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def takes_any(network):
+    r"""Whether a class's constructor takes **kwargs, whatever their names are."""
+    known = inspect.signature(network).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in known)
 
 
 def build(network, settings, light=False):

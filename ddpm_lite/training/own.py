@@ -1,7 +1,6 @@
 r"""A network of one's own in the settings of a run, where `UNetConfig` is for a U-Net."""
 
 import difflib
-import inspect
 import json
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +12,7 @@ from ..formats.networks import (
     network_named,
     plain_settings,
     spelled,
+    takes_any,
 )
 
 
@@ -148,8 +148,7 @@ def _refuse_options_of_the_unet(name, network, unet, typed):
 
 def _settings(words, network):
     r"""{name: value} of words such as width=64: each value as JSON, or as a text."""
-    known, settings = inspect.signature(network).parameters.values(), {}
-    takes, free = arguments(network), any(p.kind is p.VAR_KEYWORD for p in known)
+    settings, takes, free = {}, arguments(network), takes_any(network)
     for word in words:
         name, equals, text = word.partition("=")
         if not (equals and name.isidentifier()):

@@ -27,6 +27,8 @@ def options_of(kind):
     r"""{option: default} of a dataclass, those of dataclasses inside it too."""
     found = {}
     for one in fields(kind):
+        if one.type is object:
+            continue  # a network of one's own, which is no option
         inside = is_dataclass(one.type)
         found |= options_of(one.type) if inside else {one.name: one.default}
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_lite.commands.main import main
+from ddpm_lite.lab.doctor import examine
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SMALL = "--batch-size 4 --sample-every 0 --sample-steps 2 --device cpu --threads 1 --steps"
@@ -54,13 +55,14 @@ def test_it_trains_resumes_draws_and_is_measured(folder, capsys):
     assert first.stat().st_size == second.stat().st_size
     drawn = f"sample run {mine} --num 3 --steps 2 --label 1 --guidance 2 --out x.png --json"
     assert json.loads(call(drawn, capsys))["pictures"] == 3
-    found = json.loads(call(f"evaluate run {mine} --num 64 --steps 2 --json", capsys))
-    assert found["samples"] == 64 and found["measures"]
+    found = json.loads(call(f"evaluate run {mine} --num 17 --steps 2 --json", capsys))
+    assert found["samples"] == 17 and found["measures"]
     told = json.loads(call(f"info run {mine} --json", capsys))
     assert told["network"] == "mynet:Net" and told["parameters"] > 0
     assert call("curves run", capsys).strip() == "run/curves.png"
-    findings = call(f"doctor run {mine} --json", capsys, 1)
-    del findings  # two steps train nothing, which is its first finding
+    findings = examine("run", draws=64, samples=12, network="mynet:Net")
+    asked = {finding.what for finding in findings}
+    assert {"settings and weights", "prediction", "EMA lag", "sampler"} <= asked
 
 
 def test_without_it_the_error_says_what_to_type(folder, capsys):

@@ -267,10 +267,10 @@ def test_what_is_wrong_with_a_name_is_said(mine, text, words):
 class Wide(Flat):
     r"""A network whose config does not say what it was called with."""
 
-    def __init__(self, width=2, depth=1, **more):
+    def __init__(self, width=2, depth=1):
         super().__init__()
         self.wide = nn.Linear(width, depth)
-        self.config = dict(width=2, depth=1) | more
+        self.config = dict(width=2, depth=1)
 
 
 def with_says(**says):

@@ -106,7 +106,7 @@ def rewrite(run, ema=None, live=None, schedule=None, **settings):
 
 def first_weights(run):
     config = json.loads((run / "config.json").read_text())
-    own = {k: config[k] for k in RunConfig.__dataclass_fields__}
+    own = {k: config[k] for k in RunConfig.__dataclass_fields__ if k in config}
     return experiment.build(RunConfig.from_dict(own))[0].state_dict()
 
 
@@ -116,7 +116,7 @@ def other_data(run, pictures):
     np.save(path, pictures)
     edit(run / "config.json", data=str(path))
     config = json.loads((run / "config.json").read_text())
-    own = {k: config[k] for k in RunConfig.__dataclass_fields__}
+    own = {k: config[k] for k in RunConfig.__dataclass_fields__ if k in config}
     loaded, _ = experiment.load_pictures(RunConfig.from_dict(own))
     edit(newest(run) / "state.json", data=fingerprint(loaded.x_0))
 
