@@ -56,9 +56,9 @@ class Rung:
 
 
 RUNGS = (
-    Rung(16, 1, 8, 16, 2e-3, 2000, 1),  # the preset fashion
+    Rung(16, 1, 8, 16, 2e-3, 2000, 1),  # the network of fashion
     Rung(32, 1, 8, 32, 1e-3, 4000, 400),
-    Rung(64, 1, 16, 64, 1e-3, 10_000, 2500),  # small-32
+    Rung(64, 1, 16, 64, 1e-3, 10_000, 2500),  # that of small-32
     Rung(96, 2, 32, 64, 5e-4, 30_000, 9000),
     Rung(128, 2, 32, 128, 2e-4, 100_000, 18_000),  # about ddpm-cifar10
 )
