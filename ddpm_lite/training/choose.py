@@ -104,7 +104,7 @@ def choose(config, typed, seconds, found, clock):
     lines.append(_network(wanted.unet, why))
     if steps < rung.updates:
         lines.append(
-            f"          it needs {rung.updates:,} steps to draw clearly: give "
+            f"          it should make {rung.updates:,} steps, and would with "
             f"--minutes {math.ceil(seconds / 60 * rung.updates / steps)}"
         )
     lines += _training(wanted, seen, typed)

@@ -177,7 +177,7 @@ def test_a_time_that_is_too_short_is_refused_and_a_short_one_is_said():
         fit_steps(RUNS["small-32"], set(), 60, grey(900), machine(1e11))
     config, lines = choose(START, set(), 120, grey(900, 28), machine(3e10))
     assert 100 <= config.train.steps < RUNGS[0].updates
-    (said,) = [line for line in lines if "to draw clearly" in line]
+    (said,) = [line for line in lines if "it should make 2,000 steps" in line]
     enough = float(said.rpartition(" ")[2])
     config, _ = choose(START, set(), 60 * enough, grey(900, 28), machine(3e10))
     assert config.train.steps >= RUNGS[0].updates
