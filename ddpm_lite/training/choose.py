@@ -56,9 +56,9 @@ class Rung:
 
 
 RUNGS = (
-    Rung(16, 1, 8, 32, 2e-3, 1000, 1),  # the preset fashion
+    Rung(16, 1, 8, 16, 2e-3, 2000, 1),  # the network of fashion
     Rung(32, 1, 8, 32, 1e-3, 4000, 400),
-    Rung(64, 1, 16, 64, 1e-3, 10_000, 2500),  # small-32
+    Rung(64, 1, 16, 64, 1e-3, 10_000, 2500),  # that of small-32
     Rung(96, 2, 32, 64, 5e-4, 30_000, 9000),
     Rung(128, 2, 32, 128, 2e-4, 100_000, 18_000),  # about ddpm-cifar10
 )
@@ -104,7 +104,7 @@ def choose(config, typed, seconds, found, clock):
     lines.append(_network(wanted.unet, why))
     if steps < rung.updates:
         lines.append(
-            f"          it needs {rung.updates:,} steps to draw clearly: give "
+            f"          it should make {rung.updates:,} steps, and would with "
             f"--minutes {math.ceil(seconds / 60 * rung.updates / steps)}"
         )
     lines += _training(wanted, seen, typed)
@@ -151,7 +151,7 @@ def paced(config, typed, steps, number):
     grids = max(1, min(10, int(GRIDS * steps / grid)))
     own = dict(
         warmup_steps=min(train.warmup_steps, steps // 10),
-        ema_decay=round(min(train.ema_decay, 1 - 10 / steps), 5),
+        ema_decay=round(min(train.ema_decay, max(0.0, 1 - 10 / steps)), 5),
         log_every=max(1, min(train.log_every, steps // 20)),
         save_every=max(1, min(train.save_every, steps // 10)),
         sample_every=max(1, steps // grids),

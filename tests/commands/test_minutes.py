@@ -61,8 +61,8 @@ def test_a_network_is_chosen_and_said(tmp_path, monkeypatch, clock, capsys):
     assert "mirror    none is mirrored; --flip" in said and not config["train"]["flip"]
     assert not re.search("^(attention|channels|          --minutes)", said, re.M)
     steps = config["train"]["steps"]
-    assert f"steps     {steps:,} of 32 pictures" in said
-    assert f"training  {steps:,} steps of 32 pictures" in said
+    assert f"steps     {steps:,} of 16 pictures" in said
+    assert f"training  {steps:,} steps of 16 pictures" in said
     assert (config["unet"]["size"], config["unet"]["channels"]) == (28, 1)
 
 

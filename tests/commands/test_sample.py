@@ -1,6 +1,8 @@
 r"""The command sample: where it writes, and what it refuses before it draws."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -193,6 +195,54 @@ def test_points_are_an_array(here, capsys):
     torch.testing.assert_close(torch.from_numpy(array), expected)
     assert main([*ask, "--json", "--out", "x.npy"]) == 0
     assert json.loads(capsys.readouterr().out)["array"] == "x.npy"
+
+
+def test_a_class_by_its_name_in_capitals_or_not_or_by_its_number(here, capsys):
+    ask = ["sample", "fashion", *"--num 2 --steps 2 --device cpu --out".split()]
+    for i, label in enumerate(("Trouser", "trouser", "1", "Ankle boot")):
+        assert main([*ask, f"{i}.npy", "--label", label]) == 0
+        number, name = (9, "Ankle boot") if i == 3 else (1, "Trouser")
+        assert f"2 pictures of class {number}, {name}, in 2" in capsys.readouterr().out
+    drawn = [np.load(f"{i}.npy") for i in range(4)]
+    assert np.array_equal(drawn[0], drawn[1]) and np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[3])
+    assert main([*ask, "x.npy", "--label", "trouser", "--json"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert (outcome["label"], outcome["class"]) == (1, "Trouser")
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "words"),
+    [
+        ("fashion", "hat", "--label must lie in 0..9, or be one of T - shirt / top, Trous"),
+        ("fashion", "10", "Ankle boot; got '10'"),
+        ("fashion", "-1", "got '-1'"),
+        ("digits", "ten", "--label must lie in 0..9; got 'ten'"),
+    ],
+)
+def test_a_class_that_there_is_not_is_refused(
+    model, label, words, here, never_drawn, capsys
+):
+    ask = ["sample", model, "--num", "2", "--device", "cpu", f"--label={label}"]
+    assert words in error_of(capsys, ask)
+
+
+def test_a_name_comes_before_a_number_and_one_without_names_has_numbers():
+    def found(classes, names):
+        unet = UNetConfig.preset("digits", classes=classes)
+        config = command.as_pictures(load_pretrained("digits"), "digits", "cpu").config
+        config = replace(config, unet=unet)
+        return SimpleNamespace(config=config, stored={"described": {"classes": names}})
+
+    two = found(2, ["1", "2"])
+    assert command.class_of("1", two) == (0, "1") and command.class_of("2", two) == (1, "2")
+    assert command.class_of("0", two) == (0, "1")
+    assert command.class_of("1", found(2, [])) == (1, "")
+    assert command.class_of("1", found(2, ["a", "b", "c"])) == (1, "")  # not its names
+    mixed = found(2, ["Ab", "aB"])
+    assert command.class_of("aB", mixed) == (1, "aB")
+    with pytest.raises(ValueError, match="got 'ab'"):  # which one?
+        command.class_of("ab", mixed)
 
 
 @pytest.mark.parametrize(
