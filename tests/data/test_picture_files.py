@@ -405,7 +405,7 @@ def test_a_size_that_memory_cannot_hold_is_refused_unscaled(
     monkeypatch.setattr(pictures, "free_memory", lambda: 2 * (channels or 1) * 900 - 1)
     for name in (tmp_path, tmp_path / "a.npy"):
         with pytest.raises(ValueError, match=r"30, 30\) bytes, needs .* a smaller size"):
-            data.load(name, size=30, channels=channels)
+            data.load(name, size=30, channels=channels, lazy=False)
 
 
 def test_free_memory_is_a_plausible_number(tmp_path, monkeypatch):
