@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 def make(folder, number):
     r"""Write that many smooth pictures of random colours, in ten folders; skip old ones."""
     for i in range(number):
-        place = folder / f"class{i % 10}"
+        place = folder / f"kind{i % 10}"
         place.mkdir(parents=True, exist_ok=True)
         path = place / f"{i:06}.{'jpg' if i % 20 < 10 else 'png'}"
         if not path.exists():
@@ -65,9 +65,9 @@ def main():
         make(folder, options.number)
         config = replace(RUNS["small-32"], data=str(folder), lazy=True)
         load = os.getloadavg()[0]
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         prepared = prepare(config, "cpu")
-        ready = time.perf_counter()
+        ready, worked = time.perf_counter(), time.process_time() - worked
         prepared.trainer.update()
         first = time.perf_counter()
         found = {
@@ -77,6 +77,7 @@ def main():
             "cores": os.cpu_count(),
             "load_at_start": round(load, 2),
             "seconds_until_the_first_update": round(ready - start, 2),
+            "of_them_on_a_processor": round(worked, 2),
             "seconds_of_the_first_update": round(first - ready, 2),
             "reading": [],
         }

@@ -12,11 +12,11 @@ from collections import Counter
 import numpy as np
 import torch
 
+from . import pictures
 from .examples import LOOK, Examples, Unreadable
 from .pictures import (
     WIDE,
     PictureSet,
-    free_memory,
     is_film,
     is_grey,
     reason,
@@ -82,7 +82,7 @@ def too_many(found, size, channels):
     r"""Whether pictures are not to be read at once: they are many, or fill the memory."""
     H, W = size or (1, 1)
     need = len(found.paths) * (channels or 3) * H * W
-    return len(found.paths) > MANY or need > free_memory()
+    return len(found.paths) > MANY or need > pictures.free_memory()
 
 
 def on_demand(found, name, size, channels, skip_broken):

@@ -64,7 +64,7 @@ def find(config, stored, *, run="", step=None, data="", split=""):
     config = replace(config, data=_located(config.data, run))
     if not data:
         return _own(config, stored, known)
-    read = dict(data=data, split=split or _split(config, data), folders="auto")
+    read = dict(data=data, split=split or _split(config, data), folders="auto", lazy=False)
     whole, _ = load_pictures(replace(config, **read, held_out_split="", hold_out=0.0))
     if is_series(config.network):
         whole = whole.scaled_as(stored.get("described", {}).get("scale"))

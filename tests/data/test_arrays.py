@@ -46,7 +46,7 @@ def test_npy_layouts(tmp_path, stored, expected):
 def test_npy_stays_on_the_disk(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     np.save(path, RANDOM.integers(0, 256, (4, 5, 6), np.uint8))
-    monkeypatch.setattr(pictures, "_free_memory", lambda: 0)
+    monkeypatch.setattr(pictures, "free_memory", lambda: 0)
     loaded = data.load(path)
     with path.open("r+b") as file:  # what comes to the file is seen, so it was not copied
         file.seek(-1, io.SEEK_END)

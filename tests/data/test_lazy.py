@@ -114,9 +114,9 @@ def test_many_files_are_read_when_needed_and_few_are_not(folder, monkeypatch):
     assert data.load(folder).lazy and not data.load(folder, lazy=False).lazy
     assert any("when they are needed" in line for line in data.load(folder).told)
     monkeypatch.setattr(lazy, "MANY", 50)
-    monkeypatch.setattr(lazy, "free_memory", lambda: 15 * 3 * 4 * 4 - 1)
+    monkeypatch.setattr(pictures, "free_memory", lambda: 15 * 3 * 4 * 4 - 1)
     assert data.load(folder, size=4).lazy
-    monkeypatch.setattr(lazy, "free_memory", lambda: 15 * 3 * 4 * 4)
+    monkeypatch.setattr(pictures, "free_memory", lambda: 15 * 3 * 4 * 4)
     assert not data.load(folder, size=4).lazy
     assert pictures.free_memory() > 0
 
