@@ -184,6 +184,7 @@ def test_only_the_named_dependencies_are_used(name):
         {"diffusers"} if name in ("formats.verify", "bench.contestants") else set()
     )  # a peer
     named |= {"denoising_diffusion_pytorch"} if name == "bench.contestants" else set()
+    named |= {"wandb"} if name == "training.boards" else set()  # if installed
     assert outside - set(sys.stdlib_module_names) - named <= {"IPython"}
 
 
