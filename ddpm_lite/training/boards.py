@@ -4,7 +4,6 @@ A board has `line`, `picture` and `close`. `metrics.jsonl` stays what a run is k
 """
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,9 @@ def check_boards(tensorboard=False, wandb=""):
     if not isinstance(wandb, str):
         raise TypeError(f"wandb must be the name of a project, got {wandb!r:.60}")
     if tensorboard:
-        _library("torch.utils.tensorboard", "SummaryWriter", "tensorboard")
+        _summary_writer()
     if wandb:
-        _library("wandb", "init", "wandb")
+        _wandb()
 
 
 class TensorBoard:
@@ -41,8 +40,7 @@ class TensorBoard:
     """
 
     def __init__(self, run, step):
-        library = _library("torch.utils.tensorboard", "SummaryWriter", "tensorboard")
-        self.writer = library.SummaryWriter(run / "tensorboard", purge_step=step + 1)
+        self.writer = _summary_writer()(run / "tensorboard", purge_step=step + 1)
 
     def line(self, line):
         r"""Show a line of metrics, a dictionary with "step"."""
@@ -69,7 +67,7 @@ class WandB:
     """
 
     def __init__(self, run, about, project):
-        self.library = _library("wandb", "init", "wandb")
+        self.library = _wandb()
         path = Path(run) / "wandb.json"
         known = read_json(path) if path.is_file() else {}
         known = known.get("id") if known.get("project") == project else None
@@ -109,12 +107,24 @@ def scalars(line):
     return found
 
 
-def _library(module, needs, name):
-    # an empty folder of that name, such as wandb's own ./wandb, can be imported too
+def _summary_writer():
     try:
-        library = import_module(module)
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ModuleNotFoundError(f"{name} is not installed: pip install {name}") from error
-    if not hasattr(library, needs):
-        raise ModuleNotFoundError(f"{name} is not installed: pip install {name}")
-    return library
+        raise _lacking("tensorboard") from error
+    return SummaryWriter
+
+
+def _wandb():
+    # a folder that wandb has left, ./wandb, can be imported too
+    try:
+        import wandb
+    except ImportError as error:
+        raise _lacking("wandb") from error
+    if not hasattr(wandb, "init"):
+        raise _lacking("wandb")
+    return wandb
+
+
+def _lacking(name):
+    return ModuleNotFoundError(f"{name} is not installed: pip install {name}")

@@ -73,3 +73,24 @@ def test_changed_options_are_told_where_a_run_goes_on(capsys):
     assert "lr_schedule was 'cosine' so far, and from here on is 'linear'" in told
     assert "falls to 0 by step 4, on a straight line over all of them" in told
     assert "keep_best was True so far, and from here on is False" in told
+
+
+def test_raw_weights_and_the_best_checkpoint_are_drawn_from(capsys):
+    said(capsys, 0, f"train digits {SMALL} --steps 3 --save-every 1 --keep 1 --out a")
+    best = int(Path("a/best").read_text().removeprefix("step_"))
+    few = "--num 2 --steps 2 --device cpu"
+    told = json.loads(said(capsys, 0, f"sample a {few} --step best --json").out)
+    assert told["step"] == best and "weights" not in told
+    told = said(capsys, 0, f"sample a {few} --step best --weights raw --out b").out
+    assert "pictures of the raw weights" in told
+    assert f"of the best checkpoint, step {best}, on" in told
+    line = f"evaluate a {few} --step best --weights raw --json"
+    told = json.loads(said(capsys, 0, line).out)
+    assert (told["step"], told["weights"]) == (best, "raw")
+    for command in ("sample", "evaluate"):
+        told = said(capsys, 1, f"{command} digits --weights raw").err
+        assert "raw weights are in the folder of a run, and digits is not one" in told
+        told = said(capsys, 1, f"{command} a --step worst").err
+        assert "--step must be a whole number or best, got 'worst'" in told
+        told = said(capsys, 1, f"{command} a --weights mean").err
+        assert "--weights must be one of ema, raw, got 'mean'" in told

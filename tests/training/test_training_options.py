@@ -11,6 +11,8 @@ from trainers import SHORT, bytes_of, make, tiny, weights
 
 from ddpm_lite import TrainConfig
 from ddpm_lite.formats.checkpoint import load_run
+from ddpm_lite.lab.doctor.case import Case
+from ddpm_lite.lab.doctor.files import read_settings
 from ddpm_lite.models.recomputed import Recomputed
 from ddpm_lite.process import q_sample
 from ddpm_lite.training.fit import fit, held_out_loss
@@ -255,3 +257,10 @@ def test_checkpointing_is_switched_off_by_a_trainer_without():
 def test_checkpointing_a_network_without_blocks_is_refused():
     with pytest.raises(ValueError, match="is for the blocks of a UNet, and MLP has none"):
         make(checkpoint_gradients=True)
+
+
+def test_the_doctor_reads_settings_of_older_versions(tmp_path):
+    train = {"lr": 1e-3, "decay_lr": True}
+    (tmp_path / "config.json").write_text(json.dumps({"train": train}))
+    case, _ = read_settings(Case(tmp_path))
+    assert case.train == TrainConfig(lr=1e-3, lr_schedule="cosine")

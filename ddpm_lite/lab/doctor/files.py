@@ -16,6 +16,7 @@ from ...formats.weights import load_model
 from ...training.config import TrainConfig
 from ...training.instruments import read_log
 from ...training.presets import RunConfig
+from ...training.stored import in_todays_names
 from .findings import UNREADABLE, Finding, one_line
 from .installation import disk
 
@@ -32,7 +33,8 @@ def read_settings(case):
         return case, [Finding("wrong", "config.json", words)]
     case = replace(case, about=about)
     try:
-        train = TrainConfig(**about["train"]) if "train" in about else None
+        train = in_todays_names(about.get("train"), "config.json")
+        train = TrainConfig(**train) if "train" in about else None
         own = {k: about[k] for k in RunConfig.__dataclass_fields__ if k in about}
         known = {"unet", "own"} & set(about)
         config = RunConfig.from_dict(own) if known else None
