@@ -141,6 +141,6 @@ def test_only_what_can_be_nothing_else_is_read_as_series_unasked(tmp_path):
     assert not is_plain(saved(tmp_path, X.astype(np.uint8)))
     for array in (TWO, X):
         path = saved(tmp_path, array)
-        words = r"\(if these are series: ddpm-lite train series --data .*x.npy\): if 0"
+        words = r"\(if these are series: ddpm-lite train series --data .*x.npy\): if "
         with pytest.raises(ValueError, match=words):
             data.load(path, size=16, channels=1)
