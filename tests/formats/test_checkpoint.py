@@ -162,7 +162,9 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_class_that_could_not_be_built_again(tmp_path):
-    with pytest.raises(ValueError, match=r"can save \['MLP', 'UNet', 'UNet1d'\], got a Linear"):
+    with pytest.raises(
+        ValueError, match=r"can save \['MLP', 'UNet', 'UNet1d'\], got a Linear"
+    ):
         save_model(tmp_path / "a.safetensors", torch.nn.Linear(1, 1), SHORT)
     assert list(tmp_path.iterdir()) == []
 
