@@ -270,7 +270,7 @@ def test_by_hand_functions_are_the_chapters_own():
 
 PLUMBING = {"load_model", "load_run", "save_model", "PriorGap", "from_diffusers"}
 # of chapters that are still to come
-LATER = {"hybrid_loss", "guided", "register_network", "UNet1d"}
+LATER = {"hybrid_loss", "guided", "register_network"}
 
 
 def test_every_public_name_is_used_in_a_chapter_or_is_plumbing():

@@ -100,17 +100,15 @@ def _check_numbers(array, where, read, path="FILE"):
     low, high = some.min(), some.max()
     change, condition = to_grey(low, high, array.dtype.kind == "f")
     raise ValueError(
-        f"{what} from {low:.4g} to {high:.4g}: if {condition}, {_line(read, change)}"
-        + _or_series(array, path)
+        f"{what} from {low:.4g} to {high:.4g}{_or_series(array, path)}: "
+        f"if {condition}, {_line(read, change)}"
     )
 
 
 def _or_series(array, path):
     r"""How to read as series what may be some, floats (N, L) or (N, C, L)."""
-    if array.ndim not in (2, 3) or array.dtype.kind != "f":
-        return ""
-    kind = "N, C, L" if array.ndim == 3 else "N, L"
-    return f"; if these are series ({kind}): ddpm-lite train series --data {path}"
+    series = array.ndim in (2, 3) and array.dtype.kind == "f"
+    return f" (if these are series: ddpm-lite train series --data {path})" * series
 
 
 def _line(read, change):
