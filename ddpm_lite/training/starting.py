@@ -3,7 +3,7 @@ r"""A run that starts from weights that are there has the network they were made
 from dataclasses import replace
 
 from ..formats.diffusers import open_model
-from ..formats.diffusers_scheduler import name_of
+from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
 from .plan import listed
 
@@ -23,14 +23,15 @@ def like(config):
             f"{config.init} is an {type(start.model).__name__}, and pictures need a UNet: "
             "name a model of pictures behind --init"
         )
-    schedule, T = name_of(start.schedule), start.schedule.T
-    if schedule is None:
+    schedule, T = named(start.schedule), start.schedule.T
+    if not schedule:
         raise ValueError(
             f"{config.init} was trained with a schedule that has no name here: go on with "
             "it in Python, Trainer(model, schedule, data, config)"
         )
     unet, steps = replace(start.model.unet_config, classes=0), min(config.sample_steps, T)
-    return replace(config, unet=unet, schedule=schedule, sample_steps=steps)
+    own = dict(beta_start=None, beta_end=None) | schedule
+    return replace(config, unet=unet, sample_steps=steps, **own)
 
 
 def at_size(unet, size):
