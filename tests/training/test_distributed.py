@@ -279,6 +279,8 @@ def test_in_float32_they_differ_by_rounding(folder, name):
     assert one.name == other.name == f"step_{STEPS:09}"
     counters = [json.loads((run / "state.json").read_text("utf-8")) for run in (one, other)]
     assert [c.pop("metrics_bytes") > 0 for c in counters] == [True, True]
+    losses = [c["best"].pop("held_out_loss") for c in counters]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert counters[0] == counters[1]
 
 

@@ -87,9 +87,18 @@ def test_what_cannot_be_started_from_is_refused(tmp_path):
         like(RunConfig(init="s_curve"))
     with pytest.raises(FileNotFoundError, match="nowhere is neither"):
         like(RunConfig(init="nowhere"))
-    odd = written(tmp_path, Schedule.from_beta(np.linspace(0.01, 0.3, 20).tolist()))
+    odd = written(tmp_path, Schedule.from_beta(np.geomspace(0.01, 0.3, 20).tolist()))
     with pytest.raises(ValueError, match="a schedule that has no name here"):
         like(RunConfig(init=odd))
+
+
+@pytest.mark.parametrize("make", [Schedule.linear, Schedule.sigmoid])
+def test_own_ends_of_beta_are_taken(make, tmp_path):
+    config = like(RunConfig(init=written(tmp_path, make(20, 0.01, 0.3))))
+    assert config.beta_start == pytest.approx(0.01) and config.beta_end == pytest.approx(
+        0.3
+    )
+    assert schedule_of(config).same_as(make(20, 0.01, 0.3))
 
 
 @pytest.mark.parametrize(
