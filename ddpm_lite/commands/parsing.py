@@ -17,6 +17,8 @@ import tyro
 _ONE = {int: "a whole number", float: "a number", str: "a word", bool: "True or False"}
 _MANY = {int: "whole numbers", float: "numbers", str: "words"}
 
+RENAMED = {"--decay-lr": "--lr-schedule cosine", "--no-decay-lr": "--lr-schedule constant"}
+
 
 class Misunderstood(ValueError):
     r"""A command line that cannot be understood: a name or the kind of a value is wrong."""
@@ -129,6 +131,8 @@ def _as_flags(arguments, known):
 
 def _check_option(word, known, name):
     option = word.partition("=")[0].replace("_", "-")
+    if option in RENAMED:
+        raise Misunderstood(f"{option} is {RENAMED[option]} since version 0.4")
     if re.match(r"--\w", word) and option not in (*known, "--help"):
         near = difflib.get_close_matches(option, [*known, "--help"], 3)
         near = [n for n in near if abs(len(n) - len(option)) <= 2]  # not --eps for --epochs

@@ -382,7 +382,7 @@ leave(3)
 @pytest.mark.slow
 def test_torchrun_and_the_command_line(tmp_path):
     options = "--batch-size 8 --log-every 2 --save-every 3 --sample-every 0 "
-    options += "--sample-steps 2 --width 8 --groups 4 --no-decay-lr"
+    options += "--sample-steps 2 --width 8 --groups 4 --lr-schedule constant"
     module = ["-m", "ddpm_lite"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -12,7 +12,7 @@ from ddpm_lite.formats.weights import save_model
 from ddpm_lite.training import plan
 from ddpm_lite.training.config import TrainConfig
 from ddpm_lite.training.experiment import prepare, train
-from ddpm_lite.training.presets import RUNS, RunConfig, build
+from ddpm_lite.training.presets import RUNS, RunConfig, build, schedule_of
 from ddpm_lite.training.starting import at_size, channels_of, like, same_levels, told
 
 TINY = dict(size=8, channels=1, width=8, multipliers=(1, 2), blocks=1, attention=(4,))
