@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from ddpm_lite import load_results
+
 PAGE = Path(__file__).parents[2] / "docs" / "guidance_and_editing.md"
 
 
@@ -18,3 +20,14 @@ def test_every_block_of_the_page_runs():
     assert all(p.shape == (2, 1, 8, 8) and p.abs().max() <= 1 for p in pictures)
     assert space["between"].shape == (3, 1, 8, 8)
     assert not torch.equal(space["near"], space["far"])
+
+
+def test_the_cost_of_guidance_is_the_measured_one():
+    found = load_results("guidance")["kept_memory"]
+    rows = [(int(B), row) for of in found.values() for B, row in of.items()]
+    small = max(row["ratio"]["median"] for B, row in rows if B <= 4)
+    most = max(row["ratio"]["median"] for _, row in rows)
+    assert small <= 1.9 and most <= 2.05
+    text = PAGE.read_text("utf-8")
+    assert f"at most {small:.2f} times the time" in text
+    assert f"at most {most:.2f} times for up to 64" in text
