@@ -85,7 +85,15 @@ def test_samples_are_in_the_units_of_the_file(run, tmp_path, capsys):
 
 
 def test_a_run_that_is_resumed_is_the_run_that_was_not_bit_for_bit(tmp_path, capsys):
-    ask = ["train", "series", "--data", waves(tmp_path), *SMALL, "--lr-schedule", "constant"]
+    ask = [
+        "train",
+        "series",
+        "--data",
+        waves(tmp_path),
+        *SMALL,
+        "--lr-schedule",
+        "constant",
+    ]
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     assert main([*ask, "--steps", "4", "--out", whole]) == 0
     assert main([*ask, "--steps", "2", "--out", parts]) == 0
