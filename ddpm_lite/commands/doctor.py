@@ -24,7 +24,9 @@ def run(options, threads):
     threads.begin()
     if options.lab:
         schedule = (
-            find_model(options.run, None, options.network).schedule if options.run else None
+            find_model(options.run, network=options.network).schedule
+            if options.run
+            else None
         )
         findings, show = page.examine(schedule), page.page
     else:

@@ -68,7 +68,7 @@ def _found(name, network=""):
     if name not in RUNS or Path(name).exists():
         found = find_model(name, network=network)
         about = {"run": name} | {k: found.config[k] for k in FACTS if k in found.config}
-        if len(found.sample_shape or ()) == 3:
+        if len(found.sample_shape or ()) > 1:
             found = open_pictures(name, device="cpu", network=network)
             return about, found.config, found.stored
         about |= {"network": type(found.model).__name__, "T": found.schedule.T}

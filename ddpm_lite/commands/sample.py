@@ -67,7 +67,7 @@ def run(options, threads):
     check_place(path.parent)
     threads.begin(options.machine.threads)
     found = find_model(options.run, options.step, options.weights, options.network)
-    if len(found.sample_shape or (1, 1, 1)) != 3:
+    if len(found.sample_shape or (1, 1, 1)) == 1:
         return _points(options, found, threads)
     found = as_pictures(found, options.run, options.machine.device)
     channels = found.config.network.channels

@@ -172,7 +172,7 @@ def open_pictures(name, step=None, device="auto", weights="ema", network=""):
 def as_pictures(found, name, device="auto"):
     r"""A Pretrained of that name as a PictureModel on a device, as `open_pictures`."""
     own = not is_built_in(found.model)
-    if len(found.sample_shape or ()) != 3:
+    if len(found.sample_shape or ()) not in (2, 3):
         if own and found.sample_shape is None:
             raise ValueError(
                 f"{name} does not say what shape its pictures have: let its network have "

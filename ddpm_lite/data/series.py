@@ -53,6 +53,11 @@ class SeriesSet:
         return len(self.x_0)
 
     @property
+    def lazy(self):
+        r"""Whether they are read when they are needed: never."""
+        return False
+
+    @property
     def shape(self):
         r"""The shape of one series, (C, L)."""
         return tuple(self.x_0.shape[1:])

@@ -51,6 +51,11 @@ class OwnNetwork:
         return OwnNetwork(spelled(kind), plain_settings(model), shape, classes, T, kind)
 
     @property
+    def dimensions(self):
+        r"""2 for pictures (C, H, W), 1 for series (C, L)."""
+        return len(self.sample_shape) - 1
+
+    @property
     def channels(self):
         r"""Channels of the data, the first number of its shape."""
         return self.sample_shape[0]

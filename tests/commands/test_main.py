@@ -141,7 +141,7 @@ SEE = "; see ddpm-lite sample --help"
         ("sample digits --num=1.5", "--num must be a whole number, got '1.5'" + SEE),
         ("sample digits --num", "--num must be a whole number, got nothing" + SEE),
         ("sample digits --out --num 3", "--out must be a word, got nothing" + SEE),
-        ("sample digits --step x", "--step must be a whole number or None, got 'x'"),
+        ("sample digits --threads x", "--threads must be a whole number or None, got"),
         ("sample digits two", "sample takes no word 'two'" + SEE),
         ("sample digits --json yes", "--json takes no word 'yes'" + SEE),
         ("sample", "expected ddpm-lite sample RUN [options], got ddpm-lite sample;"),

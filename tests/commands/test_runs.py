@@ -190,7 +190,7 @@ def test_a_run_in_python_is_a_run(kind, tmp_path, capsys):
     said(capsys, 0, "resume", run, "--steps", "5", "--data", "digits")
     about = json.loads(path.read_text())
     assert (about["data"], about["train"]["steps"]) == ("digits", 5)
-    assert ("schedule" in about) is (kind != "short")
+    assert about["schedule"] == ("sigmoid" if kind == "short" else "linear")
     assert load_run(run).schedule.T == (30 if kind == "short" else 1000)
     said(capsys, 0, "resume", run, "--steps", "6")
 
