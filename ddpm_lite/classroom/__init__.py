@@ -1,7 +1,7 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
-Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `worker`,
-`jail`, `lacking` and `grade` put a class's notebooks through the same checks.
+Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `messages`,
+`worker`, `jail`, `lacking` and `grade` put a class's notebooks through the same checks.
 """
 
 from .. import hand_on
@@ -18,11 +18,15 @@ CONTENTS = {
     "ch08": (),
     "ch09": (),
     "wire": (),
+    "messages": (),
     "answer": (),
     "checking": ("check",),
     "worker": (),
+    "confine": (),
     "jail": (),
     "lacking": (),
+    "held": (),
+    "crowd": (),
     "runner": (),
     "submissions": (),
     "held_back": (),

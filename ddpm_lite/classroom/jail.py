@@ -210,7 +210,12 @@ def _become(user):
 
 
 def _dropped():
-    rights = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
+    rights = (
+        "--no-new-privs",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+    )
     return ["setpriv", "--pdeathsig", "KILL", *rights]
 
 
@@ -226,7 +231,8 @@ def stranger():
 
     It lies at the end of the numbers that there are, which a container may have few of.
     """
-    ranges = [map(int, row.split()) for row in Path("/proc/self/uid_map").open()]
+    rows = Path("/proc/self/uid_map").read_text("ascii").splitlines()
+    ranges = [map(int, row.split()) for row in rows]
     top = min(2**31, max(first + many for first, _, many in ranges))
     span = max(1, min(2**28, top // 4))
     return top - 1 - (os.getpid() * 2**10 + next(_started)) % span

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-KEPT = ("answer", "exercise", "wire", "worker")  # of the classroom
+KEPT = ("answer", "confine", "exercise", "wire", "worker")  # of the classroom
 _MISSING = """
 
 def __getattr__(name):
