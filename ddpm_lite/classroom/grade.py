@@ -18,9 +18,11 @@ from ..formats.checkpoint import write_text
 from . import jail, lacking
 from .checking import points, unreadable
 from .exercise import Exercise, Hint, Unsolved, exercises_of
+from .held import Package
 from .held_back import held_back_checks
 from .runner import RemoteAnswer, Runner, Stopped
 from .submissions import Submission, read_all
+from .wire import clean
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def grade(
             packages[one] = Path(place, one)
             lacks = {n for e in exercises_of(one).values() for n in e.lacks}
             lacking.write(packages[one], lacks)
+            packages[one] = Package(packages[one])  # before anything runs
         rules = Rules(own, seed, isolation, memory_gb, seconds, packages)
 
         def work(submission):
@@ -164,11 +167,11 @@ def _said(runner, exercise, check, seed):
     except Unsolved:
         return "not solved yet"
     except Hint as hint:
-        return f"not yet: {hint}"
+        return f"not yet: {clean(hint)}"
     except Stopped as stopped:
         return f"not yet: your function {stopped}"
     except Exception as error:
-        return f"not yet: {unreadable(error)}"
+        return f"not yet: {clean(unreadable(error))}"
     return None
 
 

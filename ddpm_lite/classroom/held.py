@@ -21,6 +21,15 @@ class Package:
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
         self.files = {path.relative_to(self.folder): path.read_bytes() for path in paths}
 
+    def readable(self):
+        r"""Let everyone read the folder, whoever a submission is; returns it."""
+        for path in (self.folder, *self.folder.rglob("*")):
+            mode = path.stat().st_mode
+            wanted = mode | (0o555 if path.is_dir() else 0o444)
+            if wanted != mode:
+                path.chmod(wanted)
+        return self.folder
+
     def write(self, target):
         r"""Write the files into a new folder, for reading only. Returns the folder."""
         target = Path(target)

@@ -12,6 +12,7 @@ import pytest
 from . import jail, lacking
 from .exercise import exercises_of
 from .grade import Rules, grade_one
+from .held import Package
 from .held_back import held_back_checks
 from .submissions import read
 
@@ -78,8 +79,9 @@ def _rules(config, chapter):
         kept["place"] = tempfile.TemporaryDirectory(prefix="package-")
         kept["packages"] = {}
     if chapter not in kept["packages"] and chapter is not None:
-        target = kept["packages"][chapter] = Path(kept["place"].name, chapter)
+        target = Path(kept["place"].name, chapter)
         lacking.write(target, {n for e in exercises_of(chapter).values() for n in e.lacks})
+        kept["packages"][chapter] = Package(target)
     return Rules(
         kept["held_back"],
         config.getoption("grade_seed"),

@@ -30,6 +30,7 @@ from ddpm_lite.classroom.worker import main
 main(fd, memory, seconds, processes)
 """
 LENT = 128 * 2**20  # bytes that the calls of one check's functions may come to
+LENT_AT_ONCE = 2**21  # and one of them
 _CALL = 1024  # bytes that a call counts for, whatever it holds
 _LOOK = 0.5  # seconds between two looks at the memory of a submission
 
@@ -45,7 +46,8 @@ class _TooMuch(Exception):
 class Runner:
     r"""The process of one submission. A context manager: it ends with the block.
 
-    package: a `held.Package`, or the folder of `lacking.write`; each process gets a copy.
+    package: a `held.Package`, or the folder of `lacking.write`. Where nothing keeps it from
+    being written, each process gets a copy of its own.
     isolation: one of `jail.KINDS`. memory_gb: address space of one of its processes, and
     memory of all of them together. seconds: what its cells and its exercises may take
     together, and half of that the cells alone; `left` says how much of it remains.
@@ -86,11 +88,13 @@ class Runner:
         )
         self.home = Path(self.folder.name, "home")
         self.home.mkdir()
-        copy = self.package.write(Path(self.folder.name, "package"))
+        package = self.package.readable()
+        if self.isolation == "none":
+            package = self.package.write(Path(self.folder.name, "package"))
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                self._command(copy, theirs.fileno()),
+                self._command(package, theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -191,8 +195,8 @@ class Runner:
         reply = messages.read(data, *kinds)
         if "ask" in reply:
             self.lent += len(data) + _CALL
-            if self.lent > LENT:
-                raise ValueError("more calls of the check's functions than any check needs")
+            if self.lent > LENT or len(data) > LENT_AT_ONCE:
+                raise ValueError("more for the check's functions than any check needs")
         return reply
 
     def _readable(self, until):

@@ -50,8 +50,8 @@ def run(options, threads):
     read_all(options.submissions, options.chapter)  # what is wrong here, before all else
     kind = jail.isolation() if options.isolation == "auto" else options.isolation
     print(f"isolation: {kind}", file=sys.stderr)
-    if kind == "none":
-        print(jail.OPEN, file=sys.stderr)
+    if jail.left_open(kind):
+        print(jail.left_open(kind), file=sys.stderr)
     grades = grading.grade(
         options.submissions,
         chapter=options.chapter,
