@@ -1,7 +1,8 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
 Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `worker`,
-`jail`, `lacking` and `grade` put a class's notebooks through the same checks.
+`jail`, `lacking` and `grade` put a class's notebooks through the same checks; `record`,
+`table`, `feedback` and `eyes` make what a teacher keeps and students get.
 """
 
 from .. import hand_on
@@ -24,9 +25,15 @@ CONTENTS = {
     "jail": (),
     "lacking": (),
     "runner": (),
+    "shown": (),
+    "roster": (),
     "submissions": (),
     "held_back": (),
     "grade": (),
+    "record": (),
+    "table": (),
+    "feedback": (),
+    "eyes": (),
     "plugin": (),
 }
 
