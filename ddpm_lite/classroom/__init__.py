@@ -2,7 +2,7 @@ r"""Exercises that check themselves: in a notebook by `check`, for a class by a 
 
 Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `worker`,
 `jail`, `lacking` and `grade` put a class's notebooks through the same checks; `record`,
-`table`, `feedback` and `eyes` make what a teacher keeps and students get.
+`table`, `feedback`, `eyes` and `course` make what a teacher keeps and students get.
 """
 
 from .. import hand_on
@@ -34,6 +34,7 @@ CONTENTS = {
     "table": (),
     "feedback": (),
     "eyes": (),
+    "course": (),
     "plugin": (),
 }
 

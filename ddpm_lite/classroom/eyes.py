@@ -190,7 +190,7 @@ def _extend_sheet(path, rows):
     old = rows_of(path, "marks")[1] if path.exists() else []
     head = rows_of(path, "marks")[0] if path.exists() else list(HEAD)
     _check_head(path, head)
-    there = {(_unguarded(row["student"]), _number(row["exercise"])) for row in old}
+    there = {(shown.text_of(row["student"]), _number(row["exercise"])) for row in old}
     worth = {_number(row["exercise"]): row["of"] for row in reversed(old) if row.get("of")}
     for student, name, number in rows:
         if (student, number) not in there:
@@ -214,8 +214,8 @@ def _check_head(path, head):
 def read_sheet(folder, students):
     r"""What was typed into the sheet: {(student, number): [points, of, comment]}.
 
-    students: those who may be in it. Rows without points are left out. Raises ValueError
-    that lists what is wrong, with its rows, and then takes nothing.
+    students: {name in the sheet: student}. Rows without points are left out. Raises
+    ValueError that lists what is wrong, with its rows, and then takes nothing.
     """
     path = Path(folder, SHEET)
     if not path.exists():
@@ -228,7 +228,8 @@ def read_sheet(folder, students):
             if row["comment"]:
                 wrong.append(f"row {i} has a comment and no points")
             continue
-        student, number = _unguarded(row["student"]), _number(row["exercise"])
+        student, number = shown.text_of(row["student"]), _number(row["exercise"])
+        unknown, student = student not in students, students.get(student, student)
         try:
             points, of = _points(row["points"]), _points(row["of"])
         except (ValueError, OverflowError):
@@ -237,7 +238,7 @@ def read_sheet(folder, students):
         known = number[:2] in submissions.CHAPTERS and number in projects(number[:2])
         if not known:
             wrong.append(f"row {i}: {number or 'nothing'} is no project")
-        elif student not in students:
+        elif unknown:
             wrong.append(f"row {i}: nobody is called {shown.plain(student, 60)}")
         elif not 0 <= points <= of:
             wrong.append(f"row {i}: {points} points of {of}")
@@ -246,7 +247,7 @@ def read_sheet(folder, students):
         elif (student, number) in found:
             wrong.append(f"row {i}: {student} has points for {number} already")
         else:
-            comment = shown.plain(_unguarded(row["comment"]))
+            comment = shown.plain(shown.text_of(row["comment"]))
             found[student, number] = [points, of, comment]
     if wrong:
         raise ValueError(f"{path}: {'; '.join(wrong[:10])}; nothing was taken from it")
@@ -261,7 +262,3 @@ def _points(text):
 def _number(text):
     r"""An exercise's number, whose zero a spreadsheet may have taken: "2.6" is 02.6."""
     return text if re.match(r"\d\d\.", text) else f"0{text}"
-
-
-def _unguarded(text):
-    return re.sub(r"(^\s*|[;,|]\s*)'(?=[=+\-@＝＋－＠])", r"\1", text)

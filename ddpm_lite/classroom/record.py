@@ -25,6 +25,7 @@ class Entry:
 
     status: "graded", "refused" (the notebook), or "failed" (the grader). exercises:
     {number: [points, points possible, what is said]}. late: None where nobody knows.
+    file: the notebook's name. folder: the name that said whose it is.
     digest: of the cells. rules: what else the points depend on.
     """
 
@@ -35,6 +36,7 @@ class Entry:
     remarks: list[str] = field(default_factory=list)
     late: bool | None = False
     file: str = ""
+    folder: str = ""
     digest: str = ""
     rules: dict = field(default_factory=dict)
     date: str = ""
@@ -70,6 +72,7 @@ def entry(made, rules, late=False, remark=""):
         [shown.plain(text, 500) for text in remarks],
         late,
         shown.name(one.path.name),
+        shown.name(one.folder),
         one.digest,
         rules,
         now(),

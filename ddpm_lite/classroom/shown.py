@@ -13,14 +13,16 @@ LONGEST = 2000  # characters of a text
 _NAME = 100  # characters of a name
 # Where a spreadsheet may see the start of a cell: at the start, and behind what some
 # settings take for a separator. What it would run begins with one of these, also wide.
-_FORMULA = re.compile(r"(^\s*|[;,|]\s*)(?=[=+\-@＝＋－＠])")
+_RUN = r"(?=[=+\-@\uff1d\uff0b\uff0d\uff20])"
+_FORMULA = re.compile(rf"(^\s*|[;,|]\s*){_RUN}")
+_GUARDED = re.compile(rf"(^\s*|[;,|]\s*)'{_RUN}")
 
 
 def plain(text, longest=LONGEST):
     r"""A text in one line: white space as one space, what cannot be printed as \x1b."""
     text = " ".join(str(text)[: 4 * longest].split())
     text = "".join(c if c.isprintable() else _escaped(c) for c in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "\u2026"
 
 
 def name(text):
@@ -31,12 +33,17 @@ def name(text):
     )
     if len(shown) <= _NAME:
         return shown
-    return f"{shown[: _NAME - 10]}…{_mark(text)}"
+    return f"{shown[: _NAME - 10]}\u2026{_mark(text)}"
 
 
 def cell(text):
     r"""A text for one cell of a CSV file, in which no spreadsheet finds a formula."""
     return _FORMULA.sub(lambda found: found[0] + "'", plain(text, 30_000))
+
+
+def text_of(cell):
+    r"""The text that `cell` made this of."""
+    return _GUARDED.sub(r"\1", cell)
 
 
 def file_name(text):

@@ -231,7 +231,7 @@ def _of_student(folder, home):
     def refused(problem):
         return [_whose(Submission("", home, problem=problem, folder=home.name), None)]
 
-    found, links, seen, left = [], 0, 0, [(home, 0)]
+    found, others, links, seen, left = [], 0, 0, 0, [(home, 0)]
     while left:
         here, depth = left.pop()
         try:
@@ -241,7 +241,7 @@ def _of_student(folder, home):
         seen += len(entries)
         if seen > MOST_FILES or depth > DEEPEST:
             return refused(
-                f"lies among more than {MOST_FILES:,} files, or deeper than {DEEPEST} folders"
+                f"lies among more than {MOST_FILES:,} files, or below {DEEPEST} folders"
             )
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
@@ -251,9 +251,12 @@ def _of_student(folder, home):
             elif _is_notebook(entry.name):
                 found.append(Path(entry.path))
             else:
+                others += 1
                 links += entry.is_symlink()
     if len(found) > 100:
         return refused(f"is one of {len(found)}, at most 100 are read")
+    if not found and not others:
+        return []  # an empty folder is nobody's hand-in
     if not found:
         also = ", and links are not followed" if links else ""
         return refused(f"is not there: its folder holds no *.ipynb{also}")

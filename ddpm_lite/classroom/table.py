@@ -167,7 +167,7 @@ def _chapter_cells(of, student, chapter):
 def _remarks(of, student):
     said = [f"{e.chapter or e.file}: {t}" for e in of.of(student) for t in e.remarks]
     text = "; ".join(said)
-    return text if len(text) <= 1000 else text[:980] + " … (more in the feedback)"
+    return text if len(text) <= 1000 else text[:980] + " \u2026 (more in the feedback)"
 
 
 def _percent(part, whole):
