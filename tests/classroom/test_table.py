@@ -585,13 +585,14 @@ def a_class(folder, count):
 
     solved = assignments.source("02")
     pairs = [(cell, assignments.cleared(cell)) for cell in solved]
+    loops = nbformat.v4.new_code_cell("while True: pass" if count > 50 else "1 / 0")
     for i in range(count - 4):
         cells = [s if (i + j) % 7 else b for j, (s, b) in enumerate(pairs)]
         made = nbformat.v4.new_notebook(cells=solved if i % 2 else cells)
         home = folder / f"student{i:03}" / "02"
         home.mkdir(parents=True)
         (home / "02_exercises.ipynb").write_text(json.dumps(made))
-    write(folder / "loops.ipynb", cells=[nbformat.v4.new_code_cell("while True: pass")])
+    write(folder / "loops.ipynb", cells=[loops])
     write(folder / "ends.ipynb", cells=[nbformat.v4.new_code_cell("exit(0)")])
     (folder / "broken.ipynb").write_text("{")
     os.mkfifo(folder / "fifo.ipynb")
