@@ -218,7 +218,8 @@ class Course:
 def line(made):
     r"""One grade in a line, as the command prints it."""
     got = " ".join(f"{o.exercise.number}: {o.points}" for o in made.outcomes)
-    remarks = f" ({len(made.remarks)} remarks)" if made.remarks else ""
+    n = len(made.remarks)
+    remarks = f" ({n} remark{'s' * (n > 1)})" if n else ""
     points = sum(o.points for o in made.outcomes), made.of
     return f"{made.submission.student:20} {points[0]:3} of {points[1]:3}  " + (
         got + remarks

@@ -135,7 +135,9 @@ def rows(of):
     table = [[*head, "remarks"]]
     for student, name in of.students.items():
         got = sum(of.points(student, c) for c in of.chapters)
-        row = [student, *[name] * bool(named), got, total, _percent(got, total)]
+        waits = any((student, c) in of.waiting for c in of.chapters)
+        percent = "" if waits else _percent(got, total)
+        row = [student, *[name] * bool(named), got, total, percent]
         for chapter in of.chapters:
             row += _chapter_cells(of, student, chapter)
         table.append([*map(str, row), _remarks(of, student)])
@@ -150,7 +152,7 @@ def rows(of):
             possible += [one.points] + [eyes] * bool(eyes)
             passed, handed = of.passed(number)
             share = f"{passed} of {handed} ({_percent(passed, handed)} %)"
-            rate += [share] + [""] * bool(eyes)
+            rate += [share if handed else ""] + [""] * bool(eyes)
     return [*table, [*map(str, possible), ""], [*rate, ""]] if columns else table
 
 

@@ -446,6 +446,8 @@ def test_a_record_that_a_stop_has_cut(place, capsys):
         run("--extend")
         assert "1 of 1, 0 s left  bob" in capsys.readouterr().err
         assert Path("grades.csv").read_bytes() == whole
+        run("--extend")  # and what was appended can be read
+        assert "2 of 2 notebooks are graded already" in capsys.readouterr().err
     record.write_bytes(lines[0] + b"{}\n")
     run("--extend", status=1)
     assert "line 2, is no record of a grade" in capsys.readouterr().err
@@ -472,8 +474,9 @@ def test_a_refused_notebook_that_is_mended_leaves_no_trace(place):
     run()
     assert table()["bob"]["02 status"] == "unclear"
     write(place / "sub" / "bob" / "mine.ipynb", ["02.1"])
-    run("--extend")
-    assert table()["bob"]["02 status"] == "graded" and not table()["bob"]["remarks"]
+    for _ in range(2):
+        run("--extend")
+        assert table()["bob"]["02 status"] == "graded" and not table()["bob"]["remarks"]
     assert table()["bob"]["03 status"] == "absent"
 
 
@@ -492,16 +495,18 @@ def test_a_roster_that_comes_later_renames(place):
 # The part for a teacher's eyes.
 
 
-def own_cells(text, picture=PNG):
+def own_cells(text, **files):
     statement = "### 02.6 Design\n\nDraw. **Graded by** the range.\n\nMine: x < y"
-    drawn = nbformat.v4.new_output("display_data", data={"image/png": picture})
+    drawn = nbformat.v4.new_output("display_data", data={"image/png": PNG})
     printed = nbformat.v4.new_output("stream", text="02.6 passed\n")
     return [
         nbformat.v4.new_markdown_cell("### 02.5 Before\n\nnot this"),
         nbformat.v4.new_markdown_cell(statement),
         nbformat.v4.new_code_cell("plt.plot(1)", outputs=[drawn]),
         nbformat.v4.new_code_cell('check("02.6", f)', outputs=[printed]),
-        nbformat.v4.new_markdown_cell(text, attachments={"a": {"image/jpeg": "no"}}),
+        nbformat.v4.new_markdown_cell(
+            text, attachments={"a": {"image/jpeg": "no"}, "b": files}
+        ),
     ]
 
 
@@ -509,7 +514,7 @@ def test_drawings_and_sentences_are_on_one_page(place, capsys):
     evil = "<script>alert(1)</script> Three sentences. \x1b"
     write(place / "sub" / "ann.ipynb", ["02.6"], cells=own_cells(evil))
     kind = "image/png\" onerror='x'"
-    cells = own_cells("short")
+    cells = own_cells("short", **{kind: PNG, "text/html": PNG})
     cells[2]["outputs"][0]["data"] = {kind: PNG, "text/html": "<b>no</b>"}
     write(place / "sub" / "bob.ipynb", cells=cells)
     (place / "sub" / "eve.ipynb").write_text("{")
@@ -521,7 +526,7 @@ def test_drawings_and_sentences_are_on_one_page(place, capsys):
     assert "&lt;script&gt;alert(1)&lt;/script&gt; Three" in page and "<script" not in page
     assert "Mine: x &lt; y" in page and "not this" not in page and "Draw." not in page
     assert "02.6 passed" not in page and "onerror" not in page and "\x1b" not in page
-    assert "default-src 'none'" in page and page.count("cannot be shown") == 2
+    assert "default-src 'none'" in page and page.count("cannot be shown") == 4
     head, rows = rows_of("eyes/eyes.csv", "x")
     assert head == ["student", "name", "exercise", "points", "of", "comment"]
     assert [(r["student"], r["exercise"], r["of"]) for r in rows] == [
