@@ -21,7 +21,7 @@ from .roster import rows_of
 SHEET = "eyes.csv"
 HEAD = ("student", "name", "exercise", "points", "of", "comment")
 WORTH = 3  # points that the sheet proposes
-_LARGEST, _MOST = 3 * 2**20, 20  # bytes of a picture, and pictures of one student
+_LARGEST, _MOST = 8 * 2**20, 20  # characters of a student's pictures, and their number
 _TEXT = 20_000  # characters of one student's sentences
 _HEADING = re.compile(r"^#+\s*(\d\d\.\d+)\b", re.M)
 _CHECK = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d+)["']""")
@@ -92,7 +92,7 @@ def _parts(one, number):
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         yield _note(f"The notebook cannot be read: {shown.plain(error, 200)}")
         return
-    pictures, left = 0, _TEXT
+    pictures, room, left = 0, _LARGEST, _TEXT
     for kind, value in cells:
         if kind == "code":
             code = html.escape(_printable(value[:_TEXT]))
@@ -106,9 +106,9 @@ def _parts(one, number):
                 return
             continue
         source = _picture(kind, value)
-        pictures += 1
-        if pictures > _MOST:
-            yield _note(f"More than {_MOST} pictures: the rest is in the notebook.")
+        pictures, room = pictures + 1, room - len(source or "")
+        if pictures > _MOST or room < 0:
+            yield _note("More or larger pictures than a page takes: see the notebook.")
             return
         yield source or _note(f"A picture that cannot be shown ({shown.plain(kind, 40)}).")
 

@@ -535,6 +535,18 @@ def test_drawings_and_sentences_are_on_one_page(place, capsys):
     ]
 
 
+def test_a_page_stays_small_enough_to_open(place):
+    big = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(4 * 2**20)).decode()
+    files = {"a": {"image/png": PNG}, "b": {"image/png": big}, "c": {"image/png": big}}
+    cell = nbformat.v4.new_markdown_cell("mine", attachments=files)
+    write(place / "sub" / "ann.ipynb", cells=[*own_cells("short"), cell])
+    write(place / "sub" / "bob.ipynb", cells=own_cells("x" * 50_000))
+    run("--eyes", "eyes")
+    page = (place / "eyes" / "02.6.html").read_text("utf-8")
+    assert page.count("<img") == 4 and page.count("than a page takes") == 1
+    assert "the rest is in the notebook" in page and len(page) < 9 * 2**20
+
+
 def test_points_and_comments_are_merged_and_kept(place, capsys):
     for name in ("ann", "bob", "=cmd"):
         write(place / "sub" / name / "02.ipynb", ["02.6"])
