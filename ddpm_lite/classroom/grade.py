@@ -144,7 +144,8 @@ def grade_one(submission, rules):
                 remarks.append(f"the notebook {stopped} while its cells ran")
                 break
             outcomes.append(_outcome(runner, exercise, rules))
-        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors]
+        remarks += runner.remarks
+        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors or ()]
     return Grade(submission, tuple(outcomes), tuple(remarks))
 
 
