@@ -20,7 +20,7 @@ from .checking import points, unreadable
 from .exercise import Exercise, Hint, Unsolved, exercises_of
 from .held import Package
 from .held_back import held_back_checks
-from .runner import RemoteAnswer, Runner, Stopped
+from .runner import RemoteAnswer, Runner, Stopped, check_ipython
 from .submissions import Submission, read_all
 from .wire import clean
 
@@ -108,6 +108,7 @@ def grade(
     own = held_back_checks(held_back) if held_back else {}
     if isolation == "auto":
         isolation = jail.isolation()
+    check_ipython(isolation)
     with tempfile.TemporaryDirectory(prefix="package-") as place:
         packages = {}
         for one in sorted({s.chapter for s in found if s.problem is None}):
@@ -141,7 +142,6 @@ def grade_one(submission, rules):
             except Stopped as stopped:
                 said = f"not graded: the notebook {stopped}"
                 outcomes += [Outcome(e, 0, said) for e in exercises][len(outcomes) :]
-                remarks.append(f"the notebook {stopped} while its cells ran")
                 break
             outcomes.append(_outcome(runner, exercise, rules))
         remarks += runner.remarks

@@ -44,6 +44,20 @@ class _TooMuch(Exception):
     r"""All processes of a submission together hold more memory than they may."""
 
 
+def check_ipython(isolation):
+    r"""Raise ValueError where the processes of submissions have no IPython to read cells.
+
+    isolation: one of `jail.KINDS`. It must be there for them: this process needs none.
+    """
+    look = "import importlib.util as u; raise SystemExit(u.find_spec('IPython') is None)"
+    command = jail.apart([sys.executable, "-I", "-c", look], isolation)
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise ValueError(
+            "the processes of submissions find no IPython, which reads a notebook's cells: "
+            f"{sys.executable} -m pip install ipython (not with --user)"
+        )
+
+
 class Runner:
     r"""The process of one submission. A context manager: it ends with the block.
 
