@@ -156,7 +156,7 @@ def apart(command, kind, *, shown=(), hidden=()):
         command = [*_dropped(), *command]  # root without a single right but its name
     if not shutil.which("setpriv"):
         return list(command)
-    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _FIRST, "sh", *command]
+    return [_found("setpriv"), "--pdeathsig", "KILL", "sh", "-c", _FIRST, "sh", *command]
 
 
 def _bubblewrap(command, shown, hidden):
@@ -169,7 +169,7 @@ def _bubblewrap(command, shown, hidden):
     tmpfs = ("--perms", "1777", "--size", str(2**28), "--tmpfs")
     way = dict.fromkeys(str(q) for p in shown for q in reversed(Path(p).parents))
     return [
-        *("bwrap", "--die-with-parent", "--new-session", *_rights()),
+        *(_found("bwrap"), "--die-with-parent", "--new-session", *_rights()),
         *(*tmpfs, "/tmp"),
         *(w for p in way if p not in "/tmp" for w in ("--perms", "755", "--dir", p)),
         *(word for path in shown for word in ("--ro-bind", path, path)),
@@ -197,7 +197,16 @@ def _rights():
 def _namespaces(command, shown, hidden):
     user = [] if _root() else ["--user", "--map-root-user"]
     return [
-        *("unshare", *user, "--net", "--ipc", "--uts", "--mount", "--pid", "--fork"),
+        *(
+            _found("unshare"),
+            *user,
+            "--net",
+            "--ipc",
+            "--uts",
+            "--mount",
+            "--pid",
+            "--fork",
+        ),
         *("--kill-child", "sh", "-euc", _SCRIPT, "sh", str(stranger()) if _root() else ""),
         *(str(len(shown)), *shown, str(len(hidden)), *hidden, _LAST),
         *(sys.executable, "-I", "-S", "-c", _LOCK, *_dropped(), *command),
@@ -221,6 +230,11 @@ def _dropped():
 
 def _root():
     return os.geteuid() == 0
+
+
+def _found(program):
+    r"""Where a program is, since a submission's process looks in other places."""
+    return shutil.which(program) or program
 
 
 _started = count()

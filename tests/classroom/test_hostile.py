@@ -256,7 +256,7 @@ for path in CANARIES:
 """),
     "speaks with the grader": called("""
 for pid in filter(str.isdigit, os.listdir('/proc')):
-    if int(pid) != os.getpid():
+    if int(pid) > 3 and int(pid) != os.getpid():  # the first are the room's own
         for name in ('mem', 'environ'):
             tried(lambda: open(f'/proc/{pid}/{name}', 'rb').close(), f'{pid} {name}')
 """),
