@@ -1,7 +1,8 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
 Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `messages`,
-`worker`, `jail`, `lacking` and `grade` put a class's notebooks through the same checks.
+`cells`, `worker`, `jail`, `lacking` and `grade` put a class's notebooks through the same
+checks.
 """
 
 from .. import hand_on

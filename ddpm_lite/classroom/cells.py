@@ -104,9 +104,9 @@ class Notebook:
         except (SystemExit, KeyboardInterrupt) as error:  # the cell says that it is over
             return _said(error)
         except BaseException as error:
-            bound = {name for node in nodes[:done] for name in _binds(node)}
-            if self.loop is not None and self.loop.is_running():  # interrupted
-                self.loop = asyncio.new_event_loop()
+            bound = {one for node in nodes[:done] for one in _binds(node)}
+            if self.loop is not None and isinstance(error, TimeUp):
+                self.loop = asyncio.new_event_loop()  # without what did not end
             failed = [n for n in nodes[done : done + 1] if _undecorate(n)]
             self._define([*failed, *nodes[done + 1 :]], name, bound)
             return _spent(seconds) if isinstance(error, TimeUp) else _said(error)

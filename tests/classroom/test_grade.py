@@ -237,8 +237,8 @@ TRIES = {
         "",
     ),
     "imports the answer": (
-        "from ddpm_lite import q_sample\n" + FIRST + "return q_sample",
-        "a type: numbers",
+        "from ddpm_lite import q_sample\n" + FIRST + "return q_sample(alpha_bar)",
+        "ImportError: the grader's copy of ddpm_lite.process has no q_sample",
         "",
     ),
     "gives a module": (
