@@ -26,9 +26,10 @@ SAVED_PART = 0.3
 _EXPERIMENTS = (ast.Expr, ast.For, ast.AsyncFor, ast.While, ast.Raise, ast.Assert)
 _FIRST = re.compile(r"\A(?:[ \t]*\n)*[ \t]*%%(\w+|!)[ \t]*([^\n]*)\n?")
 _COMMANDS = re.compile(
-    r"(pip|conda|mamba|ls|ll|cd|pwd|cat|mkdir|rm|cp|mv|who|whos|matplotlib|time|timeit|"
+    r"(pip|conda|mamba|ls|ll|cd|pwd|cat|mkdir|rm|cp|mv|who|whos|matplotlib|"
     r"load_ext|reload_ext|autoreload|config|env|reset|precision|run|clear)\b[^\n(=]*\Z"
 )
+_TIMED = re.compile(r"\A\s*(?=(?:time|timeit|prun) [^\n]*\s*\Z)")
 
 
 class TimeUp(BaseException):
@@ -184,7 +185,7 @@ def python(text, own=(), names=()):
         return text  # nothing in it is for IPython
     except (SyntaxError, ValueError):
         pass
-    text = _without_cell_magics(text, own)
+    text = _TIMED.sub("%", _without_cell_magics(text, own), count=1)
     try:
         from IPython.core.inputtransformer2 import TransformerManager
     except ImportError:

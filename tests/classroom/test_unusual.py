@@ -396,6 +396,8 @@ def test_cells_are_read_as_ipython_reads_them():
             "%%bash\nx_6 = 6",
             "%%time\n1 +",
             "x_7 = int(input())",
+            "ls -la",
+            "time x_8 = sum([8])",
         ]
     )
     assert names == {
@@ -405,6 +407,7 @@ def test_cells_are_read_as_ipython_reads_them():
         "x_4": 4,
         "x_5": 5,
         "x_7": 1,
+        "x_8": 8,
     }
     assert [(i, text[:11]) for i, text in errors] == [(3, "SyntaxError")]
 
