@@ -51,7 +51,7 @@ test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
 
 test-classroom: $(READY)
-	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_table.py tests/classroom/test_assignments.py -m slow -n 2
+	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_table.py tests/classroom/test_unusual.py tests/classroom/test_assignments.py -m slow -n 2
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest tests/test_alone.py -m slow

@@ -18,7 +18,7 @@ from .checking import points, unreadable
 from .exercise import Exercise, Hint, Unsolved, exercises_of
 from .held import Package
 from .held_back import held_back_checks
-from .runner import RemoteAnswer, Runner, Stopped
+from .runner import RemoteAnswer, Runner, Stopped, check_ipython
 from .submissions import Submission, read_all
 from .wire import clean
 
@@ -125,6 +125,7 @@ def grade_each(found, rules, jobs=None):
     rules: without packages, which are made here. A submission on which the grader itself
     fails gets a `Grade` that says so. What runs is ended when the generator is.
     """
+    check_ipython(rules.isolation)
     running = Running()
     with tempfile.TemporaryDirectory(prefix="package-") as place:
         rules = replace(rules, packages=_packages(found, Path(place)))
@@ -205,10 +206,10 @@ def grade_one(submission, rules, running=None):
             except Stopped as stopped:
                 said = f"not graded: the notebook {stopped}"
                 outcomes += [Outcome(e, 0, said) for e in exercises][len(outcomes) :]
-                remarks.append(f"the notebook {stopped} while its cells ran")
                 break
             outcomes.append(_outcome(runner, exercise, rules))
-        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors]
+        remarks += runner.remarks
+        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors or ()]
     running.runners.remove(runner)
     return Grade(submission, tuple(outcomes), tuple(remarks))
 

@@ -14,6 +14,7 @@ from .exercise import exercises_of
 from .grade import Rules, grade_one
 from .held import Package
 from .held_back import held_back_checks
+from .runner import check_ipython
 from .submissions import read
 
 
@@ -76,6 +77,7 @@ def _rules(config, chapter):
         folder = config.getoption("held_back")
         kept["held_back"] = held_back_checks(folder) if folder else {}
         kept["isolation"] = jail.isolation()
+        check_ipython(kept["isolation"])
         kept["place"] = tempfile.TemporaryDirectory(prefix="package-")
         kept["packages"] = {}
     if chapter not in kept["packages"] and chapter is not None:

@@ -14,6 +14,7 @@ from time import monotonic
 
 from . import crowd, jail, messages, wire
 from .answer import lent
+from .cells import ONLY
 from .exercise import Hint, Unsolved
 from .held import Package
 
@@ -43,6 +44,20 @@ class _TooMuch(Exception):
     r"""All processes of a submission together hold more memory than they may."""
 
 
+def check_ipython(isolation):
+    r"""Raise ValueError where the processes of submissions have no IPython to read cells.
+
+    isolation: one of `jail.KINDS`. It must be there for them: this process needs none.
+    """
+    look = "import importlib.util as u; raise SystemExit(u.find_spec('IPython') is None)"
+    command = jail.apart([sys.executable, "-I", "-c", look], isolation)
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise ValueError(
+            "the processes of submissions find no IPython, which reads a notebook's cells: "
+            f"{sys.executable} -m pip install ipython (not with --user)"
+        )
+
+
 class Runner:
     r"""The process of one submission. A context manager: it ends with the block.
 
@@ -59,7 +74,7 @@ class Runner:
         self.memory, self.left = int(memory_gb * 2**30), seconds
         self.seconds = seconds
         self.process = self.socket = self.folder = None
-        self.errors, self.lent = [], 0
+        self.errors, self.remarks, self.lent = None, [], 0
 
     def __enter__(self):
         return self
@@ -70,17 +85,31 @@ class Runner:
     def start(self):
         r"""Start the process and run the cells, unless it runs already.
 
-        `errors` then holds what went wrong in which cell. Raises `Stopped`.
+        Where the cells end it, it is started again for what they define alone. `errors`
+        then holds what went wrong in which cell the first time, `remarks` what else.
+        Raises `Stopped`.
         """
         if self.process is not None:
             return
+        if not self.remarks:
+            try:
+                part = 2 if self.errors is None else 6  # the second time is a repetition
+                return self._run_cells(self.seconds / part, True)
+            except Stopped as stopped:
+                said = f"the notebook {stopped} while its cells ran; then {ONLY}"
+                self.remarks.append(said)
+        self._run_cells(self.seconds / 4, False)
+
+    def _run_cells(self, seconds, experiments):
         try:
             self._begin()
         except OSError as error:
             raise self._gone(f"could not be started: {error.strerror}") from error
-        with self._timed(min(self.left, self.seconds / 2)) as until:
-            self._write(json.dumps(self.cells).encode(), until)
-            self.errors = self._receive(until, "errors")["errors"]
+        with self._timed(min(self.left, seconds)) as until:
+            asked = [self.cells, until, experiments]
+            self._write(json.dumps(asked).encode(), until)
+            errors = self._receive(until, "errors")["errors"]
+        self.errors = errors if self.errors is None else self.errors
 
     def _begin(self):
         self.folder = tempfile.TemporaryDirectory(
