@@ -7,16 +7,17 @@ export SOURCE_DATE_EPOCH := 0
 # Several of these run at a time, on one thread each unless you say otherwise; the commands
 # of the package, and so run, bench and gpu, see for themselves how many cores are free.
 ONE := test test-unit test-runs test-mutation test-notebooks test-classroom test-part
-ONE += test-machines lab book figures assignments
+ONE += test-long test-machines lab book figures assignments
 $(ONE): export OMP_NUM_THREADS ?= 1
 # Threads of two processes would wait for each other.
 JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-machines assignments lab book figures bench gpu lint clean
+.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-long test-machines assignments lab book figures bench gpu lint clean
 
 help:
 	@echo "make run      train on handwritten digits for a minute or two, and draw new ones"
 	@echo "make test     unit tests, mutations, every notebook alone, a part on other machines"
+	@echo "make test-long      a class of attackers through the grader (ten minutes)"
 	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
@@ -50,13 +51,16 @@ test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
 
 test-classroom: $(READY)
-	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_assignments.py -m slow -n 2
+	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_table.py tests/classroom/test_unusual.py tests/classroom/test_assignments.py -m slow -n 2
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest tests/test_alone.py -m slow
 
 test-part: $(READY)
 	$(BIN)/python tests/machines.py --part
+
+test-long: $(READY)
+	$(BIN)/python -m pytest tests/classroom/test_hostile.py -m slow
 
 test-machines: $(READY)
 	$(BIN)/python tests/machines.py --table

@@ -1,7 +1,9 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
-Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `worker`,
-`jail`, `lacking` and `grade` put a class's notebooks through the same checks.
+Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `messages`,
+`cells`, `worker`, `jail`, `lacking` and `grade` put a class's notebooks through the same
+checks; `record`, `table`, `feedback`, `eyes` and `course` make what a teacher keeps and
+students get.
 """
 
 from .. import hand_on
@@ -18,15 +20,29 @@ CONTENTS = {
     "ch08": (),
     "ch09": (),
     "wire": (),
+    "messages": (),
     "answer": (),
     "checking": ("check",),
+    "withheld": (),
+    "shell": (),
+    "cells": (),
     "worker": (),
+    "confine": (),
     "jail": (),
     "lacking": (),
+    "held": (),
+    "crowd": (),
     "runner": (),
+    "shown": (),
+    "roster": (),
     "submissions": (),
     "held_back": (),
     "grade": (),
+    "record": (),
+    "table": (),
+    "feedback": (),
+    "eyes": (),
+    "course": (),
     "plugin": (),
 }
 

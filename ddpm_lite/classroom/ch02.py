@@ -132,7 +132,8 @@ def jump_between(answer, seed):
             f" with your factor to {float(kept[0, 0]):.4g}: what was lost before s is lost"
             " already",
         )
-        added = float((answer(alpha_bar, 0 * x_s, s, t, noise) / noise)[0, 0].square())
+        grown = tensor(answer(alpha_bar, 0 * x_s, s, t, noise), x_s, "x_t")
+        added = float((grown / noise)[0, 0].square())
         expect(
             near(walked**2 + added, 1, rtol=1e-6),
             f"an x_s of variance 1 becomes an x_t of variance {walked**2 + added:.4g}: the "

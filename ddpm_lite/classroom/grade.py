@@ -4,23 +4,23 @@ The grader reads everything first. A submission's process gets inputs and gives 
 numbers; the checks run here, where no submission can reach them.
 """
 
-import csv
-import io
 import os
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..formats.checkpoint import write_text
-from . import jail, lacking
+from . import jail, lacking, shown
 from .checking import points, unreadable
 from .exercise import Exercise, Hint, Unsolved, exercises_of
+from .held import Package
 from .held_back import held_back_checks
-from .runner import RemoteAnswer, Runner, Stopped
+from .runner import RemoteAnswer, Runner, Stopped, check_ipython
 from .submissions import Submission, read_all
+from .wire import clean
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Grade:
-    r"""The outcomes of one submission, and remarks on the whole of it."""
+    r"""The outcomes of one submission, and remarks on the whole of it.
+
+    status: "graded", "refused" (the notebook), or "failed" (the grader).
+    """
 
     submission: Submission
     outcomes: tuple[Outcome, ...] = ()
     remarks: tuple[str, ...] = ()
+    status: str = "graded"
 
     @property
     def points(self):
@@ -77,7 +81,6 @@ def grade(
     jobs=None,
     memory_gb=4.0,
     seconds=120.0,
-    tell=lambda grade: None,
 ):
     r"""Grade the notebooks in a folder. Returns [Grade, ...] in the order of `read_all`.
 
@@ -85,9 +88,23 @@ def grade(
     teacher's own. seed: of the checks' inputs; another one than 0 gives other inputs than
     the notebook's. isolation: one of `jail.KINDS`, or "auto" for the best that works.
     jobs: submissions at a time, one for each processor if None. memory_gb, seconds: of
-    one submission. tell: gets each Grade as it is made. Raises ValueError for settings
-    that cannot be, and on another system than Linux, before anything runs.
+    one submission. Raises ValueError for settings that cannot be, and on another system
+    than Linux, before anything runs.
     """
+    check_settings(isolation, jobs, memory_gb, seconds, seed)
+    if chapter is not None:
+        exercises_of(chapter)  # refuses one that there is not
+    found = read_all(folder, chapter)
+    own = held_back_checks(held_back) if held_back else {}
+    if isolation == "auto":
+        isolation = jail.isolation()
+    rules = Rules(own, seed, isolation, memory_gb, seconds)
+    made = dict(grade_each(found, rules, jobs))
+    return [made[i] for i in range(len(found))]
+
+
+def check_settings(isolation, jobs, memory_gb, seconds, seed):
+    r"""Refuse what cannot be, with ValueError, before anything runs."""
     if sys.platform != "linux":
         raise ValueError(
             f"grading limits and isolates processes as Linux can, this is {sys.platform}: "
@@ -100,48 +117,100 @@ def grade(
             "memory_gb must be at least 2, seconds above 0, jobs at least 1, seed at least "
             f"0; got {memory_gb}, {seconds}, {jobs}, {seed}"
         )
-    if chapter is not None:
-        exercises_of(chapter)  # refuses one that there is not
-    found = read_all(folder, chapter)
-    own = held_back_checks(held_back) if held_back else {}
-    if isolation == "auto":
-        isolation = jail.isolation()
+
+
+def grade_each(found, rules, jobs=None):
+    r"""Grade submissions: yields (index in found, Grade) as they are made.
+
+    rules: without packages, which are made here. A submission on which the grader itself
+    fails gets a `Grade` that says so. What runs is ended when the generator is.
+    """
+    check_ipython(rules.isolation)
+    running = Running()
     with tempfile.TemporaryDirectory(prefix="package-") as place:
-        packages = {}
-        for one in sorted({s.chapter for s in found if s.problem is None}):
-            packages[one] = Path(place, one)
-            lacks = {n for e in exercises_of(one).values() for n in e.lacks}
-            lacking.write(packages[one], lacks)
-        rules = Rules(own, seed, isolation, memory_gb, seconds, packages)
-
-        def work(submission):
-            made = grade_one(submission, rules)
-            tell(made)
-            return made
-
-        with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-            return list(pool.map(work, found))
+        rules = replace(rules, packages=_packages(found, Path(place)))
+        pool, waiting = ThreadPoolExecutor(jobs or os.cpu_count()), {}
+        try:
+            for i, one in enumerate(found):
+                waiting[pool.submit(_safely, one, rules, running)] = i
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while wait(waiting, timeout=0.1).not_done:
+                running.end()
+            pool.shutdown()
 
 
-def grade_one(submission, rules):
-    r"""The `Grade` of one submission. Nothing that it does raises an error here."""
+class Running:
+    r"""The processes that run now, so that a stop can end them."""
+
+    def __init__(self):
+        self.runners, self.stopping = [], False
+
+    def end(self):
+        r"""End them, and let no other begin."""
+        self.stopping = True
+        for runner in list(self.runners):
+            with suppress(AttributeError, OSError):  # it ends by itself just now
+                runner.stop()
+
+
+def _packages(found, place):
+    r"""{chapter: Package}: copies of the package that lack what is asked for."""
+    packages = {}
+    for one in sorted({s.chapter for s in found if s.problem is None}):
+        packages[one] = Path(place, one)
+        lacks = {n for e in exercises_of(one).values() for n in e.lacks}
+        lacking.write(packages[one], lacks)
+        packages[one] = Package(packages[one])  # before anything runs
+    return packages
+
+
+def _safely(submission, rules, running):
+    r"""`grade_one`; whatever goes wrong in it costs this submission alone."""
+    try:
+        return grade_one(submission, rules, running)
+    except Exception as error:
+        said = f"not graded: the grader failed on it ({shown.plain(repr(error), 300)})"
+        return _without_points(submission, said, said, "failed")
+
+
+def _without_points(submission, said, remark, status):
+    r"""A Grade of 0 points, of those that the chapter has if it is known."""
+    known = exercises_of(submission.chapter).values() if submission.chapter else ()
+    outcomes = tuple(Outcome(one, 0, said) for one in known)
+    return Grade(submission, outcomes, (remark,), status)
+
+
+def grade_one(submission, rules, running=None):
+    r"""The `Grade` of one submission. Nothing that it does raises an error here.
+
+    running: a `Running` that may end it.
+    """
     if submission.problem:
-        return Grade(submission, remarks=(f"the notebook {submission.problem}",))
+        said = f"the notebook {submission.problem}"
+        return _without_points(submission, f"not graded: {said}", said, "refused")
+    running = running or Running()
     exercises = exercises_of(submission.chapter).values()
     limits = {"memory_gb": rules.memory_gb, "seconds": rules.seconds}
     package = rules.packages[submission.chapter]
     outcomes, remarks = [], []
     with Runner(submission.cells, package, rules.isolation, **limits) as runner:
+        running.runners.append(runner)
         for exercise in exercises:
+            if running.stopping:
+                raise InterruptedError("grading was stopped")
             try:
                 runner.start()
             except Stopped as stopped:
                 said = f"not graded: the notebook {stopped}"
                 outcomes += [Outcome(e, 0, said) for e in exercises][len(outcomes) :]
-                remarks.append(f"the notebook {stopped} while its cells ran")
                 break
             outcomes.append(_outcome(runner, exercise, rules))
-        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors]
+        remarks += runner.remarks
+        remarks += [f"code cell {i + 1}: {text}" for i, text in runner.errors or ()]
+    running.runners.remove(runner)
     return Grade(submission, tuple(outcomes), tuple(remarks))
 
 
@@ -164,89 +233,9 @@ def _said(runner, exercise, check, seed):
     except Unsolved:
         return "not solved yet"
     except Hint as hint:
-        return f"not yet: {hint}"
+        return f"not yet: {clean(hint)}"
     except Stopped as stopped:
         return f"not yet: your function {stopped}"
     except Exception as error:
-        return f"not yet: {unreadable(error)}"
+        return f"not yet: {clean(unreadable(error))}"
     return None
-
-
-def line(made):
-    r"""One grade in a line, as the command prints it."""
-    got = " ".join(f"{o.exercise.number}: {o.points}" for o in made.outcomes)
-    remarks = f" ({len(made.remarks)} remarks)" if made.remarks and made.outcomes else ""
-    return f"{made.submission.student:20} {made.points:3} of {made.of:3}  " + (
-        got + remarks if made.outcomes else "; ".join(made.remarks)
-    )
-
-
-def as_dict(made):
-    r"""A grade as JSON can hold it, with all that is said."""
-    return {
-        "student": made.submission.student,
-        "chapter": made.submission.chapter,
-        "points": made.points,
-        "of": made.of,
-        "exercises": {
-            o.exercise.number: {"points": o.points, "said": o.said} for o in made.outcomes
-        },
-        "remarks": list(made.remarks),
-    }
-
-
-def table(grades):
-    r"""The grades as rows of text, the first one the head.
-
-    Columns: student, chapter, points, of, a column for each exercise, remarks.
-    """
-    numbers = sorted({o.exercise.number for g in grades for o in g.outcomes})
-    rows = [["student", "chapter", "points", "of", *numbers, "remarks"]]
-    for made in grades:
-        got = {o.exercise.number: str(o.points) for o in made.outcomes}
-        rows.append(
-            [
-                made.submission.student,
-                made.submission.chapter or "",
-                str(made.points),
-                str(made.of),
-                *(got.get(n, "") for n in numbers),
-                "; ".join(made.remarks),
-            ]
-        )
-    return rows
-
-
-def write_csv(grades, path):
-    r"""Write `table` as CSV. A name that a spreadsheet would run is written as text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for row in table(grades):
-        writer.writerow(["'" + c if c[:1] in ("=", "+", "-", "@") else c for c in row])
-    write_text(path, text.getvalue())
-
-
-def feedback(made):
-    r"""What a student gets to read, as Markdown."""
-    one = made.submission
-    lines = [
-        f"# {one.student}, chapter {one.chapter or '?'}: {made.points} of {made.of}",
-        "",
-    ]
-    for outcome in made.outcomes:
-        lines.append(
-            f"- **{outcome.exercise.number}** `{outcome.exercise.name}`: {outcome.said}"
-        )
-    if made.remarks:
-        lines += ["", "Remarks on the whole notebook:", ""]
-        lines += [f"- {remark}" for remark in made.remarks]
-    return "\n".join(lines) + "\n"
-
-
-def write_feedback(grades, folder):
-    r"""Write `feedback` for each submission into a folder, STUDENT_CHAPTER.md."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in grades:
-        name = f"{made.submission.student}_{made.submission.chapter or 'unknown'}.md"
-        write_text(folder / name, feedback(made))

@@ -2,7 +2,8 @@ r"""A copy of the package without what an exercise asks for.
 
 "Write q_sample" is not answered by `from ddpm_lite import q_sample`. So the process that
 runs submissions gets a copy in which the asked names are gone, and with them all that is
-made of them, the checks, and this package's grader.
+made of them, the checks, and this package's grader. Whoever imports such a name gets a
+`withheld.stand_in`, which fails when it is called.
 """
 
 import ast
@@ -10,15 +11,22 @@ import shutil
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-KEPT = ("answer", "exercise", "wire", "worker")  # of the classroom
+KEPT = (
+    "answer",
+    "cells",
+    "confine",
+    "exercise",
+    "shell",
+    "wire",
+    "withheld",
+    "worker",
+)  # of the classroom
 _MISSING = """
 
 def __getattr__(name):
     if name in {names!r}:
-        raise ImportError(
-            f"the grader's copy of {module} has no {{name}}: this chapter's exercises ask "
-            "for it, or for a part of it"
-        )
+        from ddpm_lite.classroom.withheld import stand_in
+        return globals().setdefault(name, stand_in({module!r}, name))
     raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
 """
 _CHECK = '''
@@ -48,7 +56,6 @@ def write(target, lacks):
             tree.body = [s for s in tree.body if _stays(s, module, bound[module], gone)]
         if len(gone) == before:
             break
-    _drop_from_all(trees["__init__"], {n.split(".")[-1] for n in gone if _top(n, trees)})
     for module, tree in trees.items():
         _save(target, module, tree, gone)
     for path in PACKAGE.rglob("*"):  # weights and results
@@ -79,10 +86,6 @@ def _handed_on(trees):
                 for inner, names in ast.literal_eval(statement.value).items():
                     found |= {f"{room}.{name}": f"{room}.{inner}.{name}" for name in names}
     return found
-
-
-def _top(name, trees):
-    return name.rpartition(".")[0] in trees
 
 
 def _everything(trees):
@@ -185,9 +188,3 @@ def _save(target, module, tree, gone):
     path.write_text(text + "\n", "utf-8")
     if module.startswith("classroom."):
         (path.parent / "__init__.py").write_text(_CHECK, "utf-8")
-
-
-def _drop_from_all(tree, names):
-    for statement in tree.body:
-        if "__all__" in _defines(statement):
-            statement.value.elts = [e for e in statement.value.elts if e.value not in names]

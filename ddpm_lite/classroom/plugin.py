@@ -12,7 +12,9 @@ import pytest
 from . import jail, lacking
 from .exercise import exercises_of
 from .grade import Rules, grade_one
+from .held import Package
 from .held_back import held_back_checks
+from .runner import check_ipython
 from .submissions import read
 
 
@@ -75,11 +77,13 @@ def _rules(config, chapter):
         folder = config.getoption("held_back")
         kept["held_back"] = held_back_checks(folder) if folder else {}
         kept["isolation"] = jail.isolation()
+        check_ipython(kept["isolation"])
         kept["place"] = tempfile.TemporaryDirectory(prefix="package-")
         kept["packages"] = {}
     if chapter not in kept["packages"] and chapter is not None:
-        target = kept["packages"][chapter] = Path(kept["place"].name, chapter)
+        target = Path(kept["place"].name, chapter)
         lacking.write(target, {n for e in exercises_of(chapter).values() for n in e.lacks})
+        kept["packages"][chapter] = Package(target)
     return Rules(
         kept["held_back"],
         config.getoption("grade_seed"),

@@ -1,20 +1,37 @@
 r"""Values as bytes, between the grader and a submission's process, without pickle.
 
-A message is JSON for the structure and safetensors for the numbers: reading it can give
-numbers, texts, lists and tensors, and can run nothing.
+A message is JSON for the structure and, behind it, the bytes of the tensors in the order
+in which the structure names them: reading it can give numbers, texts, lists and tensors,
+and can run nothing. Whoever wrote it, it costs its reader a few times the bytes that it
+has: each number is there once, and how much there is of anything is counted first.
 """
 
 import json
+import math
 import struct
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
 
 from ..schedule import Schedule
 
-LONGEST = 64 * 2**20  # bytes of one message
+LONGEST = 8 * 2**20  # bytes of one message; the largest of a check has 3
+LONGEST_CELLS = 2**27  # bytes of a notebook's cells, which the grader alone sends
+STRUCTURE = 2**20  # bytes of its JSON
+THINGS = 100_000  # values, keys and brackets in it, at most
+NUMBERS = 2**20  # in all tensors together
+LONGEST_TEXT = 4000  # characters; longer ones are cut when they arrive
+DEPTH = 30  # of lists within lists
 _HEAD = struct.Struct("<QQ")  # lengths of the JSON and of the tensors
+_BITS = 64  # of a whole number
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+        *(torch.complex64, torch.complex128),
+    )
+}
 
 
 def pack(value, functions=None):
@@ -22,11 +39,12 @@ def pack(value, functions=None):
 
     functions: a list that takes the functions found in value, in whose place their index
     travels; without it a function is refused. Raises TypeError for anything else, such
-    as a module or a generator.
+    as a module or a generator, ValueError for more than `unpack` takes.
     """
-    tensors = {}
-    tree = json.dumps(_down(value, tensors, functions)).encode()
-    blob = save(tensors) if tensors else b""
+    blob = []
+    tree = json.dumps(_down(value, blob, functions)).encode()
+    blob = b"".join(blob)
+    _weigh(tree, len(blob))
     return _HEAD.pack(len(tree), len(blob)) + tree + blob
 
 
@@ -38,12 +56,16 @@ def unpack(data, function=None):
     try:
         n, m = _HEAD.unpack_from(data)
         if len(data) != _HEAD.size + n + m:
-            raise ValueError("a message of another length than it says")
-        tree, blob = data[_HEAD.size : _HEAD.size + n], data[_HEAD.size + n :]
-        tensors = load(bytes(blob)) if m else {}
-        return _up(json.loads(bytes(tree)), tensors, function)
+            raise ValueError("another length than it says")
+        tree = bytes(memoryview(data)[_HEAD.size : _HEAD.size + n])
+        _weigh(tree, m)
+        numbers = _Numbers(bytearray(memoryview(data)[_HEAD.size + n :]))
+        value = _up(json.loads(tree), numbers, function, DEPTH)
+        if numbers.at != m:
+            raise ValueError("numbers that belong to no tensor")
     except Exception as error:  # whatever bad bytes do to the readers
-        raise ValueError(f"not a message: {error}") from error
+        raise ValueError(f"not a message: {clean(error, 200)}") from error
+    return value
 
 
 def send(socket, data):
@@ -51,16 +73,41 @@ def send(socket, data):
     socket.sendall(struct.pack("<Q", len(data)) + data)
 
 
-def receive(socket, wait=None):
+def receive(socket, wait=None, longest=None):
     r"""Read one message from a socket.
 
     wait: a function called before each read, which may set the socket's time limit.
-    Raises EOFError when the other side has gone, ValueError for one that is too long.
+    longest: in bytes, `LONGEST` if None. Raises EOFError when the other side has gone,
+    ValueError for one that is too long.
     """
     (length,) = struct.unpack("<Q", _exactly(socket, 8, wait))
-    if length > LONGEST:
-        raise ValueError(f"a message of {length:,} bytes, at most {LONGEST:,} are taken")
+    longest = LONGEST if longest is None else longest
+    if length > longest:
+        raise ValueError(f"a message of {length:,} bytes, at most {longest:,} are taken")
     return _exactly(socket, length, wait)
+
+
+def clean(text, longest=LONGEST_TEXT):
+    r"""A text that any file and any screen can hold: cut, without control characters.
+
+    Lines and tabs stay. Half characters (surrogates), and marks that turn the direction
+    of what follows, become U+FFFD.
+    """
+    text = str(text)
+    text = text if len(text) <= longest else text[:longest] + " ..."
+    return "".join(c if c.isprintable() or c in "\n\t\u00a0" else "\ufffd" for c in text)
+
+
+def _weigh(tree, blob):
+    r"""Refuse a message by what it would cost, before anything is made of it."""
+    things = 1 + sum(tree.count(mark) for mark in (b",", b":", b"[", b"{"))
+    for count, most, what in (
+        (len(tree) + blob, LONGEST, "bytes"),
+        (len(tree), STRUCTURE, "bytes beside its tensors"),
+        (things, THINGS, "values"),
+    ):
+        if count > most:
+            raise ValueError(f"{count:,} {what}, where {most:,} can be sent")
 
 
 def _exactly(socket, count, wait):
@@ -72,30 +119,28 @@ def _exactly(socket, count, wait):
         if not part:
             raise EOFError("the other side has gone")
         data += part
-    return bytes(data)
+    return data
 
 
-def _down(value, tensors, functions):
+def _down(value, blob, functions):
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+        return _plain(value)
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, torch.Tensor):
-        name = str(len(tensors))
-        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {"tensor": name}
+        return {"tensor": _tensor_down(value, blob)}
     if isinstance(value, Schedule):
-        return {"schedule": _down(value.beta[1:], tensors, functions)}
+        return {"schedule": _down(value.beta[1:], blob, functions)}
     if isinstance(value, list):
-        return [_down(v, tensors, functions) for v in value]
+        return [_down(v, blob, functions) for v in value]
     if isinstance(value, tuple):
-        return {"tuple": [_down(v, tensors, functions) for v in value]}
+        return {"tuple": [_down(v, blob, functions) for v in value]}
     if isinstance(value, dict):
         if not all(isinstance(key, (str, int)) for key in value):
             raise TypeError("a dict whose keys are not text or whole numbers")
-        return {"dict": [[k, _down(v, tensors, functions)] for k, v in value.items()]}
+        return {"dict": [[k, _down(v, blob, functions)] for k, v in value.items()]}
     if callable(value) and functions is not None:
         functions.append(value)
         return {"function": len(functions) - 1}
@@ -104,20 +149,91 @@ def _down(value, tensors, functions):
     )
 
 
-def _up(tree, tensors, function):
+def _plain(value):
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise ValueError(f"a whole number of more than {_BITS} bits")
+    return value
+
+
+def _tensor_down(value, blob):
+    r"""What says a tensor's form; its bytes are added to blob."""
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype not in _DTYPES or value.layout != torch.strided:
+        raise TypeError(f"a tensor of {dtype}, {value.layout}, which cannot be sent")
+    shape = list(value.shape)
+    _count(shape)
+    flat = torch.empty(value.numel(), dtype=value.dtype)
+    flat.copy_(value.detach().reshape(-1))
+    blob.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    return [dtype, shape]
+
+
+def _count(shape):
+    r"""How many numbers a tensor of this shape has. Raises ValueError for too many."""
+    if not all(type(n) is int and 0 <= n <= NUMBERS for n in shape) or len(shape) > 8:
+        raise ValueError(f"a tensor of shape {tuple(shape)}, which cannot be sent")
+    count = math.prod(shape)
+    if count > NUMBERS:
+        raise ValueError(f"{count:,} numbers, where {NUMBERS:,} can be sent")
+    return count
+
+
+class _Numbers:
+    r"""The bytes of a message's tensors, which are taken one after the other."""
+
+    def __init__(self, blob):
+        self.blob, self.at, self.count = blob, 0, 0
+
+    def take(self, form):
+        r"""The next tensor; form: [dtype, shape]."""
+        name, shape = form
+        dtype, count = _DTYPES[name], _count(shape)
+        self.count += count
+        if self.count > NUMBERS:
+            raise ValueError(f"more than {NUMBERS:,} numbers")
+        size = count * dtype.itemsize
+        if self.at + size > len(self.blob):
+            raise ValueError("a tensor without its numbers")
+        made = torch.empty(count, dtype=dtype)  # aligned, so that sums have the same bits
+        if count:
+            raw = torch.frombuffer(self.blob, dtype=torch.uint8, count=size, offset=self.at)
+            if dtype == torch.bool:
+                made = raw != 0
+            else:
+                made.view(torch.uint8).copy_(raw)
+        self.at += size
+        return made.reshape(shape)
+
+
+def _up(tree, numbers, function, depth):
+    if depth == 0:
+        raise ValueError(f"lists within lists, more than {DEPTH} deep")
     if isinstance(tree, list):
-        return [_up(v, tensors, function) for v in tree]
+        return [_up(v, numbers, function, depth - 1) for v in tree]
+    if isinstance(tree, str):
+        return clean(tree)
     if not isinstance(tree, dict):
-        return tree
+        return _plain(tree)
+    if len(tree) != 1:
+        raise ValueError("a thing of no kind")
     ((kind, inside),) = tree.items()
     if kind == "tensor":
-        return tensors[inside].clone()  # aligned, so that sums have the same bits
+        return numbers.take(inside)
     if kind == "schedule":
-        return Schedule.from_beta(_up(inside, tensors, function))
+        return Schedule.from_beta(_up(inside, numbers, function, depth - 1))
+    if kind in ("tuple", "dict") and not isinstance(inside, list):
+        raise ValueError(f"a {kind} that is no list")
     if kind == "tuple":
-        return tuple(_up(v, tensors, function) for v in inside)
+        return tuple(_up(v, numbers, function, depth - 1) for v in inside)
     if kind == "dict":
-        return {k: _up(v, tensors, function) for k, v in inside}
+        pairs = ((_key(k), _up(v, numbers, function, depth - 1)) for k, v in inside)
+        return dict(pairs)
     if kind == "function" and function is not None:
         return function(inside)
-    raise ValueError(f"unknown kind {kind!r}")
+    raise ValueError(f"unknown kind {kind[:20]!r}")
+
+
+def _key(key):
+    if not isinstance(key, (str, int)):
+        raise ValueError("a key that is neither text nor a whole number")
+    return clean(key) if isinstance(key, str) else _plain(key)
