@@ -17,7 +17,7 @@ JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 help:
 	@echo "make run      train on handwritten digits for a minute or two, and draw new ones"
 	@echo "make test     unit tests, mutations, every notebook alone, a part on other machines"
-	@echo "make test-long      a class of attackers through the grader (ten minutes)"
+	@echo "make test-long      classes of attackers, of slow and of stopped notebooks (15 minutes)"
 	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make book     execute the chapters from their text"
@@ -51,7 +51,7 @@ test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
 
 test-classroom: $(READY)
-	$(BIN)/python -m pytest tests/classroom/test_grade.py tests/classroom/test_table.py tests/classroom/test_unusual.py tests/classroom/test_assignments.py -m slow -n 2
+	$(BIN)/python -m pytest tests/classroom -m "slow and not long" -n 2
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest tests/test_alone.py -m slow
@@ -60,7 +60,7 @@ test-part: $(READY)
 	$(BIN)/python tests/machines.py --part
 
 test-long: $(READY)
-	$(BIN)/python -m pytest tests/classroom/test_hostile.py -m slow
+	$(BIN)/python -m pytest tests/classroom -m long
 
 test-machines: $(READY)
 	$(BIN)/python tests/machines.py --table

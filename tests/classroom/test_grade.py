@@ -291,7 +291,7 @@ while True:
     except BaseException: pass
 """
     loops = graded([stubborn, *RIGHT], package, kind, seconds=30.0)
-    assert loops.points == 21 and "took longer than 15 s" in loops.remarks[0]
+    assert loops.points == 21 and " longer than " in loops.remarks[0]  # the cell, or all
     both = graded(["ends = __import__('os')._exit(0)", *RIGHT], package, kind)
     assert both.points == 0 and "not graded" in said(both)["02.1"]
 

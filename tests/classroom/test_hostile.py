@@ -537,6 +537,7 @@ def package(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WORKS)
 def test_memory_of_all_processes_together_is_looked_at(kind, package):
     cell = CODE["memory of many"].replace("2 ** 29", "2 ** 28")
@@ -573,6 +574,7 @@ def attacks(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WORKS)
 def test_a_class_of_attackers(kind, tmp_path):
     if kind == "none" and not _landlock():

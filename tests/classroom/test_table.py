@@ -616,6 +616,7 @@ def a_class(folder, count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_class_that_is_killed_and_resumed_gets_the_same_table(tmp_path):
     count = int(os.environ.get("CLASS", "8"))  # CLASS=100 for the figure in the README
     a_class(tmp_path / "sub", count)

@@ -332,6 +332,7 @@ def test_a_class_of_unusual_notebooks(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "first",
     [
@@ -350,6 +351,7 @@ def test_what_is_defined_when_time_runs_out_is_graded(first, package):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_experiment_is_not_repeated_for_long(package, monkeypatch):
     r"""An endless exercise ends the process; the next one is still graded."""
     short = {n: replace(e, seconds=3.0) for n, e in exercises_of("02").items()}
