@@ -77,6 +77,7 @@ figures: $(READY)
 	$(BIN)/python figures/lab.py
 	$(BIN)/python figures/s_curve.py
 	$(BIN)/python figures/guidance.py
+	$(BIN)/python figures/loading.py
 	$(BIN)/python figures/pictures.py digits
 	$(BIN)/python figures/readme.py
 

@@ -1,11 +1,25 @@
 r"""The page docs/data.md: its examples run, one below the other."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
+
+
+def test_what_reading_costs_is_what_was_measured():
+    found = json.loads((ROOT / "figures" / "runs" / "loading.json").read_text("utf-8"))
+    assert found["pictures"] == 50_000 and [r["workers"] for r in found["reading"]] == [
+        0,
+        1,
+    ]
+    start = found["seconds_until_the_first_update"]
+    own, ahead = (100 * row["share_waited"] for row in found["reading"])
+    assert f"after {start:.0f} s, and a step waits for {own:.1f} % of its time" in PAGE
+    assert f"reads ahead, {ahead:.1f} % (`figures/loading.py`)" in PAGE
 
 
 def test_the_examples_run_in_order(tmp_path, monkeypatch):
