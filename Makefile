@@ -45,7 +45,7 @@ test-unit: $(READY)
 	$(BIN)/python -m pytest tests -m "not slow" -n $(JOBS)
 
 test-runs: $(READY)
-	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_distributed.py -m slow
+	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_own_killed.py tests/training/test_distributed.py -m slow
 
 test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
