@@ -1,5 +1,6 @@
 r"""What public functions refuse, in words: what was expected, and what came."""
 
+import inspect
 import math
 from numbers import Integral, Real
 
@@ -183,6 +184,19 @@ def check_data(data, name="data", pictures=False):
         first = int(bad.nonzero()[0])
         raise ValueError(f"{name} must be finite, but example {first} has NaN or infinity")
     return data
+
+
+def takes(function, *arguments):
+    r"""Whether a function can be called so; True where its signature is not known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_uint8(data):

@@ -19,7 +19,7 @@ from ..formats.checkpoint import write_text
 from ..sampling.sampler import sample_path
 from ..sampling.solvers import network_calls
 from ..training.compared import find
-from ..training.one_dimension import is_series
+from ..training.one_dimension import called, is_series
 from ..training.reports import labels_for
 from .shared import (
     MODEL,
@@ -86,7 +86,8 @@ def run(options, threads):
     train, unseen = compared.train, compared.unseen
     num, notes = options.num, _notes(options.num, found.config, compared)
     sizes = [None if x is None else len(x) for x in (train, unseen)]
-    rows = blank(num, sizes[0], sizes[1] or 0)
+    of = called(found.config.network)
+    rows = blank(num, sizes[0], sizes[1] or 0, of)
     told, shown = [*compared.told, *notes], not options.json
     if shown:
         print("\n".join(told), flush=True)
@@ -112,11 +113,11 @@ def run(options, threads):
     if options.json:
         print(as_json(numbers))
         return
-    print(f"\n{table(rows, _words(unseen))}")
+    print(f"\n{table(rows, _words(unseen, of), of)}")
     if drawn is None:
-        more = "take more samples, --num" if unseen else "name unseen pictures, --data"
+        more = "take more samples, --num" if unseen else f"name unseen {of}, --data"
         if unseen and len(unseen) < min(FEWEST.values()):
-            more = "name more unseen pictures, --data"
+            more = f"name more unseen {of}, --data"
         print(f"nothing was drawn, for no measure can tell: {more}")
     for name in ("judges", "fid"):
         if name in numbers:
@@ -142,14 +143,13 @@ def _refuse_chain(found, drawing):
 def _notes(num, config, compared):
     r"""What is to be said of so many samples and of their classes, a line each."""
     train, classes, notes = compared.train, config.network.classes, []
+    of = called(config.network)
     if train is not None and len(train) < num:
-        notes.append(
-            f"samples: {num:,}, beside no more than {len(train):,} training pictures"
-        )
+        notes.append(f"samples: {num:,}, beside no more than {len(train):,} training {of}")
     if classes and compared.counts is None:
-        notes.append("classes: in turn, for their mix in the training pictures is unknown")
+        notes.append(f"classes: in turn, for their mix in the training {of} is unknown")
     elif classes:
-        notes.append("classes: in the mix of the training pictures")
+        notes.append(f"classes: in the mix of the training {of}")
     if classes:
         left = classes - len(labels_for(config, num, compared.counts).unique())
         if left:
@@ -160,7 +160,7 @@ def _notes(num, config, compared):
 def _judges(train, unseen, progress):
     if train is None or len(train) < _JUDGES or unseen is None or len(unseen) < 4:
         many = [0 if x is None else len(x) for x in (train, unseen)]
-        why = "needs {} training pictures and 4 unseen ones, has {} and {}"
+        why = "needs {} training examples and 4 unseen ones, has {} and {}"
         return {"cannot_tell": why.format(_JUDGES, *many)}
     return judges_judged(train, unseen, levels=train.levels, progress=progress)
 
@@ -184,8 +184,8 @@ def _fid(options, drawing, found, drawn, compared, progress):
     )
 
 
-def _words(unseen):
-    return "none" if unseen is None else f"{len(unseen):,} pictures of {unseen.name}"
+def _words(unseen, of):
+    return "none" if unseen is None else f"{len(unseen):,} {of} of {unseen.name}"
 
 
 def _how(drawing):

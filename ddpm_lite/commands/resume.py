@@ -10,6 +10,7 @@ from ..formats.checkpoint import checkpoint_of
 from ..training import experiment, together
 from ..training.boards import check_boards
 from ..training.device import keep_memory
+from ..training.one_dimension import called
 from ..training.trainer import processes
 from .shared import Machine, check_minutes, check_some, report_run, status_of
 
@@ -48,7 +49,7 @@ def run(options, threads):
     first = processes()[0] == 0
     if first and not options.json:
         print(f"threads   {threads.summary()}", flush=True)
-    _, done = experiment.resume(
+    prepared, done = experiment.resume(
         options.run,
         steps=options.steps,
         lr=options.lr,
@@ -62,7 +63,8 @@ def run(options, threads):
         threads=threads,
     )
     if first:
-        report_run(done, options.run, options.json, options.network)
+        of = called(prepared.config.network) if prepared else "pictures"
+        report_run(done, options.run, options.json, options.network, of)
     return status_of(done)
 
 

@@ -293,11 +293,11 @@ def free(name, ending=""):
     return path
 
 
-def report_run(done, run, as_json, network=""):
+def report_run(done, run, as_json, network="", of="pictures"):
     r"""Print how training ended and what may be done next.
 
     done: what `experiment.train` returns. run: its folder. as_json: for a program. network:
-    as --network was given.
+    as --network was given. of: what was trained on, "pictures" or "series".
     """
     if as_json:
         print(json.dumps(done | {"run": run}))
@@ -313,12 +313,12 @@ def report_run(done, run, as_json, network=""):
         return
     print(
         f"step {done['step']:,} after {done['seconds']:.0f} s, "
-        f"{done['examples_per_second']:,.0f} pictures/s"
+        f"{done['examples_per_second']:,.0f} {of}/s"
     )
     if done["finished"]:
         print(
-            f"pictures: {run}/samples, also nearest.png, samples beside their nearest "
-            f"training pictures\nnext: ddpm-lite sample {name}, ddpm-lite evaluate {name}, "
+            f"samples: {run}/samples, also nearest.png, samples beside their nearest "
+            f"training {of}\nnext: ddpm-lite sample {name}, ddpm-lite evaluate {name}, "
             f"ddpm-lite curves {plain}"
         )
     else:

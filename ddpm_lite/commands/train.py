@@ -12,7 +12,7 @@ from ..training import experiment, together
 from ..training.boards import check_boards
 from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
 from ..training.device import choose_device, keep_memory
-from ..training.one_dimension import is_series, preset_of
+from ..training.one_dimension import called, is_series, preset_of
 from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
@@ -204,7 +204,8 @@ def run(options, threads):
         threads=threads,
     )
     if first:
-        report_run(done, options.out, options.json, options.network)
+        of = called(prepared.config.network)
+        report_run(done, options.out, options.json, options.network, of)
     return status_of(done)
 
 

@@ -3,6 +3,7 @@ r"""Pictures from an .npy or .npz file, and advice where an array is none of pic
 An .npy file is mapped into memory and may be larger than that.
 """
 
+import shlex
 import warnings
 import zipfile
 from pathlib import Path
@@ -71,8 +72,9 @@ def _opened(path, where):
             "pickle" in why or "objects" in why
         )
         raise ValueError(f"{where} is no readable {kind} file: {why}") from error
+    more = f" ({as_series(where)})" * ({"x", "y"} == set(found))
     raise ValueError(
-        f"{where} must hold one array, got {len(found)}: {several(found)}; save the "
+        f"{where} must hold one array, got {len(found)}: {several(found)}{more}; save the "
         f"pictures alone, np.save('pictures.npy', {read}['NAME'])"
     )
 
@@ -106,9 +108,14 @@ def _check_numbers(array, where, read, path="FILE"):
 
 
 def _or_series(array, path):
-    r"""How to read as series what may be some, floats (N, L) or (N, C, L)."""
-    series = array.ndim in (2, 3) and array.dtype.kind == "f"
-    return f" (if these are series: ddpm-lite train series --data {path})" * series
+    r"""How to read as series what may be some, numbers (N, L) or (N, C, L)."""
+    series = array.ndim in (2, 3) and array.dtype.kind in "iuf"
+    return f" ({as_series(path)})" * series
+
+
+def as_series(path):
+    r"""The command that takes a file as one of series, which nobody asked for so far."""
+    return f"if these are series: ddpm-lite train series --data {shlex.quote(str(path))}"
 
 
 def _line(read, change):
@@ -126,6 +133,7 @@ def _channels_first(array, where):
             f"with C 1 or 3 and no doubt which, got {array.shape}"
             + ", which could be either" * (last and first)
             + "; one picture is (1, H, W, C)" * (array.ndim == 3)
+            + _or_series(array, where) * (array.ndim == 2)
         )
     if last:
         return array.transpose(0, 3, 1, 2), f"(N, H, W, C) = {array.shape}"

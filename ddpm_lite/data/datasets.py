@@ -28,6 +28,11 @@ class Items(Examples):
     """
 
     def __init__(self, dataset, *, image=None, label=None, channels=None, name=None):
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise TypeError(
+                f"a map style dataset has a length and [i], and {short(dataset)} has "
+                f"not{as_items(dataset)}"
+            )
         if not len(dataset):
             raise ValueError("the dataset is empty")
         self.dataset, self.name = dataset, name or name_of(dataset)
@@ -58,7 +63,11 @@ class Reading:
             self.image = image or _key(item, PICTURES, at)
             self.label = _known(item, LABELS) if label is None else label
         x, y = self._apart(item)
-        x = tensor_of(x, channels)
+        try:
+            x = tensor_of(x, channels)
+        except (TypeError, ValueError) as error:
+            more = _of_the_hub(x, item, self.image)
+            raise type(error)(f"{at}: {error}{more}") from error
         if channels is None and x.dim() == 3:
             self.channels = len(x) if len(x) in (1, 3) else None
         self.shape, self.dtype, self.labelled = x.shape, x.dtype, y is not None
@@ -107,6 +116,7 @@ def tensor_of(x, channels=None):
     x: a PIL image, which becomes upright and 8 bits, in grey for channels 1 and in colour
     for 3; a tensor or an array. Raises TypeError or ValueError for others.
     """
+    turn = "permute" if isinstance(x, torch.Tensor) else "transpose"
     if hasattr(x, "getbands"):  # PIL's
         image = upright(x.copy(), None)
         grey = channels == 1 or (channels is None and image.mode == "L")
@@ -126,8 +136,46 @@ def tensor_of(x, channels=None):
             f"{x.dtype} {tuple(x.shape)}"
         )
     if x.dim() == 3 and len(x) not in (1, 3) and x.shape[2] in (1, 3):
-        raise ValueError(f"x must be (C, H, W), got {tuple(x.shape)}: x.transpose(2, 0, 1)")
+        raise ValueError(f"x must be (C, H, W), got {tuple(x.shape)}: x.{turn}(2, 0, 1)")
     return x[None] if x.dim() == 2 else x
+
+
+def as_items(data):
+    r"""How data that is no tensor is handed over, for an error; see docs/data.md."""
+    kind = type(data).__module__.partition(".")[0], type(data).__name__
+    if kind == ("torch", "DataLoader"):
+        return ": pass its dataset, loader.dataset, for the trainer makes the batches"
+    if kind == ("numpy", "ndarray"):
+        return ": pass torch.from_numpy(data)"
+    if kind[1] in ("PictureSet", "SeriesSet"):
+        return ": pass data.x_0, and y=data.y, levels=data.levels or 256"
+    if kind == ("datasets", "DatasetDict"):
+        return f": pass one of its splits, {', '.join(map(repr, data))}"
+    if hasattr(data, "__next__"):
+        return (
+            ", which can be read once only: data.Stream(f) takes a function f(epoch) that "
+            "makes it again"
+        )
+    if isinstance(data, str) or hasattr(data, "__fspath__"):
+        return ": data.load(...) reads files, pass its .x_0"
+    return (
+        ": data.Items takes what has a length and [i], such as a list of tensors, "
+        "data.Stream what can only be iterated (docs/data.md)"
+    )
+
+
+def _of_the_hub(x, item, key):
+    r"""How the hub's `datasets` gives numbers as tensors and not as lists, for an error."""
+    if not (isinstance(x, list) and isinstance(item, dict)):
+        return ""
+    leaf = x
+    while isinstance(leaf, list) and leaf:
+        leaf = leaf[0]
+    whole = ", dtype=torch.uint8" * isinstance(leaf, int)
+    return (
+        f"; lists of numbers become tensors if you pass the dataset of the hub as "
+        f'dataset.with_format("torch", columns=[{key!r}], output_all_columns=True{whole})'
+    )
 
 
 def name_of(source):

@@ -5,15 +5,17 @@ A series has C channels of L numbers each. Every channel is brought to mean 0 an
 units of the file.
 """
 
+import csv
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..checks import check_integer, shown
+from ..checks import check_integer, short, shown
 from ..seeds import HELD_OUT, generator_for
 
 ENDINGS = (".npy", ".npz", ".csv")
@@ -128,8 +130,9 @@ def load_series(path, *, size=None, labels=True):
     path: one of
     - an .npy file of numbers (N, L), N series of one channel, or (N, C, L);
     - an .npz file with one such array; or with `x`, and with `y`, whole numbers (N,), the
-      class of each;
-    - a .csv file of N rows of L numbers, with commas and without a header.
+      class of each, or its name as text;
+    - a .csv file of N rows of L numbers, with commas. A first row of words is a header and
+      left out.
 
     Whole numbers become floats of the same units. size: the length wanted; of longer
     series the middle is cut out. None: as long as they are. labels: False leaves classes
@@ -143,8 +146,9 @@ def load_series(path, *, size=None, labels=True):
         kind = ValueError if path.exists() else FileNotFoundError
         got = "which this is not" if path.exists() else "and there is no such file"
         raise kind(f"series are read from an .npy, .npz or .csv file, {got}: {where}")
-    array, y = _read(path, where)
+    array, y, header = _read(path, where)
     x, told = _as_series(array, where)
+    told += header
     if size is not None:
         x, cut = _cut(x, check_integer("size", size, 1), where)
         told += cut
@@ -167,7 +171,7 @@ def shape_of(path):
     Nothing but the header of an .npy file is read; raises nothing.
     """
     try:
-        array, _ = _read(Path(path).expanduser(), "")
+        array = _read(Path(path).expanduser(), "")[0]
         return _as_series(array, "")[0].shape[1:]
     except (ValueError, OSError):
         return None
@@ -186,28 +190,88 @@ def is_plain(path):
 
 
 def _read(path, where):
-    r"""The array of a file, and its labels or None."""
+    r"""The array of a file, its labels or None, and what was understood, sentences."""
     try:
         if path.suffix.lower() == ".csv":
-            return np.loadtxt(path, delimiter=",", ndmin=2), None
+            array, told = _table(path)
+            return array, None, told
         found = np.load(path, mmap_mode="r")
         if path.suffix.lower() == ".npy":
-            return found, None
+            return found, None, ()
         with found as arrays:
             names = arrays.files
             if len(names) == 1:
-                return arrays[names[0]], None
+                return arrays[names[0]], None, ()
             if set(names) == {"x", "y"}:
-                return arrays["x"], arrays["y"]
+                return arrays["x"], arrays["y"], ()
     except (ValueError, OSError, EOFError) as error:
         why = " ".join(str(error).split())
-        more = ": rows of one length, numbers alone, commas, no header"
-        more *= path.suffix.lower() == ".csv"
-        raise ValueError(f"{where} cannot be read: {why}{more}") from error
+        if "Object arrays" in why and path.suffix.lower() == ".npz":  # numpy's words
+            why += ": if it is y, text, save y=y.astype(str)"
+        raise ValueError(f"{where} cannot be read: {why}") from error
     raise ValueError(
         f"{where} must hold one array, or x and y, got {', '.join(sorted(names)[:8])}: "
         "save them with np.savez(FILE, x=series, y=classes)"
     )
+
+
+def _table(path):
+    r"""The numbers of a .csv file, (N, L), and what was understood, sentences."""
+    lines = _rows(path)
+    top, first = next(lines, (0, []))
+    words = all(s.strip() and not _is_number(s) for s in first)
+    header, told = words and next(lines, None) is not None, ()
+    if header:
+        told = (f"line {top}, {short(first[0])} ..., is a header and left out",)
+    elif len(first) > 2 and [s.strip() for s in first] == [*map(str, range(len(first)))]:
+        told = ("its first row is 0, 1, 2 ...: if that is a header, delete it",)
+    form = dict(delimiter=",", ndmin=2, encoding="utf-8-sig", quotechar='"')
+    try:
+        return np.loadtxt(path, skiprows=top * header, **form), told
+    except ValueError as error:
+        raise ValueError(_fault(path, header) or str(error)) from error
+
+
+def _rows(path):
+    r"""Yield (number, words) of each line of a .csv file that is no comment.
+
+    Raises ValueError where there is none, or another sign than a comma parts them.
+    """
+    top = 0
+    with open(path, encoding="utf-8-sig") as file:
+        for i, line in enumerate(file, 1):
+            line = line.split("#")[0].strip()
+            sign = {";": "semicolons", "\t": "tabs"}.get(re.sub(r"[^;\t]", "", line)[:1])
+            if line and sign and not top:
+                commas = ", after its decimal commas by points" * ("," in line)
+                raise ValueError(f"{sign} part its numbers: replace them by commas{commas}")
+            if line:
+                top = top or i
+                yield i, next(csv.reader([line]))
+    if not top:
+        raise ValueError("there is no line of numbers in it")
+
+
+def _fault(path, header):
+    r"""The first line of a .csv file that has no numbers, or too few or many; or ""."""
+    rows = list(_rows(path))[header:]
+    top, L = rows[0][0], len(rows[0][1])
+    for i, row in rows:
+        bad = [s for s in row if not _is_number(s)]
+        if bad:
+            more = ": if this line is a header, delete it" * (i == top and not header)
+            return f"line {i} holds {short(bad[0])}, and all must be numbers{more}"
+        if len(row) != L:
+            return f"line {i} holds {len(row)} numbers, and line {top} {L}"
+    return ""
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_series(array, where):
@@ -289,9 +353,14 @@ def _words(scale):
 
 
 def _classes(y, N, where):
-    if y.shape != (N,) or y.dtype.kind not in "iu":
+    if y.shape != (N,) or y.dtype.kind not in "iuU":
         raise ValueError(
-            f"y in {where} must hold {N} whole numbers, got {y.dtype} {y.shape}"
+            f"y in {where} must hold {N} whole numbers, or names of classes as text, got "
+            f"{y.dtype} {y.shape}: save y=y.astype(int) or y=y.astype(str)"
         )
     values, index = np.unique(y, return_inverse=True)
+    if "" in values:
+        raise ValueError(
+            f"y in {where} has no name for series {int((y == '').argmax())}: give it one"
+        )
     return torch.from_numpy(index.astype(np.int64)), tuple(str(v) for v in values)

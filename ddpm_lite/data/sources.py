@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..checks import check_integer, check_name, shown
-from .arrays import from_array
+from .arrays import as_series, from_array
 from .folders import READINGS, no_splits, understand
 from .lazy import on_demand, too_many
 from .listing import endings, listed, several
@@ -156,6 +156,8 @@ def _read(name, split, size, channels, skip_broken, labels, folders, lazy):
     if ending in (".npy", ".npz"):
         return from_array(path, size, channels)
     advice = OTHERS.get(ending, "put pictures in a folder")
+    if ending == ".csv":
+        advice += f"; {as_series(shown(path))}"
     if ending in endings():
         advice = "it is one picture: put it in a folder, and pass that"
     raise ValueError(f"{shown(path)} must be an .npy file or a folder; {advice}")

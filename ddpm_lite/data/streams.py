@@ -9,11 +9,11 @@ import inspect
 from itertools import islice
 
 import torch
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from ..checks import check_data, check_integer, short
+from ..checks import check_data, check_integer, short, takes
 from ..seeds import SHUFFLE, generator_for
-from .datasets import Items, Reading, name_of, why
+from .datasets import Items, Reading, as_items, name_of, why
 from .examples import LOOK, Examples, Unreadable, as_bytes
 
 
@@ -37,10 +37,16 @@ class Stream:
     def __init__(
         self, source, window=1000, *, image=None, label=None, channels=None, name=None
     ):
-        if not (callable(source) or hasattr(source, "__iter__")) or _once(source):
+        if _once(source) or not (callable(source) or hasattr(source, "__iter__")):
             raise TypeError(
                 "a stream must be iterable again and again, or a function epoch -> "
-                f"iterator, got {short(source)}"
+                f"iterator, got {short(source)}" + as_items(source) * _once(source)
+            )
+        if callable(source) and not takes(source, 0):
+            raise TypeError(
+                "the function of a stream is called with the number of the epoch, "
+                f"f(epoch), which {name_of(source)} does not take: if it needs none, pass "
+                "lambda epoch: f()"
             )
         if getattr(source, "_distributed", None) is not None:  # split by node
             raise ValueError(
@@ -126,7 +132,12 @@ class Stream:
         r"""An iterator over the items of an epoch, from item `start` on."""
         source = self.source
         if callable(source):
-            return islice(iter(source(epoch)), start, None)
+            made = source(epoch)
+            if not hasattr(made, "__iter__"):
+                raise TypeError(
+                    f"{self.name} must return an iterator of examples, got {short(made)}"
+                )
+            return islice(iter(made), start, None)
         if is_hubs(source):  # since version 5 it moves shards in later epochs, but for skip
             source.set_epoch(0)
         elif hasattr(source, "set_epoch"):
@@ -150,6 +161,11 @@ def as_examples(data):
         return Items(data) if hasattr(data, "__len__") else Stream(data)
     if isinstance(data, Dataset):
         return Items(data)
+    if not isinstance(data, torch.Tensor):
+        raise TypeError(
+            "data must be a floating point tensor (N, *shape), uint8 pictures (N, C, H, "
+            f"W), or a dataset, got {type(data).__name__}{as_items(data)}"
+        )
     return check_data(data, pictures=True)
 
 
@@ -164,4 +180,5 @@ def _tail(number):
 
 
 def _once(source):
-    return hasattr(source, "__next__")
+    # a DataLoader gives batches, which are no examples
+    return hasattr(source, "__next__") or isinstance(source, DataLoader)

@@ -11,7 +11,7 @@ import random
 import numpy as np
 import torch
 
-from ..checks import check_integer, check_number
+from ..checks import check_integer, check_number, takes
 
 
 class Transform:
@@ -56,7 +56,7 @@ def colour(brightness=0.0, contrast=0.0, saturation=0.0):
 
 def chain(*transforms):
     r"""One transform after the other, all with the same generator."""
-    return Transform(_chain, transforms=transforms)
+    return Transform(_chain, transforms=tuple(map(check_transform, transforms)))
 
 
 def with_global_seed(transform):
@@ -66,6 +66,17 @@ def with_global_seed(transform):
     example, and put back afterwards.
     """
     return Transform(_with_global_seed, transform=transform)
+
+
+def check_transform(transform):
+    r"""Return a transform; TypeError for what is not called as transform(x, generator)."""
+    called = getattr(transform, "forward", transform)  # torch hides its arguments
+    if callable(transform) and takes(called, 0, 0):
+        return transform
+    how = "must be called as transform(x, generator)"
+    if callable(transform):
+        how += ": if it takes x alone, pass data.with_global_seed(transform)"
+    raise TypeError(f"a transform {how}, got {text_of(transform)}")
 
 
 def text_of(transform):

@@ -91,7 +91,7 @@ def measures(generated, train, held_out, levels=None, seed=0, trees=200, progres
     Raises ValueError for other shapes or values that are not finite.
     """
     N, H = (None if x is None else len(x) for x in (train, held_out))
-    table = blank(len(generated), N, H or 0)
+    table = blank(len(generated), N, H or 0, _called(generated))
     beside, m = ("training", N) if train is not None else ("halves", (H or 0) // 2)
     m = min(len(generated), m)
     settings = dict(levels=levels, seed=seed, trees=trees)
@@ -115,12 +115,12 @@ def measures(generated, train, held_out, levels=None, seed=0, trees=200, progres
     return table
 
 
-def blank(n, N, H):
+def blank(n, N, H, of="pictures"):
     r"""The rows of `measures` before anything is measured: what can be told, and what not.
 
     n: how many samples there will be. N: training pictures, None if they are not known.
-    H: unseen ones. Each number is None; "cannot_tell" is {column: words} for those that
-    so few pictures cannot give.
+    H: unseen ones. of: what they are called. Each number is None; "cannot_tell" is
+    {column: words} for those that so few pictures cannot give.
     """
     beside = "halves" if N is None else "training"
     m, half = (min(n, H // 2), H - H // 2) if N is None else (min(n, N), H)
@@ -128,16 +128,16 @@ def blank(n, N, H):
     name_of["fd_pixels_ratio"] = f"fd_pixels_{m or n}_ratio"
     rows = {}
     for kind, least in FEWEST.items():
-        own = _short((least, n, "samples"), (least, H, "unseen pictures"))
-        other = _short((least, m, "pictures beside"), (least, half, "unseen pictures"))
+        own = _short((least, n, "samples"), (least, H, f"unseen {of}"))
+        other = _short((least, m, f"{of} beside"), (least, half, f"unseen {of}"))
         if kind == "fd_pixels_ratio" and not own and other:
             own = other
         if kind == "fd_pixels" and m < n and not other:
-            other = f"needs {n} pictures beside, has {m}"
+            other = f"needs {n} {of} beside, has {m}"
         if kind == "nearer_to_training" and N is not None:
-            own = own or _short((least, N, "training pictures"))
+            own = own or _short((least, N, f"training {of}"))
         if kind in _LARGEST_ERROR and N is None:
-            own = other = "needs the pictures that the model was trained on"
+            own = other = f"needs the {of} that the model was trained on"
         why = {c: words for c, words in (("generated", own), (beside, other)) if words}
         rows[name_of.get(kind, kind)] = {
             "generated": None,
@@ -151,7 +151,7 @@ def copying(generated, train, held_out):
     r"""The row `copying_share` of `measures`, alone and of the samples alone."""
     H = 0 if held_out is None else len(held_out)
     name = "copying_share"
-    rows = {name: blank(len(generated), len(train), H)[name]}
+    rows = {name: blank(len(generated), len(train), H, _called(generated))[name]}
     if can_tell(rows):
         found = metrics.copying_and_error(generated, train, held_out)
         _enter(rows, "generated", {name: found})
@@ -161,6 +161,10 @@ def copying(generated, train, held_out):
 def can_tell(rows):
     r"""Whether any of the rows that `blank` gives can be measured of samples."""
     return any("generated" not in row.get("cannot_tell", {}) for row in rows.values())
+
+
+def _called(generated):
+    return "series" if generated.dim() == 3 else "pictures"
 
 
 def _short(*wanted):
@@ -394,13 +398,14 @@ def labelled_fid(
     }
 
 
-def table(found, held_out):
+def table(found, held_out, of="pictures"):
     r"""What `measures` returned, as text: a line for each measure, which way is better too.
 
     found: its dictionary. held_out: how many pictures it compared with, or words for them.
+    of: what they are called.
     """
     if isinstance(held_out, int):
-        held_out = f"{held_out} held-out pictures"
+        held_out = f"{held_out} held-out {of}"
     beside = "halves" if any("halves" in row for row in found.values()) else "training"
     lines = [f"measured against {held_out}", f"{'':24}{'new':>16} {beside:>9}  better"]
     for name, row in found.items():
@@ -415,7 +420,7 @@ def table(found, held_out):
         lines.append(f"{name:24}{number:>16} {other:>9}  {_BEST[_kind(name)]}")
     if any("standard_error" in row for row in found.values()):
         lines.append(
-            "+- is the standard error of drawing these samples; other unseen pictures, and "
+            f"+- is the standard error of drawing these samples; other unseen {of}, and "
             "another training, add to it"
         )
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from ..checks import check_integer
 from ..data.examples import LOOK, Tensor, Unreadable, evenly
 from ..data.lazy import Files
 from ..data.streams import Stream
-from ..data.transforms import text_of
+from ..data.transforms import check_transform, text_of
 from ..seeds import TRANSFORM, generator_for, shuffled
 
 
@@ -131,6 +131,7 @@ class Recipe:
         self.streamed = isinstance(data, Stream)
         self.shape, self.dtype = data.shape[1:], data.dtype
         if transform is not None:
+            check_transform(transform)
             first = data.head[0] if self.streamed else data.read(0)[0]
             made = transform(first.clone(), generator_for(TRANSFORM, self.seed, 0, 0))
             if not isinstance(made, torch.Tensor) or not (

@@ -16,7 +16,7 @@ from ..data.pictures import PictureSet
 from ..data.sources import has_split
 from ..formats.checkpoint import checkpoint_of, read_json
 from .experiment import load_pictures
-from .one_dimension import is_series
+from .one_dimension import called, is_series
 from .plan import find_data
 from .reports import class_counts
 from .resuming import changed_aside
@@ -68,23 +68,23 @@ def find(config, stored, *, run="", step=None, data="", split=""):
     whole, _ = load_pictures(replace(config, **read, held_out_split="", hold_out=0.0))
     if is_series(config.network):
         whole = whole.scaled_as(stored.get("described", {}).get("scale"))
-    where = f"{whole.name}{_of_split(read['split'])}"
+    where, of = f"{whole.name}{_of_split(read['split'])}", called(config.network)
     if _is_known(known, config, whole):
-        told = f"{where}: these are the pictures it was trained on, so none is unseen"
+        told = f"{where}: these are the {of} it was trained on, so none is unseen"
         return Compared(whole, None, (told,), _counts(config, stored, whole))
-    train, why = None, "which pictures it was trained on is not known"
+    train, why = None, f"which {of} it was trained on is not known"
     if known and config.data:
         train, why = _seen(config, known)
     if train is None and known and _may_hold(stored, whole, read["split"]):
         train, _ = _seen(replace(config, data=data), known)  # moved, or of another name
     unseen, many = (whole, 0) if train is None else _without(whole, train)
-    first = f"compared with {len(whole) - many:,} pictures of {where}"
+    first = f"compared with {len(whole) - many:,} {of} of {where}"
     if many:
         first += f"; {many:,} more are left out: it was trained on them"
     second = f"none beside, for {why}"
     if train is not None:
         second = f"the {len(train):,} of {train.name}"
-    told = (first, f"training pictures: {second}")
+    told = (first, f"training {of}: {second}")
     return Compared(train, unseen, told, _counts(config, stored, train))
 
 
@@ -97,18 +97,19 @@ def _located(data, run):
 
 def _own(config, stored, known):
     r"""Compare with what the run set aside."""
+    of = called(config.network)
     if not config.data:
         raise ValueError(
-            "this model names no pictures of its own to be compared with: name some with "
+            f"this model names no {of} of its own to be compared with: name some with "
             "--data"
         )
     try:
         pictures, aside = load_pictures(config)
     except _UNREADABLE as error:
-        raise ValueError(f"{error}; or name other pictures, --data") from error
+        raise ValueError(f"{error}; or name other {of}, --data") from error
     if not _is_known(known, config, pictures):
         return _changed(config, stored, known, pictures, aside)
-    told = [f"training pictures: the {len(pictures):,} of {pictures.name}"]
+    told = [f"training {of}: the {len(pictures):,} of {pictures.name}"]
     if aside is None:
         told.insert(0, "compared with none, for the run set none aside: name some, --data")
     else:
@@ -117,8 +118,9 @@ def _own(config, stored, known):
         if changed_aside(stored.get("described", {}), now):
             how = "which are not those that the run set aside: they have changed since"
         held, (aside, many) = len(aside), _without(aside, pictures)
-        words = f"compared with {held - many:,} pictures of {pictures.name}, {how}"
-        told.insert(0, words + f"; {many:,} more repeat a training picture" * (many > 0))
+        words = f"compared with {held - many:,} {of} of {pictures.name}, {how}"
+        more = f"; {many:,} more repeat a training {called(config.network, 1)}"
+        told.insert(0, words + more * (many > 0))
     counts = _counts(config, stored, pictures)
     return Compared(pictures, aside, tuple(told), counts)
 
@@ -131,10 +133,11 @@ def _changed(config, stored, known, pictures, aside):
     why = (
         f"{pictures.name} has changed since" if known else "their fingerprint is not known"
     )
+    of = called(config.network)
     told = (
-        f"compared with {len(aside):,} pictures of {pictures.name} as they are now: which "
+        f"compared with {len(aside):,} {of} of {pictures.name} as they are now: which "
         "of them it has seen is not known",
-        f"training pictures: none beside, for {why}",
+        f"training {of}: none beside, for {why}",
     )
     return Compared(None, aside, told, _counts(config, stored, None))
 

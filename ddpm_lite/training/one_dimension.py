@@ -14,6 +14,11 @@ def is_series(network):
     return len(network.sample_shape) == 2
 
 
+def called(network, number=2):
+    r"""What a network draws, in words: "series", or "pictures", of one "picture"."""
+    return "series" if is_series(network) else "picture" + "s" * (number != 1)
+
+
 def preset_of(data):
     r"""The preset for data that can only be series, and why in words; else two ""."""
     if not is_plain(data):

@@ -70,7 +70,8 @@ def test_without_it_the_error_says_what_to_type(folder, capsys):
     sys.modules.pop("mynet")
     for words in ("sample run", "evaluate run", "info run", "resume run", "doctor run"):
         said = call(words, capsys, 1)
-        assert "ddpm-lite sample run --network mynet:Net" in said
+        assert "On a command line add --network mynet:Net" in said
+        assert "ddpm-lite sample" not in said  # another command than the one asked for
         assert "load_run('run', network=Net)" in said and said.count("\n") == 1
         assert "mynet" not in sys.modules
     assert "diffusers knows its own alone" in call("export run --out x", capsys, 1)

@@ -119,6 +119,30 @@ def test_quality_is_measured_in_values_and_on_the_scale_of_the_run(run, capsys):
     assert "x" in why
 
 
+def test_series_are_called_series(run, tmp_path, capsys):
+    how = ["--num", "40", "--steps", "2", "--threads", "1", "--device", "cpu"]
+    out, _ = said(capsys, 0, "evaluate", str(run), *how)
+    assert "compared with 4 series of waves, set aside" in out
+    assert "training series: the 76 of waves" in out
+    assert "measured against 4 series of waves" in out and "unseen series, has 4" in out
+    other = waves(run.parent, name="others.npy", seed=2)
+    found, _ = said(capsys, 0, "evaluate", str(run), *how, "--data", other)
+    assert "compared with 80 series of others" in found and "other unseen series" in found
+    judged, _ = said(capsys, 1, "doctor", str(run))
+    assert "76 of 1 x 16, those that the run began with" in judged
+    assert "of the series repeat another one" in " ".join(judged.split())
+    ask = ["train", "--data", waves(tmp_path), *SMALL, "--steps", "2", "--save-every", "1"]
+    new = str(tmp_path / "run")
+    trained, _ = said(capsys, 0, *ask, "--out", new)
+    went_on, _ = said(capsys, 0, "resume", new, "--steps", "3", "--threads", "1")
+    for report in (trained, went_on):
+        assert " series/s\nsamples: " in report and "nearest training series\n" in report
+    said_of_levels = "questions on grey levels are for pictures"
+    judged = " ".join(judged.split()).replace(said_of_levels, "")
+    for text in (out, found, trained, went_on, judged):
+        assert "picture" not in text
+
+
 def test_other_commands_take_a_run_of_series_or_refuse_it_in_words(run, tmp_path, capsys):
     out, _ = said(capsys, 0, "info", str(run), "--json")
     assert json.loads(out)["settings"]["unet"]["dimensions"] == 1

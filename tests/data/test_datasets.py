@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ddpm_lite.data import Items, Stream
+from ddpm_lite.data import Items, Stream, load
 from ddpm_lite.data.examples import Unreadable, chosen, evenly, sampled
 from ddpm_lite.data.marks import fingerprint, is_of
 from ddpm_lite.data.streams import as_examples
@@ -126,6 +126,71 @@ def test_a_first_item_that_is_no_example_is_refused(name):
         Items(Listed(FIRST[name]))
     if name == "words as labels":
         assert not Items(Listed(FIRST[name]), label=False).labelled
+
+
+@pytest.mark.parametrize(
+    ("x", "advice"),
+    [
+        (X[0].permute(1, 2, 0), lambda x: x.permute(2, 0, 1)),
+        (X[0].permute(1, 2, 0).numpy(), lambda x: x.transpose(2, 0, 1)),
+    ],
+    ids=["tensor", "array"],
+)
+def test_channels_last_get_advice_that_works_and_the_name_of_the_item(x, advice):
+    with pytest.raises(ValueError, match="item 0 of scans: x must be") as refused:
+        Items([x], name="scans")
+    line = str(refused.value).rpartition(": ")[2]
+    made = eval(line, {"x": x})
+    assert torch.equal(torch.as_tensor(made), X[0]) and tuple(advice(x).shape) == (3, 4, 5)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_lists_of_the_hubs_datasets_get_advice_that_works(kind):
+    rows = {"image": [x.numpy().astype(kind) for x in X], "label": Y.tolist()}
+    dataset = datasets.Dataset.from_dict(rows)
+    with pytest.raises(TypeError, match=r"item 0 of .*: x must be a picture") as refused:
+        as_examples(dataset)
+    line = str(refused.value).partition("pass the dataset of the hub as ")[2]
+    items = as_examples(eval(line, {"dataset": dataset, "torch": torch}))
+    assert torch.equal(items[:], X.to(getattr(torch, kind)))
+    assert [items.read(i)[1] for i in range(20)] == Y.tolist()
+
+
+def no_argument():
+    return iter(X)
+
+
+WAYS = {
+    "list": (lambda: [*X], "got list: data.Items takes what has a length"),
+    "loader": (lambda: DataLoader(TensorDataset(X)), "pass its dataset, loader.dataset"),
+    "generator": (lambda: (x for x in X), r"read once only: data.Stream\(f\) takes"),
+    "array": (lambda: X.numpy(), r"pass torch.from_numpy\(data\)"),
+    "set": (lambda: load("digits"), "pass data.x_0, and y=data.y"),
+    "path": (lambda: "photos", r"data.load\(...\) reads files"),
+    "splits": (
+        lambda: datasets.DatasetDict(a=hub(), b=hub()),
+        "one of its splits, 'a', 'b'",
+    ),
+    "no epoch": (lambda: no_argument, r"f\(epoch\), which .*no_argument does not take"),
+    "no iterator": (lambda: lambda epoch: None, "must return an iterator .* got None"),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_data_of_another_kind_is_shown_its_way(name):
+    made, message = WAYS[name]
+    with pytest.raises(TypeError, match=message):
+        as_examples(made())
+
+
+def test_items_and_streams_refuse_what_is_the_others():
+    for given, message in (
+        ((x for x in X), "read once only: data.Stream"),
+        (DataLoader(TensorDataset(X)), "loader.dataset"),
+    ):
+        for kind in (Items, Stream):
+            with pytest.raises(TypeError, match=message):
+                kind(given)
 
 
 def test_marks_know_examples_labels_and_their_order():

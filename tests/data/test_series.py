@@ -68,6 +68,83 @@ def test_npz_with_classes_csv_and_whole_numbers(tmp_path):
     assert np.abs(in_units(found.x_0, found.scale)[:, 0].numpy() - whole).max() < 1e-2
 
 
+def test_labels_as_text_are_names_of_classes(tmp_path):
+    names = np.array(["walk", "run", "sit", "run"] * 10)
+    np.savez(tmp_path / "xy.npz", x=X, y=names)
+    found = load_series(tmp_path / "xy.npz")
+    assert found.classes == ("run", "sit", "walk")
+    assert [found.classes[i] for i in found.y.tolist()] == names.tolist()
+    np.savez(tmp_path / "xy.npz", x=X, y=names.astype(object))
+    with pytest.raises(ValueError, match=r"if it is y, text, save y=y.astype\(str\)"):
+        load_series(tmp_path / "xy.npz")
+    names[3] = ""
+    np.savez(tmp_path / "xy.npz", x=X, y=names)
+    with pytest.raises(ValueError, match=r"y in .* has no name for series 3: give it one"):
+        load_series(tmp_path / "xy.npz")
+
+
+@pytest.mark.parametrize(
+    ("top", "told"),
+    [
+        ("a,b,c\n", "line 1, 'a' ..., is a header and left out"),
+        (
+            '# of Monday\n\n"t, in s",b,c\n',
+            "line 3, 't, in s' ..., is a header and left out",
+        ),
+        ("\ufeffa,b,c\n", "line 1, 'a' ..., is a header and left out"),
+        ("0,1,2\n", "its first row is 0, 1, 2 ...: if that is a header, delete it"),
+        ("", None),
+    ],
+    ids=["words", "comment", "mark", "numbers", "none"],
+)
+def test_a_header_of_a_csv_is_left_out_and_said(tmp_path, top, told):
+    path = tmp_path / "x.csv"
+    path.write_text(f"{top}1,2,4\n3,5,5\n2,2,7\n", "utf-8")
+    found = load_series(path)
+    assert len(found) == 3 + (top[:1] == "0") and found.told[1:-1] == (
+        (told,) if told else ()
+    )
+    back = in_units(found.x_0.double(), found.scale)[-3:, 0]
+    assert (back - torch.tensor([[1.0, 2, 4], [3, 5, 5], [2, 2, 7]])).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1;2\n3;4\n", "semicolons part its numbers: replace them by commas$"),
+        ("1,5;2\n3;4\n", "semicolons .* by commas, after its decimal commas by points$"),
+        ("1\t2\n3\t4\n", "tabs part its numbers: replace them by commas$"),
+        (
+            "t,1\n2,3\n",
+            "line 1 holds 't', and all must be numbers: if this line is a header",
+        ),
+        (",1\n0,3\n", "line 1 holds '', and all must be numbers: if this line is a header"),
+        ("a,b\n1,2\n1,x\n", "line 3 holds 'x', and all must be numbers$"),
+        ("1,2\n1,2,3\n", "line 2 holds 3 numbers, and line 1 2$"),
+        ("# none\n", "there is no line of numbers in it"),
+        ("a,b\n", "line 1 holds 'a', and all must be numbers"),
+    ],
+    ids="semicolons decimal tabs mixed index word long none header".split(),
+)
+def test_what_is_wrong_with_a_csv_is_said_by_its_line(tmp_path, text, message):
+    (tmp_path / "x.csv").write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=f"x.csv cannot be read: {message}"):
+        load_series(tmp_path / "x.csv")
+
+
+def test_series_without_the_preset_are_told_how_to_be_read(tmp_path):
+    y = np.arange(40) % 2
+    np.save(tmp_path / "int16.npy", (100 * X).astype(np.int16))
+    np.save(tmp_path / "uint8.npy", np.abs(X).astype(np.uint8) + 5)
+    np.savez(tmp_path / "xy.npz", x=X, y=y)
+    np.savetxt(tmp_path / "a b.csv", X, delimiter=",")
+    for name in ("int16.npy", "uint8.npy", "xy.npz", "a b.csv"):
+        words = "if these are series: ddpm-lite train series --data "
+        with pytest.raises(ValueError, match=f"{words}'?{tmp_path}/{name}"):
+            data.load(tmp_path / name)
+        assert load_series(tmp_path / name).shape == (1, 16)
+
+
 def test_the_middle_is_cut_out_where_a_size_is_asked_for(tmp_path):
     path = saved(tmp_path, X)
     whole, cut = load_series(path), load_series(path, size=11)
@@ -122,14 +199,12 @@ def test_what_cannot_be_learned_is_refused_in_words(tmp_path, array, message):
 def test_files_that_are_none_are_refused_in_words(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"\.csv file, and there is no such file"):
         load_series(tmp_path / "x.npy")
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n", "utf-8")
-    with pytest.raises(ValueError, match=r"cannot be read: .* commas, no header"):
-        load_series(tmp_path / "x.csv")
     np.savez(tmp_path / "x.npz", a=X, b=X)
     with pytest.raises(ValueError, match="must hold one array, or x and y, got a, b"):
         load_series(tmp_path / "x.npz")
     np.savez(tmp_path / "x.npz", x=X, y=X)
-    with pytest.raises(ValueError, match="must hold 40 whole numbers, got float64"):
+    words = r"must hold 40 whole numbers, or names .*, got float64 .* y=y.astype\(str\)"
+    with pytest.raises(ValueError, match=words):
         load_series(tmp_path / "x.npz")
     with pytest.raises(ValueError, match="length 16, which are shorter than 17"):
         load_series(saved(tmp_path, X), size=17)

@@ -32,6 +32,18 @@ def test_a_crop_refuses_more_than_can_be_mirrored():
         random_crop(5)(RAMP, generator_for(0))
 
 
+def test_what_is_no_transform_is_refused_where_it_is_chained():
+    for wrong in (lambda x: x, torch.nn.Flatten(), 3):
+        with pytest.raises(TypeError, match=r"called as transform\(x, generator\)"):
+            chain(flip(), wrong)
+    with pytest.raises(
+        TypeError, match=r"data.with_global_seed\(transform\), got .*lambda"
+    ):
+        chain(torch.Tensor.clone, lambda x: x)
+    seeded = chain(with_global_seed(torch.clone), flip(0))
+    assert torch.equal(seeded(RAMP, generator_for(0)), RAMP)
+
+
 def test_flip_mirrors_its_share():
     mirrored = [flip(0.25)(RAMP, generator_for(n)) for n in range(400)]
     many = sum(torch.equal(x, RAMP.flip(2)) for x in mirrored)

@@ -232,6 +232,8 @@ REFUSED = {
     "workers": (dict(source=Stream(epoch_of), workers=2), "workers"),
     "shape": (dict(transform=lambda x, g: x[:, : 2 + int(x[0, 0, 0]) % 3]), "transform of"),
     "fails": (dict(transform=lambda x, g: x + g), "transform of|unsupported"),
+    "x alone": (dict(transform=lambda x: x), r"pass data.with_global_seed\(transform\)"),
+    "module": (dict(transform=torch.nn.Flatten()), r"called as transform\(x, generator\)"),
     "no tensor": (dict(transform=lambda x, g: 3), "transform must return a tensor"),
     "not in range": (dict(transform=lambda x, g: x.float()), r"must lie in \[-1, 1\]"),
 }

@@ -9,6 +9,7 @@ from ...data.pictures import PictureSet
 from ...formats.checkpoint import step_of
 from ...schedule import Schedule
 from ...training.config import TrainConfig
+from ...training.one_dimension import called
 from ...training.presets import RunConfig
 
 
@@ -43,3 +44,7 @@ class Case:
     def step(self):
         r"""How many updates the newest checkpoint has seen."""
         return step_of(self.folder)
+
+    def of(self, number=2):
+        r"""What the run draws, in words: pictures, of one a picture; or series."""
+        return called(self.config.network, number) if self.config else "pictures"

@@ -25,7 +25,7 @@ def prior_gap(case):
     moment, known = 1.0, "for data with E x^2 = 1"
     if case.pictures is not None:
         moment = second_moment(case.pictures.x_0, case.pictures.levels)
-        known = f"with E x^2 = {moment:.2f} as in these pictures"
+        known = f"with E x^2 = {moment:.2f} as in these {case.of()}"
     gap = case.schedule.prior_gap(moment, warn=False)
     found = (
         f"A share {gap.signal_left:.2g} of x_0 is left at t = T = {case.schedule.T}, L_T = "

@@ -17,7 +17,7 @@ def length(case):
     r"""Has the run made all its steps, and how often has it seen each picture?"""
     steps, step, batch = case.train.steps, case.step, case.train.batch_size
     known = case.about.get("described", {}).get("pictures")
-    seen = f", each picture {step * batch / known:.3g} times" if known else ""
+    seen = f", each {case.of(1)} {step * batch / known:.3g} times" if known else ""
     numbers = {"step": step, "steps": steps}
     if step < steps:
         words = f"Step {step:,} of {steps:,}{seen}. Go on with: ddpm-lite resume {case.run}"
@@ -167,7 +167,7 @@ def speed(case):
         return
     if len(speeds) >= 5:
         middle, last = sorted(speeds)[len(speeds) // 2], speeds[-1]
-        words = f"{last:,.0f} pictures/s at last, {middle:,.0f} in the middle of the run"
+        words = f"{last:,.0f} {case.of()}/s at last, {middle:,.0f} in the middle of the run"
         level, words = "ok", f"{words}."
         if last < 0.4 * middle:
             level, words = "note", f"{words} Does something else use this machine?"

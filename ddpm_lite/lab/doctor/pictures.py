@@ -25,34 +25,34 @@ def read_pictures(case):
         pictures, held_out = experiment.load_pictures(case.config)
     except UNREADABLE as error:
         words = (
-            f"The pictures of {case.config.data or 'this run'} cannot be read from here, "
-            f"so data and loss are not looked at: {one_line(error)}"
+            f"The {case.of()} of {case.config.data or 'this run'} cannot be read from "
+            f"here, so data and loss are not looked at: {one_line(error)}"
         )
         there = case.config.data and isinstance(error, ValueError)  # and resume refuses it
-        return case, [Finding("wrong" if there else "note", "pictures", words)]
+        return case, [Finding("wrong" if there else "note", case.of(), words)]
     case = replace(case, pictures=pictures, held_out=held_out)
-    return case, [_same(case), *_range(pictures), _repeated(pictures, held_out)]
+    return case, [_same(case), *_range(pictures), _repeated(case)]
 
 
 def _same(case):
-    pictures, before = case.pictures, case.state.get("data")
+    pictures, before, of = case.pictures, case.state.get("data"), case.of()
     read = pictures.x_0, pictures.y if case.config.network.classes else None
     now = fingerprint(*read)
     numbers = {"pictures": len(pictures)}
     if before is not None and not is_of(before, *read, now):
         many = case.about.get("described", {}).get("pictures", "?")
         words = (
-            f"{case.config.data} now holds other pictures than this run began with: "
+            f"{case.config.data} now holds other {of} than this run began with: "
             f"{len(pictures):,} (fingerprint {now}), then {many} ({before}). Resume "
             "refuses them: bring the old ones back, or start a new run with --init."
         )
-        return Finding("wrong", "other pictures", words, numbers)
+        return Finding("wrong", f"other {of}", words, numbers)
     shape = " x ".join(str(n) for n in pictures.shape)
     found = f"{len(pictures):,} of {shape}, those that the run began with"
     if len(pictures) < 100:
         words = f"{found}. So few are soon known by heart: look at samples/nearest.png."
-        return Finding("note", "few pictures", words, numbers)
-    return Finding("ok", "pictures", f"{found}.", numbers)
+        return Finding("note", f"few {of}", words, numbers)
+    return Finding("ok", of, f"{found}.", numbers)
 
 
 def _range(pictures):
@@ -93,15 +93,15 @@ def _range(pictures):
         yield Finding(level, "data range", f"{found}, which is -1 to 1.", numbers)
 
 
-def _repeated(pictures, held_out):
-    own, aside = _hashes(pictures), _hashes(held_out)
+def _repeated(case):
+    own, aside = _hashes(case.pictures), _hashes(case.held_out)
     known = set(own)
     repeated = 1 - len(known) / len(own)
     leaked = sum(picture in known for picture in aside) / max(1, len(aside))
     numbers = {"repeated": repeated, "held_out_in_training": leaked}
     found = (
-        f"{repeated:.1%} of the pictures repeat another one, and {leaked:.1%} of those set "
-        "aside are among those trained on"
+        f"{repeated:.1%} of the {case.of()} repeat another one, and {leaked:.1%} of those "
+        "set aside are among those trained on"
     )
     if max(repeated, leaked) > 0.1:
         words = (

@@ -130,7 +130,7 @@ def copies(case):
     least = FEWEST["copying_share"]
     numbers = {"copying_share": share, "standard_error": scatter}
     if share is None or aside < least:
-        why = found.get("cannot_tell") or f"needs {least} unseen pictures, has {aside}"
+        why = found.get("cannot_tell") or f"needs {least} unseen {case.of()}, has {aside}"
         words = (
             f"Whether samples are copies cannot be told: {why}. Look at "
             "samples/nearest.png, or take ddpm-lite evaluate with --data."
@@ -138,21 +138,21 @@ def copies(case):
         yield Finding("note", "copies", words, numbers)
         return
     words = (
-        "By memorisation.json, samples prefer training pictures to held-out ones by "
+        f"By memorisation.json, samples prefer training {case.of()} to held-out ones by "
         f"{share:.2f} +- {scatter:.2f}; 0 learns, 1 copies"
     )
     near, usual = (found.get(f"{x}_to_train") for x in ("sample", "held_out"))
     if near and usual and near > usual:
         words += (
-            f". But they lie farther from those ({near:.2f}) than unseen pictures do "
+            f". But they lie farther from those ({near:.2f}) than unseen {case.of()} do "
             f"({usual:.2f}), so that they are no copies."
         )
         yield Finding("ok", "copies", words, numbers)
     elif share > max(0.5, 3 * scatter):
-        words += ". See samples/nearest.png; stop earlier, or take more pictures."
+        words += f". See samples/nearest.png; stop earlier, or take more {case.of()}."
         yield Finding("wrong", "copies", words, numbers)
     elif scatter > _ENOUGH:
-        words += ": from so few pictures that cannot be told."
+        words += f": from so few {case.of()} that cannot be told."
         yield Finding("note", "copies", words, numbers)
     else:
         yield Finding("note" if share > 0.25 else "ok", "copies", f"{words}.", numbers)
