@@ -272,14 +272,14 @@ def check_answers(model, shape, T):
         )
 
 
-def class_of(name, home, network, where, load, typed):
+def class_of(name, home, network, where, load):
     r"""The class of a network that a file names, which nothing is imported for.
 
     name, home: what the file says, such as "Net" and "mynet:Net". network: a class or
     "module:Class", as somebody gave it; else one of this package, or a registered one.
-    where: the file. load, typed: how it is opened in Python and by a command, for errors.
-    Raises ValueError for a network of another name, and NotGiven, which says what to type,
-    where nobody has given the class.
+    where: the file. load: how it is opened in Python, for errors. Raises ValueError for a
+    network of another name, and NotGiven, which says what to type, where nobody has given
+    the class.
     """
     if network is not None:
         kind = network_named(network) if isinstance(network, str) else network
@@ -306,10 +306,10 @@ def class_of(name, home, network, where, load, typed):
         place = "inside a function" if "<locals>" in path else "in a notebook or a script"
         raise NotGiven(
             f"{said}it was defined {place}, so give the class itself, {shown}; for a "
-            f"command write it into a file mynet.py: {typed} --network mynet:{name}"
+            f"command write it into a file mynet.py and add --network mynet:{name}"
         )
     raise NotGiven(
-        f"{said}say where it is. On a command line: {typed} --network {home}. In Python: "
+        f"{said}say where it is. On a command line add --network {home}. In Python: "
         f"from {module} import {path.partition('.')[0]}; {shown}"
     )
 

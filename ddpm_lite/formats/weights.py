@@ -6,7 +6,6 @@ class and settings of the network and whatever else was measured. Nothing is pic
 
 import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +140,7 @@ def load_model(path, network=None):
     about, tensors = _read(path)
     name, settings = about["network"], about["settings"]
     home = about.get("class", name)
-    kind = class_of(name, home, network, path, *_how_to_open(path))
+    kind = class_of(name, home, network, path, _how_to_open(path))
     schedule = Schedule.from_beta(tensors.pop("beta"))
     if kind is UNet:  # until version 0.2 the run alone said it, if anybody did
         settings = {"clip": about["config"].get("clip", True)} | settings
@@ -156,6 +155,11 @@ def load_model(path, network=None):
                 setattr(model, name, value)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
+        if home not in (name, spelled(kind)):  # a class may have moved: then it fits
+            raise ValueError(
+                f"{path} holds a network {home}, and {spelled(kind)} was given, which it "
+                f"does not fit: give {home} ({why})"
+            ) from error
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
     return Pretrained(channels_last(model).eval(), schedule, about["config"])
 
@@ -180,12 +184,11 @@ def _read(path):
 
 
 def _how_to_open(path):
-    r"""What to type, in Python and as a command, for a file or the run that it is of."""
+    r"""What to type in Python for a file, or the run that it is of."""
     above = path.parents
     if len(above) > 2 and (above[2] / "config.json").is_file():
-        run = str(above[2])
-        return f"load_run({run!r})", f"ddpm-lite sample {shlex.quote(run)}"
-    return f"load_model({str(path)!r})", f"ddpm-lite sample {shlex.quote(str(path))}"
+        return f"load_run({str(above[2])!r})"
+    return f"load_model({str(path)!r})"
 
 
 def _lengthen(model, weights):

@@ -146,6 +146,30 @@ def test_few_pictures_are_said(N, hold_out, words, tmp_path):
     assert words in experiment.summary(prepared)
 
 
+@pytest.mark.parametrize(
+    ("N", "hold_out", "words"),
+    [
+        (
+            400,
+            0.05,
+            "held out  20: for all its measures evaluate needs 64 or more (--hold-o",
+        ),
+        (
+            40,
+            4,
+            "held out  4: for all its measures evaluate needs 64 or more (evaluate --da",
+        ),
+        (400, 64, ""),
+    ],
+)
+def test_too_few_to_measure_with_are_said(N, hold_out, words, tmp_path):
+    path = npy(tmp_path / "a.npy", N)
+    prepared = experiment.prepare(config(data=path, hold_out=hold_out), "cpu")
+    lines = experiment.summary(prepared).splitlines()
+    found = [line for line in lines if line.startswith("held out")]
+    assert len(found) == bool(words) and words in "".join(found)
+
+
 def test_a_class_without_a_picture_to_train_on_is_named(tmp_path, monkeypatch):
     N = 6
     pictures = PictureSet(
