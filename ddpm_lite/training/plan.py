@@ -307,7 +307,7 @@ def _few_aside(prepared):
     aside, most = prepared.described["held_out"], max(FEWEST.values())
     if not 0 < aside < most:
         return []
-    some = f"held out  {aside}: for all its measures evaluate needs {most} or more"
+    some = f"evaluate  has {aside} set aside, and needs {most} for all its measures"
     if prepared.config.held_out_split or aside + len(prepared.pictures) < 4 * most:
         return [f"{some} (evaluate --data names others)"]
     return [f"{some} (--hold-out {most})"]

@@ -152,12 +152,12 @@ def test_few_pictures_are_said(N, hold_out, words, tmp_path):
         (
             400,
             0.05,
-            "held out  20: for all its measures evaluate needs 64 or more (--hold-o",
+            "evaluate  has 20 set aside, and needs 64 for all its measures (--hold-out 64)",
         ),
         (
             40,
             4,
-            "held out  4: for all its measures evaluate needs 64 or more (evaluate --da",
+            "evaluate  has 4 set aside, and needs 64 for all its measures (evaluate --",
         ),
         (400, 64, ""),
     ],
@@ -166,7 +166,7 @@ def test_too_few_to_measure_with_are_said(N, hold_out, words, tmp_path):
     path = npy(tmp_path / "a.npy", N)
     prepared = experiment.prepare(config(data=path, hold_out=hold_out), "cpu")
     lines = experiment.summary(prepared).splitlines()
-    found = [line for line in lines if line.startswith("held out")]
+    found = [line for line in lines if line.startswith("evaluate  ")]
     assert len(found) == bool(words) and words in "".join(found)
 
 
