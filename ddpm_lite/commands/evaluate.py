@@ -88,6 +88,10 @@ def run(options, threads):
     sizes = [None if x is None else len(x) for x in (train, unseen)]
     of = called(found.config.network)
     rows = blank(num, sizes[0], sizes[1] or 0, of)
+    few = _too_few(rows, of)
+    if few and can_tell(rows):
+        enough = f"{len(rows) - few} of {len(rows)} measures"
+        notes.append(f"only {enough} can tell from so few unseen {of}")
     told, shown = [*compared.told, *notes], not options.json
     if shown:
         print("\n".join(told), flush=True)
@@ -113,7 +117,13 @@ def run(options, threads):
     if options.json:
         print(as_json(numbers))
         return
-    print(f"\n{table(rows, _words(unseen, of), of)}")
+    print(f"\n{_measured(options, found.stored)}{table(rows, _words(unseen, of), of)}")
+    if few and drawn is not None:
+        enough = max(FEWEST.values())
+        print(
+            f"{enough} unseen {of} are enough for all measures: name more, --data, or "
+            f"set as many aside when training, --hold-out {enough}"
+        )
     if drawn is None:
         more = "take more samples, --num" if unseen else f"name unseen {of}, --data"
         if unseen and len(unseen) < min(FEWEST.values()):
@@ -182,6 +192,21 @@ def _fid(options, drawing, found, drawn, compared, progress):
         device=str(next(found.model.parameters()).device),
         progress=progress,
     )
+
+
+def _too_few(rows, of):
+    r"""How many measures cannot tell because there are too few unseen examples."""
+    whys = [row.get("cannot_tell", {}).get("generated", "") for row in rows.values()]
+    return sum(f"unseen {of}" in why for why in whys)
+
+
+def _measured(options, stored):
+    r"""A line on the weights of a run that were measured; "" of what is not a run."""
+    if "step" not in stored:
+        return ""
+    best = "the best checkpoint, " if options.step == "best" else ""
+    what = "raw weights" if options.weights == "raw" else "averaged weights (EMA)"
+    return f"new: from {best}step {stored['step']:,}, {what}\n"
 
 
 def _words(unseen, of):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..checks import check_integer, check_number
-from ..formats.checkpoint import load_run
+from ..formats.checkpoint import load_run, read_json
 from ..formats.diffusers import open_model
 from ..formats.networks import is_built_in
 from ..formats.weights import pretrained_names
@@ -25,7 +25,7 @@ from ..training import experiment
 from ..training.device import choose_device, choose_precision, describe
 from ..training.own import OwnNetwork
 from ..training.presets import RUNS, RunConfig
-from ..training.resuming import check_network
+from ..training.resuming import check_network, refuse_what_lay_in_memory, settings_of
 
 MODEL = "a run's folder, a weight file or a model that is shipped"
 MOST = 1_000_000  # pictures at once: more is a slip, or does not fit into the memory
@@ -306,10 +306,13 @@ def report_run(done, run, as_json, network="", of="pictures"):
     if network:
         name = f"{name} --network {shlex.quote(network)}"
     if done["finished"] and not done["updates"]:
-        print(
-            f"{run} is finished: it has made all its {done['step']:,} steps; train longer "
-            f"with ddpm-lite resume {name} --steps {2 * done['step']}"
+        longer = _only_in_python(run)
+        longer = (
+            f". {longer}"
+            if longer
+            else (f"; train longer with ddpm-lite resume {name} --steps {2 * done['step']}")
         )
+        print(f"{run} is finished: it has made all its {done['step']:,} steps{longer}")
         return
     print(
         f"step {done['step']:,} after {done['seconds']:.0f} s, "
@@ -323,6 +326,17 @@ def report_run(done, run, as_json, network="", of="pictures"):
         )
     else:
         print(f"go on with: ddpm-lite resume {name}")
+
+
+def _only_in_python(run):
+    r"""Why no command trains a run longer, in words; "" where `resume` does."""
+    about = read_json(Path(run) / "config.json")
+    try:
+        config = settings_of(run, about, run)
+        refuse_what_lay_in_memory(run, about, config)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def status_of(done):

@@ -155,6 +155,11 @@ def load_model(path, network=None):
                 setattr(model, name, value)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # torch says it in many lines
+        if home not in (name, spelled(kind)):  # a class may have moved: then it fits
+            raise ValueError(
+                f"{path} holds a network {home}, and {spelled(kind)} was given, which it "
+                f"does not fit: give {home} ({why})"
+            ) from error
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
     return Pretrained(channels_last(model).eval(), schedule, about["config"])
 
@@ -179,11 +184,10 @@ def _read(path):
 
 
 def _how_to_open(path):
-    r"""What to type in Python for a file, or for the run that it is of."""
+    r"""What to type in Python for a file, or the run that it is of."""
     above = path.parents
     if len(above) > 2 and (above[2] / "config.json").is_file():
-        run = str(above[2])
-        return f"load_run({run!r})"
+        return f"load_run({str(above[2])!r})"
     return f"load_model({str(path)!r})"
 
 

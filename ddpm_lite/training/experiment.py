@@ -5,7 +5,9 @@ function of the settings: the run folder says all that is needed to go on or to 
 """
 
 import json
+import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from ..data.marks import fingerprint
 from ..denoiser import clip_of, warn_far
 from ..formats.checkpoint import checkpoint_of, read_json, step_of, write_text
 from ..formats.diffusers import open_model
+from ..formats.networks import check_answers
 from ..sampling.sampler import sample
 from .batches import second_moment
 from .cost import cost, step_time
@@ -94,6 +97,8 @@ def prepare(
         check(pictures, described)
     config = replace(config.fitted_to(pictures), lazy=pictures.lazy)
     trainer = None if dry else _trainer(config, device, pictures, fresh, schedule)
+    if dry and config.own:
+        answering(config)
     if dry:  # a Trainer warns of a short chain
         moment = second_moment(pictures.x_0, pictures.levels)
         schedule_of(config).prior_gap(moment)
@@ -107,7 +112,7 @@ def prepare(
 
 
 def _trainer(config, device, pictures, fresh, schedule):
-    model, named = build(config)
+    model, named = answering(config)
     schedule = schedule or named
     if config.init and fresh:
         start_from(model, schedule, config.init, config.own and config.own.network)
@@ -119,6 +124,16 @@ def _trainer(config, device, pictures, fresh, schedule):
         y=pictures.y if config.network.classes else None,
         levels=pictures.levels,
     )
+
+
+def answering(config):
+    r"""What `build` gives, once a network of one's own has answered: (network, Schedule).
+
+    Raises ValueError where it fails, or answers in another shape.
+    """
+    model, schedule = build(config)
+    check_answers(model, config.network.sample_shape, schedule.T)
+    return model, schedule
 
 
 def load_pictures(config, follow=False):
@@ -383,10 +398,19 @@ def grid(model, schedule, config, path, num=None, scale=None):
     num = num or 6 * columns
     options = dict(sampler="ddim", steps=config.sample_steps, progress=False)
     y = labels_for(config, num)
-    drawn = draw(model, schedule, config, num, y=y, seed=config.train.seed, **options)
+    with _schedule_known():
+        drawn = draw(model, schedule, config, num, y=y, seed=config.train.seed, **options)
     if processes()[0] == 0:
         save_drawn(drawn, path, columns, scale)
     return path
+
+
+@contextmanager
+def _schedule_known():
+    # the Trainer has warned of a chain that ends far from noise, with the data's own number
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", re.escape("q(x_T | x_0) is not yet N(0, I)"))
+        yield
 
 
 def report(prepared, run, num=None, progress=True):
@@ -404,7 +428,9 @@ def report(prepared, run, num=None, progress=True):
     bar = tqdm(total=2, desc="report", leave=False, disable=not shown)
     with bar:
         bar.set_postfix_str(f"drawing {num} pictures")
-        drawn = draw(trainer.ema.model, trainer.schedule, config, num, y=y, **options)
+        with _schedule_known():
+            model, schedule = trainer.ema.model, trainer.schedule
+            drawn = draw(model, schedule, config, num, y=y, **options)
         bar.update()
         if not first:
             return None

@@ -61,8 +61,8 @@ def load(config, follow=False):
 
     Raises ValueError where they do not fit the network, and as `load_series`.
     """
-    unet = config.unet
-    if unet.clip:
+    network = config.network
+    if config.own is None and network.clip:  # `OwnNetwork.fitted` looks at others
         raise ValueError(
             "series are brought to mean 0 and deviation 1, which [-1, 1] would cut: "
             "--no-clip leaves them whole"
@@ -77,11 +77,12 @@ def load(config, follow=False):
             f"series are read from an .npy, .npz or .csv file, got {config.data}; for "
             "pictures take another preset, such as small-32"
         )
-    found = load_series(config.data, size=unet.size, labels=config.labels)
-    if not follow and found.shape[0] != unet.channels:
+    found = load_series(config.data, size=network.sample_shape[1], labels=config.labels)
+    C = network.channels
+    if not follow and found.shape[0] != C:
         raise ValueError(
-            f"{found.name} has {found.shape[0]} channels, and the network {unet.channels}: "
-            "leave --channels out, they are taken from the data"
+            f"{found.name} has {found.shape[0]} channels, and the network {C}: leave "
+            "--channels out, they are taken from the data"
         )
     return found
 

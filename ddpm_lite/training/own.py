@@ -8,6 +8,7 @@ from ..checks import check_integer
 from ..formats.networks import (
     arguments,
     build,
+    check_network,
     check_says,
     network_named,
     plain_settings,
@@ -96,7 +97,12 @@ class OwnNetwork:
         """
         own = replace(self, sample_shape=tuple(shape)).filled(classes)
         model = own.build(light=True)
-        check_says(model)
+        check_network(model)
+        if self.dimensions == 1 and getattr(model, "clip", None):
+            raise ValueError(
+                f"{self.name} has clip = {model.clip}, and series are brought to mean 0 "
+                "and deviation 1, which that would cut: let its clip be None"
+            )
         has, T = getattr(model, "classes", None) or 0, getattr(model, "T", None)
         wanted = getattr(model, "sample_shape", None)
         if wanted is not None and tuple(wanted) != own.sample_shape:
@@ -109,8 +115,26 @@ class OwnNetwork:
                 f"{own} has {has} classes, and the data {classes}: leave classes out of "
                 "--settings, it is taken from the data"
             )
-        own = replace(own, settings=plain_settings(model))  # with defaults, as they are now
+        kept = plain_settings(model)  # with defaults, as they are now
+        own.check_kept(kept)
+        own = replace(own, settings=kept)
         return replace(own, classes=has, T=own.T if T is None else T)
+
+    def check_kept(self, kept):
+        r"""Refuse a `config` that says another number or word than the network was given.
+
+        kept: the config. A value of another kind is how a class may read what it was
+        given, such as [8, 8] for 8. Raises ValueError.
+        """
+        for name, value in self.settings.items():
+            said = kept.get(name, value)
+            plain = isinstance(value, int | float | str)
+            if plain and type(said) is type(value) and said != value:
+                raise ValueError(
+                    f"the config of this {self.network.__name__} says {name} = {said!r}, "
+                    f"and it was called with {name} = {value!r}: let config hold what it "
+                    "was called with, or leave that out of --settings"
+                )
 
 
 def own_network(name, words, config, typed):

@@ -13,6 +13,7 @@ import torch
 
 from .. import data
 from ..checks import check_parts
+from ..evaluation.evaluate import FEWEST
 from ..formats.checkpoint import checkpoints
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
@@ -298,7 +299,18 @@ def advice(prepared, seconds, at_once):
         few = f"held out  none: {config.hold_out:g} of {len(pictures)} is less than one"
         more = len(pictures) > 1
         lines.append(few + "; --hold-out 1" * more if config.hold_out else none)
-    return lines + _bare(prepared)
+    return lines + _few_aside(prepared) + _bare(prepared)
+
+
+def _few_aside(prepared):
+    r"""A line where fewer are set aside than every measure of `evaluate` needs."""
+    aside, most = prepared.described["held_out"], max(FEWEST.values())
+    if not 0 < aside < most:
+        return []
+    some = f"evaluate  has {aside} set aside, and needs {most} for all its measures"
+    if prepared.config.held_out_split or aside + len(prepared.pictures) < 4 * most:
+        return [f"{some} (evaluate --data names others)"]
+    return [f"{some} (--hold-out {most})"]
 
 
 def _bare(prepared):

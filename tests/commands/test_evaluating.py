@@ -202,6 +202,16 @@ def test_bars_have_names(capsys):
     assert sum("lower, 0 is best" in line for line in lines) == 1
 
 
+@pytest.mark.parametrize(("hold_out", "few"), [(20, True), (64, False)])
+def test_what_too_few_pictures_cannot_tell_is_said_before_and_after(hold_out, few, capsys):
+    run = trained(200, hold_out)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--num", "70", *QUICK[:-1]]) == 0
+    before, after = capsys.readouterr().out.split("measured against")
+    assert ("only 2 of 7 measures can tell from so few unseen" in before) == few
+    assert ("64 unseen pictures are enough for all measures: name more, --" in after) == few
+
+
 def test_the_numbers_go_to_a_new_file(capsys):
     run = trained(40, 20)
     found = asked(capsys, run, "--num", 20, "--out", "n.json")

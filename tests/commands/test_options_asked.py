@@ -88,6 +88,10 @@ def test_raw_weights_and_the_best_checkpoint_are_drawn_from(capsys):
     line = f"evaluate a {few} --step best --weights raw --json"
     told = json.loads(said(capsys, 0, line).out)
     assert (told["step"], told["weights"]) == (best, "raw")
+    told = said(capsys, 0, line.removesuffix(" --json")).out
+    assert f"new: from the best checkpoint, step {best}, raw weights\nmeasured ag" in told
+    told = said(capsys, 0, f"evaluate a {few}").out
+    assert "new: from step 3, averaged weights (EMA)\nmeasured against" in told
     for command in ("sample", "evaluate"):
         told = said(capsys, 1, f"{command} digits --weights raw").err
         assert "raw weights are in the folder of a run, and digits is not one" in told
@@ -95,3 +99,11 @@ def test_raw_weights_and_the_best_checkpoint_are_drawn_from(capsys):
         assert "--step must be a whole number or best, got 'worst'" in told
         told = said(capsys, 1, f"{command} a --weights mean").err
         assert "--weights must be one of ema, raw, got 'mean'" in told
+
+
+def test_a_short_chain_is_said_once(capsys, recwarn):
+    line = f"train digits {SMALL} --schedule sigmoid --T 20 --steps 2 --out a"
+    said(capsys, 0, line.replace("--sample-every 0", "--sample-every 1"))
+    assert sum("is not yet N(0, I)" in str(w.message) for w in recwarn) == 1
+    said(capsys, 0, "sample a --num 1 --steps 2 --device cpu")  # there it is not known
+    assert sum("is not yet N(0, I)" in str(w.message) for w in recwarn) == 2

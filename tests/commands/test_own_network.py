@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddpm_lite.commands.main import main
@@ -70,8 +71,8 @@ def test_without_it_the_error_says_what_to_type(folder, capsys):
     sys.modules.pop("mynet")
     for words in ("sample run", "evaluate run", "info run", "resume run", "doctor run"):
         said = call(words, capsys, 1)
-        assert "On a command line add --network mynet:Net" in said
-        assert "ddpm-lite sample" not in said  # another command than the one asked for
+        assert "On a command line add --network mynet:Net." in said
+        assert "ddpm-lite sample" not in said  # it need not be that command
         assert "load_run('run', network=Net)" in said and said.count("\n") == 1
         assert "mynet" not in sys.modules
     assert "diffusers knows its own alone" in call("export run --out x", capsys, 1)
@@ -103,3 +104,102 @@ def test_what_is_asked_wrongly_is_said(folder, capsys, words, said):
 def test_a_dry_run_writes_nothing(folder, capsys):
     said = call(f"train digits --network mynet:Net {SMALL} 1 --out run --dry-run", capsys)
     assert '"own"' in said and not Path("run").exists()
+
+
+FAULTS = {
+    "config": (
+        "width=width",
+        "width=32",
+        "another network, in which time.0.weight is (32,",
+    ),
+    "word": (
+        "depth=depth)",
+        "depth=1)",
+        "says depth = 1, and it was called with depth = 4",
+    ),
+    "labels": ("classes + 1", "max(1, classes)", "IndexError: index out of range in self"),
+    "dtype": (" / 1000", "", "mat1 and mat2 must have the same dtype"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("dry", ["", " --dry-run"])
+def test_a_network_with_a_fault_is_refused_before_it_is_timed(folder, capsys, fault, dry):
+    right, wrong, said = FAULTS[fault]
+    text = readme_network().replace(right, wrong)
+    if fault == "word":  # which no tensor shows
+        text = text.replace("range(depth)", "range(1)")
+    (folder / "faulty.py").write_text(text)
+    ask = "train digits --network faulty:Net --settings width=64 depth=4"
+    try:
+        why = call(f"{ask} {SMALL} 1 --out run{dry}", capsys, 1)
+    finally:
+        sys.modules.pop("faulty", None)
+    assert said in why and why.count("\n") == 1 and not Path("run").exists()
+    if fault in ("labels", "dtype"):
+        assert "Net(x_t, t, y) fails for x_t of shape (2, 1, 8, 8)" in why
+        assert "of faulty.py)" in why
+
+
+def test_the_config_of_a_class_may_read_what_it_was_given_in_its_way(folder, capsys):
+    text = readme_network().replace("width=64,", "width=64, size=None,")
+    text = text.replace("width=width,", "width=width, size=[size, size],")
+    (folder / "mynet.py").write_text(text)
+    call(f"train digits --network mynet:Net {SMALL} 1 --out run --dry-run", capsys)
+
+
+def test_another_class_of_the_same_name_is_named(folder, capsys):
+    call(f"train digits --network mynet:Net {SMALL} 1 --out run", capsys)
+    (folder / "other.py").write_text(readme_network().replace("channels", "planes"))
+    (folder / "moved.py").write_text(readme_network())
+    why = call("info run --network other:Net", capsys, 1)
+    sys.modules.pop("other", None)
+    assert "holds a network mynet:Net, and other:Net was given" in why
+    assert "give mynet:Net (" in why and why.count("\n") == 1
+    call("info run --network moved:Net", capsys)
+    sys.modules.pop("moved", None)
+
+
+SERIES = """
+import torch
+
+
+class Net1d(torch.nn.Module):
+    prediction = "noise"
+
+    def __init__(self, channels, size, width=4):
+        super().__init__()
+        self.config = dict(channels=channels, size=size, width=width)
+        self.first = torch.nn.Conv1d(channels, width, 3, padding=1)
+        self.time = torch.nn.Parameter(torch.zeros(size))
+        self.last = torch.nn.Conv1d(width, channels, 3, padding=1)
+
+    def forward(self, x_t, t):
+        told = self.time * t[:, None, None] / 1000
+        return self.last(torch.relu(self.first(x_t) + told))
+"""
+
+
+@pytest.mark.parametrize("shape", [(40, 13), (40, 2, 12)], ids=["N L", "N C L"])
+def test_it_trains_on_series_and_goes_on(folder, capsys, shape):
+    (folder / "mynet.py").write_text(SERIES)
+    np.save("x.npy", np.random.default_rng(0).normal(100, 10, shape))
+    mine, few = "--network mynet:Net1d", "--steps 2 --threads 1"
+    call(f"train series --data x.npy {mine} {SMALL} 2 --out run", capsys)
+    own = json.loads(Path("run/config.json").read_text())["own"]
+    C, L = shape[1] if len(shape) == 3 else 1, shape[-1]
+    assert own["settings"] == {"channels": C, "size": L, "width": 4}
+    call(f"resume run {mine} --steps 3 --threads 1", capsys)
+    call(f"sample run {mine} --num 3 {few} --out s.npy", capsys)
+    assert np.load("s.npy").shape == (3, C, L)
+    np.save("new.npy", np.random.default_rng(1).normal(100, 10, shape))
+    told = call(f"evaluate run {mine} --num 17 --data new.npy {few} --json", capsys)
+    assert json.loads(told)["compared"]["unseen"]["pictures"] == 40
+
+
+def test_series_are_not_cut_to_the_range_of_pictures(folder, capsys):
+    text = SERIES.replace('prediction = "noise"', 'prediction, clip = "noise", (-1, 1)')
+    (folder / "mynet.py").write_text(text)
+    np.save("x.npy", np.random.default_rng(0).normal(100, 10, (40, 12)))
+    why = call(f"train --data x.npy --network mynet:Net1d {SMALL} 1 --out run", capsys, 1)
+    assert "mynet:Net1d has clip = (-1, 1), and series are" in why

@@ -130,9 +130,7 @@ def test_a_file_imports_nothing(tmp_path, mine):
         load_model(path)
     assert "mynet" not in sys.modules
     said = str(error.value)
-    assert (
-        "On a command line add --network mynet:Net. In Python" in said and "\n" not in said
-    )
+    assert "On a command line add --network mynet:Net. " in said and "\n" not in said
     typed = said.partition("In Python: ")[2]
     import_line, call = typed.split("; ")
     scope = dict(load_model=load_model)
@@ -216,7 +214,7 @@ def test_a_file_says_no_settings_that_its_class_does_not_take(tmp_path):
         "prediction": "noise"
     }
     later = type("Flat", (Flat,), {"__init__": lambda self: Own.__init__(self)})
-    with pytest.raises(ValueError, match="do not fit its network"):
+    with pytest.raises(ValueError, match="Flat was given, which it does not fit"):
         load_model(path, later)
 
 
@@ -396,5 +394,5 @@ def test_load_run_says_the_run(tmp_path):
     run = tmp_path / "my run"
     with pytest.raises(ValueError, match=r"load_run\('.*my run', network=Flat\)") as error:
         load_run(run)
-    assert "On a command line add --network own_networks:Flat" in str(error.value)
+    assert "add --network own_networks:Flat." in str(error.value)
     assert load_run(run, network=Flat).config["step"] == 1

@@ -324,7 +324,7 @@ def test_the_command_trains_the_same_from_files_as_from_memory(folder, tmp_path,
         experiment.resume(runs[1], steps=9)
 
 
-def test_a_run_of_a_dataset_is_refused_by_resume_in_words(tmp_path):
+def test_a_run_of_a_dataset_is_refused_by_resume_in_words(tmp_path, capsys):
     made = Trainer(tiny(), SHORT, TensorDataset(X), TrainConfig(**QUICK), transform=MOVE)
     fit(made, tmp_path, progress=False)
     described = read_json(tmp_path / "config.json")["described"]
@@ -333,6 +333,10 @@ def test_a_run_of_a_dataset_is_refused_by_resume_in_words(tmp_path):
     assert described["transform"] == data.transforms.text_of(MOVE)
     with pytest.raises(ValueError, match=r"TensorDataset.* go on there, with fit\(trainer"):
         experiment.resume(tmp_path, steps=12)
+    assert main(["resume", str(tmp_path)]) == 0  # it is finished
+    told = capsys.readouterr().out
+    assert "is finished: it has made all its" in told and "with fit(trainer, " in told
+    assert "--steps" not in told
     stream = Trainer(tiny(), SHORT, Stream(lambda e: iter(X)), TrainConfig(**QUICK))
     fit(stream, tmp_path / "stream", progress=False)
     described = read_json(tmp_path / "stream" / "config.json")["described"]

@@ -146,6 +146,30 @@ def test_few_pictures_are_said(N, hold_out, words, tmp_path):
     assert words in experiment.summary(prepared)
 
 
+@pytest.mark.parametrize(
+    ("N", "hold_out", "words"),
+    [
+        (
+            400,
+            0.05,
+            "evaluate  has 20 set aside, and needs 64 for all its measures (--hold-out 64)",
+        ),
+        (
+            40,
+            4,
+            "evaluate  has 4 set aside, and needs 64 for all its measures (evaluate --",
+        ),
+        (400, 64, ""),
+    ],
+)
+def test_too_few_to_measure_with_are_said(N, hold_out, words, tmp_path):
+    path = npy(tmp_path / "a.npy", N)
+    prepared = experiment.prepare(config(data=path, hold_out=hold_out), "cpu")
+    lines = experiment.summary(prepared).splitlines()
+    found = [line for line in lines if line.startswith("evaluate  ")]
+    assert len(found) == bool(words) and words in "".join(found)
+
+
 def test_a_class_without_a_picture_to_train_on_is_named(tmp_path, monkeypatch):
     N = 6
     pictures = PictureSet(
