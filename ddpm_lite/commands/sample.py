@@ -113,13 +113,13 @@ def _in_words(outcome, what, best):
         said.append(f"of class {outcome['label']}" + (f", {name}," if name else ""))
     if "weights" in outcome:
         said.append(f"of the {outcome['weights']} weights")
-    if best:
-        said.append(f"of the best checkpoint, step {outcome['step']},")
     calls = f"{outcome['calls']} network calls"
     if "guidance" in outcome:
         calls += f" (guidance {outcome['guidance']:g}: of twice the batch)"
-    said.append(f"in {outcome['steps']} steps, {calls}, on {outcome['device']}")
-    return " ".join(said)
+    said.append(f"in {outcome['steps']} steps, {calls},")
+    if best:
+        said.append(f"of the best checkpoint, step {outcome['step']},")
+    return " ".join([*said, f"on {outcome['device']}"])
 
 
 def _points(options, found, threads):

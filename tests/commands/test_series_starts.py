@@ -89,7 +89,8 @@ def test_what_was_drawn_is_said_whole(start, tmp_path, capsys):
     how[how.index("2", 5)] = "best"
     again = str(tmp_path / "y.npy")
     words, _ = said(capsys, 0, "sample", str(start), *how, "--out", again)
-    assert "2 series of the raw weights of the best checkpoint, step " in words
+    assert words.startswith("2 series of the raw weights in 2 steps, 2 network calls, of ")
+    assert "calls, of the best checkpoint, step " in words
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
