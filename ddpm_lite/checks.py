@@ -64,9 +64,11 @@ def check_decreasing(alpha_bar):
     stuck = (alpha_bar.diff() >= 0).nonzero()
     if len(stuck):
         t = int(stuck[0]) + 1
+        spent = alpha_bar[t] < 0.5
+        why = "too large or too many, nothing is left" if spent else "too small"
         raise ValueError(
             f"alpha_bar must decrease at every step, but it does not at t = {t} "
-            f"(alpha_bar = {alpha_bar[t]:.3g}): these beta are too small or too many"
+            f"(alpha_bar = {alpha_bar[t]:.3g}): these beta are {why}"
         )
 
 

@@ -287,3 +287,16 @@ def test_the_gap_of_a_chain_that_starts_early_is_measured_where_it_starts():
         schedule.prior_gap(t=500)
     with pytest.raises(ValueError, match=r"t must be an integer in 1\.\.1000, got 1001"):
         schedule.prior_gap(t=1001)
+
+
+@pytest.mark.parametrize(
+    ("beta", "t", "why"),
+    [
+        ([0.9] * 400, 325, "too large or too many"),  # 0.1^324 is 0 in float64
+        ([0.1, 1e-20, 0.1], 2, "too small"),
+    ],
+    ids=["large", "small"],
+)
+def test_what_is_wrong_with_beta_is_said(beta, t, why):
+    with pytest.raises(ValueError, match=rf"not at t = {t} .*beta are {why}"):
+        Schedule.from_beta(torch.tensor(beta, dtype=torch.float64))

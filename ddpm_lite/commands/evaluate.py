@@ -74,6 +74,7 @@ def run(options, threads):
         raise ValueError("--inception is for pictures, not for series: leave it out")
     drawing = options.drawing.with_steps(found.schedule)
     how = _how(drawing) | {"device": describe_device(found, drawing)}
+    drawing.check_no_class(found.stored, options.run)
     _refuse_chain(found, drawing)
     compared = find(
         found.config,

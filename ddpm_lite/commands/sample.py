@@ -78,6 +78,7 @@ def run(options, threads):
         )
     drawing = options.drawing.with_steps(found.schedule)
     drawing.guided(found.model)  # what cannot be guided is refused before all else
+    drawing.check_no_class(found.stored, options.run)
     label, name = (None, "") if options.label is None else class_of(options.label, found)
     shown = dict(label=label, progress=not options.json)
     pictures = in_units(draw(found, drawing, options.num, threads, **shown), scale)
@@ -98,21 +99,27 @@ def run(options, threads):
     if options.json:
         print(json.dumps(outcome))
         return
-    how = f"{{{what}}} {what} in "
-    how += "{steps} steps, {calls} network calls, on {device}"
-    if "guidance" in outcome:
-        how = how.replace(" calls", " calls (guidance {guidance:g}: of twice the batch)")
-    if "weights" in outcome:
-        how = how.replace(" pictures", " pictures of the raw weights")
-    if options.step == "best":
-        how = how.replace(" on ", " of the best checkpoint, step {step}, on ")
-    if label is not None:
-        of = "class {label}, {class}," if name else "class {label}"
-        how = how.replace(" pictures", f" pictures of {of}", 1)
     where = outcome.get("array") or outcome["grid"]
     more = ", and series.npy beside it" if series else ", and single ones beside it"
     beside = more if kind == "folder" else ""
-    print(f"{how.format(**outcome)}: {where}{beside}")
+    print(f"{_in_words(outcome, what, options.step == 'best')}: {where}{beside}")
+
+
+def _in_words(outcome, what, best):
+    r"""What was drawn, as one sentence. what: pictures or series. best: of --step best."""
+    said = [f"{outcome[what]} {what}"]
+    if "label" in outcome:
+        name = outcome["class"]
+        said.append(f"of class {outcome['label']}" + (f", {name}," if name else ""))
+    if "weights" in outcome:
+        said.append(f"of the {outcome['weights']} weights")
+    calls = f"{outcome['calls']} network calls"
+    if "guidance" in outcome:
+        calls += f" (guidance {outcome['guidance']:g}: of twice the batch)"
+    said.append(f"in {outcome['steps']} steps, {calls},")
+    if best:
+        said.append(f"of the best checkpoint, step {outcome['step']},")
+    return " ".join([*said, f"on {outcome['device']}"])
 
 
 def _points(options, found, threads):

@@ -103,6 +103,21 @@ class Drawing:
             )
         return guided(model, self.guidance, interval=interval)
 
+    def check_no_class(self, stored, name):
+        r"""Refuse guidance of a network that never saw "no class", with ValueError.
+
+        stored: what stands beside its weights. Of an import, and of what began with other
+        weights, this is not known, and it is let through. name: of the model.
+        """
+        train = stored.get("train") or {}
+        known = not stored.get("init") and "drop_label" in train
+        if self.guidance != 1 and known and not train["drop_label"]:
+            raise ValueError(
+                f'{name} was trained with --drop-label 0 and knows no "no class", with '
+                "which guidance compares: leave out --guidance, or train with --drop-label "
+                "0.1"
+            )
+
     def with_steps(self, schedule):
         r"""The same with a number of steps, where none is given, for a schedule.
 

@@ -186,7 +186,7 @@ def run(options, threads):
         if config.init and not config.own:
             names = prepared.pictures.classes if prepared.config.network.classes else ()
             lines += told(prepared.config, names)
-        elif options.minutes is None or options.named:
+        elif options.minutes is None or options.named or is_series(config.network):
             lines += _derived(prepared, preset, options.typed)
         lines += chosen or _instead(prepared, options)
         if first:

@@ -20,6 +20,7 @@ CONTENTS = {
     "instruments": (),
     "boards": (),
     "best": (),
+    "held_out": (),
     "fit": (),
     "stored": (),
     "presets": (),

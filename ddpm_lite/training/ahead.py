@@ -158,14 +158,20 @@ class Recipe:
             some = list(self.data.head)
         else:
             some = [self.data.read(i)[0] for i in evenly(len(self.data), LOOK)]
-        changed = [self.changed(x, 0, i, f"example {i}") for i, x in enumerate(some)]
+        chance = (TRANSFORM, self.seed, 0)
+        each = enumerate(some)
+        changed = [self.changed(x, f"example {i}", *chance, i) for i, x in each]
         return torch.stack(changed)
 
-    def changed(self, x, step, place, at):
-        r"""The example x, which `at` names, as it is trained on at a place of a batch."""
+    def changed(self, x, at, *chance):
+        r"""The example x, which `at` names, as it is trained on.
+
+        chance: whole numbers, of which what the transform draws is a function. Raises
+        Unreadable for what cannot be trained on.
+        """
         if self.transform is not None:
             try:
-                generator = generator_for(TRANSFORM, self.seed, step, place)
+                generator = generator_for(*chance)
                 x = self.transform(x.clone(), generator)  # which may write into it
             except Exception as error:  # a transform raises what it likes
                 text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -228,14 +234,14 @@ class Shares:
             return Failure(str(error))
 
     def _made(self, step, batch, names):
-        start, changed = self.own.start, self.recipe.changed
+        start, chance = self.own.start, (TRANSFORM, self.recipe.seed, step)
         each = zip(batch, names, strict=True)
         x, labels = [], [y for _, y in batch]
         for i, ((value, y), at) in enumerate(each):
             if y is not None and not 0 <= y < self.recipe.classes:
                 most = self.recipe.classes - 1
                 raise Unreadable(f"{at} must have a label in 0..{most}, got {y}")
-            x.append(changed(value, step, start + i, at))
+            x.append(self.recipe.changed(value, at, *chance, start + i))
         return torch.stack(x), None if labels[0] is None else torch.tensor(labels)
 
 

@@ -11,13 +11,17 @@ class Best:
     r"""Remembers the lowest held-out loss of the EMA, and at which checkpoint it was.
 
     held_out: (x_0, y), or None. keep: whether that checkpoint is to stay; step is None
-    where it is not, or nothing was measured yet. It goes into a checkpoint's counters, so
-    that a run which was killed at any moment knows it as well as one that was not.
+    where it is not, or nothing was measured yet. changed_by: the transform of these
+    examples, in words, "" for none: losses are compared where it is the same.
+    It goes into a checkpoint's counters, so that a run which was killed at any moment knows
+    it as well as one that was not.
     """
 
-    def __init__(self, held_out, keep):
+    def __init__(self, held_out, keep, changed_by=""):
         self.on, self.found = keep and held_out is not None, None
         self.mark = fingerprint(*held_out) if self.on else None
+        if self.on and changed_by:
+            self.mark = f"{self.mark} {changed_by}"
 
     @property
     def step(self):
@@ -48,7 +52,8 @@ class Best:
         if kept["held_out"] != self.mark:
             warnings.warn(
                 f"step {kept['step']:,} had the lowest held-out loss, but on other "
-                "examples than are held out now: the best one is looked for anew",
+                "examples, or changed in another way, than are held out now: the best one "
+                "is looked for anew",
                 stacklevel=2,
             )
         elif kept["step"] not in [step_of(folder) for folder in checkpoints(run)]:

@@ -21,9 +21,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import distributed
 
-from ..models.unet import UNet, UNetConfig
+from ..models.unet1d import build_unet
+from ..models.unet_config import UNetConfig
 from .cost import step_time
 from .device import choose_precision
+from .one_dimension import is_series
 from .plan import attention_at, duration, set_aside
 from .trainer import processes
 
@@ -165,7 +167,7 @@ def clock_of(device):
 
     def clock(config):
         with torch.device("meta"):
-            model = UNet(config.unet)
+            model = build_unet(config.unet)
         precision = choose_precision(device, config.train.precision, model)
         parts = processes()[1] * config.train.accumulate
         at_once = config.train.batch_size // parts
@@ -283,9 +285,9 @@ def _network(unet, why):
 
 
 def _training(config, seen, typed):
-    train = config.train
+    train, of = config.train, "series" if is_series(config.unet) else "pictures"
     lines = [
-        f"steps     {train.steps:,} of {train.batch_size} pictures: each is seen "
+        f"steps     {train.steps:,} of {train.batch_size} {of}: each is seen "
         f"{seen:,.{0 if seen >= 10 else 1}f} times"
         + (f", so dropout is {config.unet.dropout:g}" if config.unet.dropout else "")
         * ("dropout" not in typed)

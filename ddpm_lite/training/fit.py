@@ -18,10 +18,7 @@ from safetensors.torch import save_file
 from torch import distributed
 from tqdm import tqdm
 
-from ..checks import check_data, check_training, short
-from ..data.examples import Unreadable, sampled
-from ..data.ranges import check_range
-from ..denoiser import clip_of
+from ..data.examples import Unreadable
 from ..formats.checkpoint import (
     checkpoint_of,
     checkpoints,
@@ -34,13 +31,12 @@ from ..formats.checkpoint import (
     write_text,
 )
 from ..formats.networks import check_answers, check_network
-from ..seeds import HELD_OUT, generator_for
-from .batches import to_float
 from .best import Best
 from .boards import boards_of, check_boards
 from .facts import commit, facts, versions
-from .instruments import BANDS, Instruments, Log
-from .trainer import Network, NotFinite
+from .held_out import as_held_out, held_out_loss
+from .instruments import Instruments, Log
+from .trainer import NotFinite
 
 # What state.json holds in any case, and of which kind it is.
 _NUMBERS = {"step": int, "ema_updates": int, "ema_initial_share": int | float}
@@ -66,13 +62,15 @@ def fit(
     trainer: a Trainer at step 0. run: the folder; new, or with `resume` one that holds
     checkpoints of this training. about: more JSON values for config.json, which says
     of which data, network and settings the run is in any case. held_out: (x_0, y) that
-    the trainer does not see, y None without labels; their loss is measured with every
-    checkpoint that falls on `save_every`, and the one where it is lowest stays. pictures: a
-    function (model, step) called with the EMA every `sample_every` steps, on all processes;
-    if it returns the path of a picture, boards show that. max_minutes: stop after so long,
-    above 0. tensorboard: write what TensorBoard reads into the folder too. wandb: a project
-    of Weights & Biases to show the run in, "" for none. progress: show a bar.
-    ready: a function () called before the first update, once nothing more is refused.
+    the trainer does not see, y None without labels, or a dataset with labels of its own or
+    none. They are changed by the trainer's transform, in the same way every time; their
+    loss is measured with every checkpoint that falls on `save_every`, and the one where it
+    is lowest stays. pictures: a function (model, step) called with the EMA every
+    `sample_every` steps, on all processes; if it returns the path of a picture, boards
+    show that. max_minutes: stop after so long, above 0. tensorboard: write what
+    TensorBoard reads into the folder too. wandb: a project of Weights & Biases to show the
+    run in, "" for none. progress: show a bar. ready: a function () called before the first
+    update, once nothing more is refused.
     Returns {"step", "updates", "finished", "stopped_by", "seconds", "examples_per_second"};
     updates are those of this call, stopped_by is the name of a signal, or None.
     Raises FileExistsError where the folder holds a run and `resume` is not set, ValueError
@@ -86,7 +84,7 @@ def fit(
         raise ValueError(f"max_minutes must be above 0, got {max_minutes!r}")
     if not (pictures is None or callable(pictures)):
         raise TypeError(f"pictures must be a function (model, step), got {pictures!r:.60}")
-    check_held_out(trainer, held_out)
+    held_out = as_held_out(trainer, held_out)
     check_network(trainer.model)
     check_answers(trainer.model, trainer.batches.shape, trainer.schedule.T)
     check_boards(tensorboard, wandb)
@@ -101,7 +99,8 @@ def fit(
         instruments = Instruments(
             trainer.schedule.T, trainer.device, trainer.config.grad_clip
         )
-        best = Best(held_out, trainer.config.keep_best)
+        changed_by = trainer.batches.described().get("transform", "")
+        best = Best(held_out, trainer.config.keep_best, changed_by)
         length = _restore(trainer, instruments, best, run) if found else 0
         if ready is not None:
             ready()
@@ -302,59 +301,6 @@ class Stop:
         message = "\nstopping after this update, with a checkpoint (again: now)"
         with suppress(RuntimeError):  # stderr was just being written, by the bar
             print(message, file=sys.stderr, flush=True)
-
-
-def check_held_out(trainer, held_out):
-    r"""Refuse examples to set aside that are not as those that are trained on.
-
-    held_out: (x_0, y) or None. Raises TypeError or ValueError, before the first step.
-    """
-    if held_out is None:
-        return
-    if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
-        raise TypeError(
-            f"held_out must be (x_0, y), y None without labels, got {short(held_out)}"
-        )
-    (x_0, y), shape = held_out, trainer.batches.shape
-    look = sampled(x_0)
-    check_data(look, "held_out's x_0", pictures=True)
-    if x_0.shape[1:] != shape:
-        raise ValueError(
-            f"held_out's x_0 must have the data's shape, {tuple(shape)} each, got "
-            f"{tuple(x_0.shape[1:])}"
-        )
-    check_range(look, trainer.levels, clip_of(trainer.model))
-    if (y is not None) != trainer.batches.labelled:
-        raise ValueError("held_out must have labels y just where the training data have")
-    check_training(x_0, y, getattr(trainer.model, "classes", 0), trainer.config)
-
-
-def held_out_loss(trainer, x_0, y=None, most=1024):
-    r"""The EMA's loss on examples that it was not trained on, the same way every time.
-
-    x_0: (N, *shape), uint8 pictures or floats. y: int64 (N,) or None. At most `most`
-    evenly spaced examples; t runs evenly through 1..T, the noise is a function of the
-    seed. Returns the mean, and means over ten bands of t, None where none fell.
-    """
-    chosen = slice(None, None, -(-len(x_0) // most))
-    x_0, y = x_0[chosen], None if y is None else y[chosen]
-    n, T = len(x_0), trainer.schedule.T
-    t = (torch.arange(n) * T + T // 2) // n % T + 1
-    generator = generator_for(HELD_OUT, trainer.config.seed)
-    noise = torch.randn((n, *x_0.shape[1:]), generator=generator)
-    average = trainer.ema.model
-    network = Network(average, average, trainer.device, trainer.precision)
-    losses = []
-    with torch.no_grad():
-        for part in torch.arange(n).split(256):
-            clean = to_float(x_0[part].to(trainer.device), trainer.levels).float()
-            label = None if y is None else y[part].to(trainer.device)
-            fresh = noise[part].to(trainer.device)
-            losses.append(trainer.losses(clean, t[part], fresh, label, network))
-    losses = torch.cat(losses).double().cpu()
-    band = (t - 1) * BANDS // T
-    here = [losses[band == b] for b in range(BANDS)]
-    return float(losses.mean()), [float(v.mean()) if len(v) else None for v in here]
 
 
 def _restore(trainer, instruments, best, run):

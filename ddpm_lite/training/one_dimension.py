@@ -30,13 +30,17 @@ def as_long(config, preset, typed):
     r"""A RunConfig of series with the length and the channels that its data have.
 
     preset: the RunConfig that it started from. typed: names of the options that were given;
-    they hold. Attention moves to lengths that there are. Raises ValueError where the
-    network cannot have that length.
+    they hold. Attention moves to lengths that there are; where weights are there already,
+    it stays at their levels. Raises ValueError where the network cannot have that length,
+    where weights know other channels, and for options that are for pictures.
     """
+    _refuse_options_of_pictures(config, preset, typed)
     unet, found = config.unet, shape_of(config.data) if config.data else None
     if found is None:  # reading it says what is wrong
         return config
     C, L = found
+    if config.init and C != unet.channels and not typed & {"channels", "network"}:
+        raise ValueError(other_channels(Path(config.data).name, C, config))
     unet = unet if "channels" in typed else replace(unet, channels=C)
     if "size" in typed:
         return replace(config, unet=unet)
@@ -53,7 +57,36 @@ def as_long(config, preset, typed):
     wanted = (unet if "attention" in typed else preset.unet).attention
     near = {next((n for n in lengths if n <= w), lengths[-1]) for w in wanted}
     attention = wanted if "attention" in typed else tuple(sorted(near)[::-1])
+    if config.init and not typed & {"attention", "network"}:
+        levels = range(len(lengths))
+        attention = tuple(lengths[i] for i in levels if unet.height >> i in unet.attention)
     return replace(config, unet=replace(unet, size=L, attention=attention))
+
+
+def other_channels(name, channels, config):
+    r"""Why the series of a file, of so many channels, do not fit weights in config.init."""
+    return (
+        f"{name} has series of {channels} channel{'s' * (channels > 1)}, and {config.init} "
+        f"draws {config.unet.channels}: name a file of as many, or leave out --init"
+    )
+
+
+def _refuse_options_of_pictures(config, preset, typed):
+    mirrors = config.train.flip and "flip" not in typed  # as the preset does
+    if not is_series(preset.network) and (mirrors or not config.init):
+        raise ValueError(
+            "series have a preset of their own: take ddpm-lite train series, without "
+            "--dimensions"
+        )
+    asked = {
+        "--lazy": config.lazy,
+        "--skip-broken": config.skip_broken,
+        f"--folders {config.folders}": config.folders != "auto",
+        "--flip": config.train.flip,
+    }
+    for option, given in asked.items():
+        if given:
+            raise ValueError(f"{option} is for pictures, not for series: leave it out")
 
 
 def load(config, follow=False):

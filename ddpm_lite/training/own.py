@@ -182,6 +182,8 @@ def _settings(words, network):
         name, equals, text = word.partition("=")
         if not (equals and name.isidentifier()):
             raise ValueError(f"--settings takes name=value, such as width=64, got {word!r}")
+        if name in settings:
+            raise ValueError(f"--settings gives {name} twice: give one value")
         if name not in takes and not free:
             near = difflib.get_close_matches(name, takes, 1)
             said = f"did you mean {near[0]}?" if near else f"it takes {', '.join(takes)}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
+from .one_dimension import is_series, other_channels
 from .plan import listed
 
 
@@ -61,6 +62,8 @@ def channels_of(config):
     def check(pictures, described):
         kinds, have = {1: "in grey", 3: "in colour"}, pictures.shape[0]
         channels = config.unet.channels
+        if have != channels and is_series(config.unet):
+            raise ValueError(other_channels(pictures.name, have, config))
         if have != channels:
             raise ValueError(
                 f"the pictures of {pictures.name} are {kinds[have]}, and {config.init} "
@@ -77,11 +80,13 @@ def told(config, names):
     """
     start, name = open_model(config.init), config.init
     unet, there = config.unet, start.model.classes
-    H, W = unet.sample_shape[1:]
-    known = start.model.unet_config.sample_shape[1:]
-    size = "" if (H, W) == known else f" (trained at {known[0]} x {known[1]})"
+    here, known = (
+        " x ".join(map(str, u.sample_shape[1:])) for u in (unet, start.model.unet_config)
+    )
+    size = "length " * is_series(unet) + here
+    size += f" (trained at {known})" * (here != known)
     lines = [
-        f"network   that of {name}, which it starts from: {H} x {W}{size}, width "
+        f"network   that of {name}, which it starts from: {size}, width "
         f"{unet.width}, multipliers {' '.join(map(str, unet.multipliers))}"
     ]
     before = tuple(start.config.get("described", {}).get("classes", ()))

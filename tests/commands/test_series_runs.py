@@ -157,14 +157,28 @@ def test_other_commands_take_a_run_of_series_or_refuse_it_in_words(run, tmp_path
     ("options", "message"),
     [
         ("--clip", "which [-1, 1] would cut: --no-clip leaves them whole"),
-        ("--flip", "flip mirrors pictures (N, C, H, W), got (76, 1, 16)"),
+        ("--flip", "--flip is for pictures, not for series: leave it out"),
+        ("--lazy", "--lazy is for pictures"),
+        ("--skip-broken", "--skip-broken is for pictures"),
+        ("--folders plain", "--folders plain is for pictures"),
         ("--channels 3", "has 1 channels, and the network 3: leave --channels out"),
         ("--multipliers 1 1 1 1 1 1", "multiples of 32: or --multipliers 1 1 1 1 1 takes"),
         ("--size 32", "holds series of length 16, which are shorter than 32"),
         ("--held-out-split test", "a file of series has no splits"),
         ("--hold-out 80", "sets all of 80 "),
     ],
-    ids=["clip", "flip", "channels", "deep", "size", "split", "all"],
+    ids=[
+        "clip",
+        "flip",
+        "lazy",
+        "broken",
+        "folders",
+        "channels",
+        "deep",
+        "size",
+        "split",
+        "all",
+    ],
 )
 def test_settings_that_do_not_fit_series_are_refused(tmp_path, capsys, options, message):
     ask = ["train", "series", "--data", waves(tmp_path), *SMALL, *options.split()]
