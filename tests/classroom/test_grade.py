@@ -200,7 +200,7 @@ def test_what_uses_a_name_goes_with_it(tmp_path):
     assert {
         "loss.simple_loss",
         "training.hybrid.hybrid_loss",
-        "training.trainer.Trainer.losses",
+        "training.trainer.Trainer.terms",
     } <= gone
     assert "process.q_step" not in gone and "schedule.Schedule" not in gone
     assert "def q_sample" not in (tmp_path / "ddpm_lite" / "process.py").read_text()
