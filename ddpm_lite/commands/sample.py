@@ -109,8 +109,8 @@ def _in_words(outcome, what, best):
     r"""What was drawn, as one sentence. what: pictures or series. best: of --step best."""
     said = [f"{outcome[what]} {what}"]
     if "label" in outcome:
-        name = outcome["class"]
-        said.append(f"of class {outcome['label']}" + (f", {name}," if name else ""))
+        label, name = str(outcome["label"]), outcome["class"]
+        said.append(f"of class {label}" + (f", {name}," if name not in ("", label) else ""))
     if "weights" in outcome:
         said.append(f"of the {outcome['weights']} weights")
     calls = f"{outcome['calls']} network calls"

@@ -85,7 +85,7 @@ def test_what_was_drawn_is_said_whole(start, tmp_path, capsys):
     how = ["--num", "2", "--steps", "2", *FEW, "--step", "2", "--weights", "raw"]
     out = str(tmp_path / "x.npy")
     words, _ = said(capsys, 0, "sample", str(start), *how, "--label", "1", "--out", out)
-    assert words.startswith("2 series of class 1, 1, of the raw weights in 2 steps, 2 net")
+    assert words.startswith("2 series of class 1 of the raw weights in 2 steps, 2 net")
     how[how.index("2", 5)] = "best"
     again = str(tmp_path / "y.npy")
     words, _ = said(capsys, 0, "sample", str(start), *how, "--out", again)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from helpers import close
 from own_networks import Flat, Own, make_inside
 from safetensors import safe_open
 from torch import nn
@@ -78,7 +79,8 @@ def test_a_file_gives_the_same_network(tmp_path):
     assert found.model.config == model.config and found.config == {"a": 1}
     assert same(model, found.model) and found.model.norm.num_batches_tracked.dtype.is_signed
     x_t, t, y = torch.randn(2, 1, 4, 4), torch.tensor([1, 10]), torch.tensor([0, 3])
-    assert torch.equal(model.eval()(x_t, t, y), found.model(x_t, t, y))
+    # the same tensors, in another layout: sums of some 60 numbers below 1, in another order
+    close(found.model(x_t, t, y), model.eval()(x_t, t, y), rtol=0, atol=1e-5)
 
 
 def test_what_was_said_after_it_was_built_goes_along(tmp_path):
