@@ -156,13 +156,14 @@ def digits(arguments):
     )
 
 
-def fashion(arguments):
-    command = "python figures/pictures.py fashion --data FOLDER"
-    config = replace(RUNS["fashion"], data=arguments.data)
+def grey(arguments):
+    name = arguments.which
+    command = f"python figures/pictures.py {name} --data FOLDER"
+    config = replace(RUNS[name], data=arguments.data)
     steps = arguments.steps or config.train.steps
     config = replace(config, train=replace(config.train, steps=steps, sample_every=0))
-    run, prepared = trained("fashion", config)
-    config = replace(prepared.config, data="fashion_mnist")  # no path of this machine
+    run, prepared = trained(name, config)
+    config = replace(prepared.config, data=name)  # no path of this machine
     prepared = replace(prepared, config=config)
     n = 1000
     drawn = experiment.draw(

@@ -169,6 +169,17 @@ PRESETS = {
         dropout=0.0,
         groups=8,
     ),
+    "grey-28": UNetConfig(
+        size=28,
+        channels=1,
+        width=24,
+        multipliers=(1, 2, 4),
+        blocks=1,
+        attention=(7,),
+        dropout=0.0,
+        groups=8,
+        prediction="v",
+    ),
     "small-32": UNetConfig(
         width=64, multipliers=(1, 2, 2, 2), blocks=1, attention=(8,), groups=16
     ),

@@ -32,6 +32,8 @@ class TrainConfig:
     shuffle: bool = True  # draw another order of the data in every epoch
     flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
     min_snr: float | None = None  # gamma of weights min(SNR, gamma), such as 5
+    # a predicted x_0 beyond the range of the data costs nothing where x_0 is at that end
+    free_ends: bool = False
     drop_label: float = 0.0  # share of labels replaced by "no class"
     precision: str = "auto"  # of the network: auto, float32, bfloat16 or float16
     fast: bool = True  # fused Adam, EMA, channels last: the same on a CPU but for rounding
@@ -51,7 +53,7 @@ class TrainConfig:
             whole = check_integer(name, getattr(self, name), low)
             object.__setattr__(self, name, whole)  # as plain Python has it, for JSON
         flags = ("antithetic", "shuffle", "flip", "fast", "compile", "checkpoint_gradients")
-        for name in (*flags, "keep_best"):
+        for name in (*flags, "keep_best", "free_ends"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
@@ -89,6 +91,8 @@ class TrainConfig:
             words.append(f"weight decay {self.weight_decay:g}")
         if self.min_snr is not None:
             words.append(f"min-SNR {self.min_snr:g}")
+        if self.free_ends:
+            words.append("free ends")
         if self.checkpoint_gradients:
             words.append("blocks computed twice")
         return ", ".join([*words, f"EMA {self.ema_decay:g}"])

@@ -24,7 +24,7 @@ from .stored import check_settings, in_todays_names
 
 # fields of unet and train that files of older versions do not have
 LATER = ("clip", "dimensions", "weight_decay", "min_snr", "checkpoint_gradients")
-LATER += ("keep_best", "shuffle")
+LATER += ("keep_best", "shuffle", "free_ends")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
 SCHEDULES |= {"sigmoid": Schedule.sigmoid}
 
@@ -168,6 +168,15 @@ _SMALL = TrainConfig(
     save_every=500,
     sample_every=500,
 )
+_GREY = replace(
+    _SMALL,
+    batch_size=32,
+    lr=1.5e-3,
+    drop_label=0.15,
+    free_ends=True,
+    save_every=1000,
+    sample_every=1000,
+)
 _PAPER = TrainConfig(flip=True)
 
 RUNS = {
@@ -182,6 +191,18 @@ RUNS = {
         held_out_split="test",
         unet=UNetConfig.preset("small-28"),
         train=replace(_SMALL, steps=8500, batch_size=32),
+    ),
+    "clothes": RunConfig(
+        held_out_split="test",
+        schedule="cosine",
+        unet=UNetConfig.preset("grey-28"),
+        train=replace(_GREY, steps=14_000),
+    ),
+    "mnist": RunConfig(
+        held_out_split="test",
+        schedule="cosine",
+        unet=UNetConfig.preset("grey-28"),
+        train=replace(_GREY, steps=8000),
     ),
     "series": RunConfig(
         schedule="cosine",

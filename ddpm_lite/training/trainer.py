@@ -34,7 +34,7 @@ from .facts import difference, identity
 from .hybrid import hybrid_terms
 from .optimiser import optimiser_of
 from .recomputing import recompute
-from .weighting import weigh
+from .weighting import free_ends_loss, weigh
 
 
 class NotFinite(FloatingPointError):
@@ -202,6 +202,8 @@ class Trainer:
         given = (network, self.schedule, x_0, t, noise)
         if network.learned_variance:
             return hybrid_terms(*given, y=y, levels=self.grey)
+        if self.config.free_ends:
+            return (free_ends_loss(*given, y=y),)
         return (simple_loss(*given, y=y),)
 
     def run(self, steps=None):

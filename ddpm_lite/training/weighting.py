@@ -1,8 +1,11 @@
-r"""Weights of the simple loss at each t, other than the paper's 1."""
+r"""What the simple loss counts, other than the paper's 1 for each pixel at each t."""
 
 import torch
 
 from ..checks import check_name, check_number, check_schedule, check_t
+from ..denoiser import check_denoiser, clip_of
+from ..loss import squared_error
+from ..process import noise_from_x_0, predict, q_sample, to_x_0
 
 
 def min_snr_weight(schedule, t, prediction, gamma=5.0):
@@ -37,3 +40,36 @@ def weigh(terms, schedule, t, prediction, gamma):
         return sum(terms)
     weight = min_snr_weight(schedule, t, prediction, gamma)
     return simple * weight.to(simple.device, simple.dtype) + sum(others)
+
+
+def free_ends_loss(model, schedule, x_0, t, noise, *, y=None):
+    r"""The simple loss of each example, less the error that clipping will take away.
+
+    Arguments and errors as for `simple_loss`; the model says what it predicts, and its
+    `clip`, the range of the data. Where a pixel of x_0 lies at an end of that range, such
+    as black, a predicted x_0 beyond the end costs nothing: a sampler cuts it to the right
+    value. The best prediction is unchanged once it is cut, the mean of x_0 given x_t; but
+    what is surely black need not be hit exactly, and comes out exactly black. Returns (B,).
+    Raises ValueError for a model without clip.
+    """
+    check_denoiser(model, schedule)
+    clip = clip_of(model)
+    if clip is None:
+        raise ValueError("free_ends needs a model that clips, and this one has clip None")
+    x_t = q_sample(schedule, x_0, t, noise)
+    predicted = predict(model, x_t, t, y)
+    x_0_pred = to_x_0(schedule, x_t, t, predicted.detach(), model.prediction)
+    x_0 = allowed(x_0, x_0_pred, clip)
+    noise = noise_from_x_0(schedule, x_t, t, x_0)
+    return squared_error(schedule, predicted, x_0, x_t, t, noise, model.prediction)
+
+
+def allowed(x_0, x_0_pred, clip):
+    r"""What is as right as x_0: x_0_pred where that is beyond an end at which x_0 lies.
+
+    x_0, x_0_pred: (B, *shape), the second not clipped. clip: (low, high). Returns x_0 but
+    there.
+    """
+    low, high = clip
+    below, above = (x_0 <= low) & (x_0_pred < x_0), (x_0 >= high) & (x_0_pred > x_0)
+    return torch.where(below | above, x_0_pred, x_0)
