@@ -196,11 +196,11 @@ def grey(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", choices=["digits", "fashion"])
+    parser.add_argument("which", choices=["digits", "fashion", "clothes", "mnist"])
     parser.add_argument("--data", help="folder of Fashion-MNIST")
     parser.add_argument("--steps", type=int, help="updates; those of the shipped model")
     arguments = parser.parse_args()
-    {"digits": digits, "fashion": fashion}[arguments.which](arguments)
+    (digits if arguments.which == "digits" else grey)(arguments)
 
 
 if __name__ == "__main__":

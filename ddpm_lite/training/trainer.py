@@ -34,7 +34,7 @@ from .facts import difference, identity
 from .hybrid import hybrid_terms
 from .optimiser import optimiser_of
 from .recomputing import recompute
-from .weighting import free_ends_loss, weigh
+from .weighting import check_ends, free_ends_loss, weigh
 
 
 class NotFinite(FloatingPointError):
@@ -112,6 +112,8 @@ class Trainer:
         look = self.batches.look()  # all of a tensor, some of what is read when needed
         check_range(look, levels, clip_of(model))
         prediction_of(model)
+        if config.free_ends:
+            check_ends(model)
         self.levels, self.step, self.first_bad = levels, 0, None
         floats = look.is_floating_point()
         if not floats:

@@ -3,7 +3,7 @@ r"""What the simple loss counts, other than the paper's 1 for each pixel at each
 import torch
 
 from ..checks import check_name, check_number, check_schedule, check_t
-from ..denoiser import check_denoiser, clip_of
+from ..denoiser import check_denoiser, clip_of, said
 from ..loss import squared_error
 from ..process import noise_from_x_0, predict, q_sample, to_x_0
 
@@ -53,15 +53,28 @@ def free_ends_loss(model, schedule, x_0, t, noise, *, y=None):
     Raises ValueError for a model without clip.
     """
     check_denoiser(model, schedule)
-    clip = clip_of(model)
-    if clip is None:
-        raise ValueError("free_ends needs a model that clips, and this one has clip None")
+    clip = check_ends(model)
     x_t = q_sample(schedule, x_0, t, noise)
     predicted = predict(model, x_t, t, y)
     x_0_pred = to_x_0(schedule, x_t, t, predicted.detach(), model.prediction)
     x_0 = allowed(x_0, x_0_pred, clip)
     noise = noise_from_x_0(schedule, x_t, t, x_0)
     return squared_error(schedule, predicted, x_0, x_t, t, noise, model.prediction)
+
+
+def check_ends(model):
+    r"""Return the (low, high) of a model whose ends can be free; ValueError for others."""
+    clip = clip_of(model)
+    if clip is None:
+        raise ValueError(
+            "free_ends is for models that clip, such as those of pictures, and this one "
+            "has clip = None: leave it out"
+        )
+    if said(model, "learned_variance"):
+        raise ValueError(
+            "free_ends is for networks whose variance is not learned: leave one out"
+        )
+    return clip
 
 
 def allowed(x_0, x_0_pred, clip):

@@ -3,22 +3,25 @@ r"""Options of training, each against the formula that it is taken from."""
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import close, normal, some_schedules
 from trainers import SHORT, bytes_of, make, tiny, weights
 
-from ddpm_lite import TrainConfig
+from ddpm_lite import TrainConfig, simple_loss
+from ddpm_lite.data import PictureSet
 from ddpm_lite.formats.checkpoint import load_run
 from ddpm_lite.lab.doctor.case import Case
 from ddpm_lite.lab.doctor.files import read_settings
+from ddpm_lite.lab.doctor.loss import _errors as doctors_errors
 from ddpm_lite.models.recomputed import Recomputed
 from ddpm_lite.process import q_sample
 from ddpm_lite.training.fit import fit, held_out_loss
 from ddpm_lite.training.hybrid import hybrid_loss, hybrid_terms
 from ddpm_lite.training.presets import RunConfig
-from ddpm_lite.training.weighting import min_snr_weight
+from ddpm_lite.training.weighting import free_ends_loss, min_snr_weight
 
 # --- AdamW
 
@@ -264,3 +267,49 @@ def test_the_doctor_reads_settings_of_older_versions(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"train": train}))
     case, _ = read_settings(Case(tmp_path))
     assert case.train == TrainConfig(lr=1e-3, lr_schedule="cosine")
+
+
+# --- free ends
+
+
+def test_a_trainer_with_free_ends_learns_and_reports_their_loss():
+    black, made = torch.zeros(9, 1, 4, 4, dtype=torch.uint8), {}
+    for free in (False, True):
+        trainer = make(model=tiny(), data=black, free_ends=free)
+        x_0, t, noise = trainer.draw(1)
+        kind = free_ends_loss if free else simple_loss
+        expected = kind(trainer.model, SHORT, x_0, t, noise).detach()
+        held = held_out_loss(trainer, black)[0]
+        close(trainer.update().losses, expected, rtol=1e-4)
+        made[free] = held, trainer.model.conv_out.weight.grad
+    assert made[True][0] < made[False][0]  # half of the guesses lie beyond black
+    assert not torch.allclose(made[True][1], made[False][1], rtol=1e-3)
+
+
+def test_free_ends_need_a_range():
+    with pytest.raises(ValueError, match="free_ends is for models that clip"):
+        make(free_ends=True)  # points
+    with pytest.raises(ValueError, match="free_ends must be True or False"):
+        TrainConfig(free_ends=1)
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_the_doctor_measures_what_free_ends_have_learned(free):
+    pictures = PictureSet(torch.zeros(4, 1, 4, 4, dtype=torch.uint8))
+    config = SimpleNamespace(train=TrainConfig(free_ends=free))
+    far = SimpleNamespace(prediction="x_0", clip=(-1, 1))
+    case = SimpleNamespace(schedule=SHORT, model=far, config=config, device="cpu")
+    t, noise = torch.tensor([2, 5, 9]), normal(3, 1, 4, 4).float()
+    network = OverBlack()
+    errors = doctors_errors(case, network, pictures, (t, noise, torch.rand(3)))
+    # noise_from_x_0 divides by the deviation of the noise what float32 leaves of its sum
+    assert bool((errors < 1e-10).all()) is free
+
+
+class OverBlack(torch.nn.Module):
+    r"""Surely black, and beyond."""
+
+    prediction, clip, learned_variance = "x_0", (-1, 1), False
+
+    def forward(self, x_t, t):
+        return torch.full_like(x_t, -1.7)

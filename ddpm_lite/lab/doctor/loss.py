@@ -12,8 +12,9 @@ import math
 
 import torch
 
+from ...denoiser import clip_of
 from ...oracle import DataOracle
-from ...process import noise_from_v, noise_from_x_0, q_sample
+from ...process import noise_from_x_0, q_sample, to_noise, to_x_0
 from ...seeds import generator_for
 from ...training.batches import to_float
 from ...training.instruments import BANDS
@@ -201,18 +202,23 @@ def _as_trained(case, x_0):
 def _errors(case, denoiser, pictures, draws):
     r"""Mean squared error of the predicted noise for each draw, float64 (n,).
 
-    What a denoiser predicts is turned into noise first, so that the bounds hold for all.
+    What a denoiser predicts is turned into noise first, so that the bounds hold for all;
+    with free ends, from an x_0 that is cut to the range, for beyond it nothing was learned.
     """
     t, noise, place = draws
+    clip = clip_of(case.model) if case.config.train.free_ends else None
     index, errors = (place * len(pictures)).long(), []
     for part in torch.arange(len(t)).split(64):
         x_0 = pictures.to_float(index[part])
         x_t = q_sample(case.schedule, x_0, t[part], noise[part])
         y = None if pictures.y is None else pictures.y[index[part]]
         predicted = ask(case, denoiser, x_t, t[part], y)
-        if denoiser.prediction != "noise":
-            convert = noise_from_x_0 if denoiser.prediction == "x_0" else noise_from_v
-            predicted = convert(case.schedule, x_t, t[part], predicted)
+        given = case.schedule, x_t, t[part]
+        if clip is not None:
+            x_0_pred = to_x_0(*given, predicted, denoiser.prediction, clip)
+            predicted = noise_from_x_0(*given, x_0_pred)
+        else:
+            predicted = to_noise(*given, predicted, denoiser.prediction)
         errors.append((predicted - noise[part]).double().square().flatten(1).mean(1))
     return torch.cat(errors)
 
