@@ -51,6 +51,7 @@ from ddpm_lite.training.facts import versions
 ROOT = Path(__file__).resolve().parent.parent
 _UNSEEN, _REAL, _COUNTED, _SHEET = range(320, 324)  # what each choice is drawn by
 DRAWS = 3  # of real pictures, as many as the model's
+TREES = 100  # of a forest
 COUNTED = 10_000  # training pictures whose classes the judge counts
 BATCH = 100  # samples at a time
 PLAIN = dict(sampler="ddim", steps=50)  # of a model that stores no chain
@@ -102,14 +103,14 @@ def open_real(options):
         )
     order = torch.randperm(len(test), generator=generator_for(_UNSEEN, 0))
     marks = [fingerprint(s.x_0, s.y) for s in (train, test)]
-    mark = short([*marks, digest(eye.state_dict()), n, H, DRAWS, COUNTED])
+    mark = short([*marks, digest(eye.state_dict()), n, H, DRAWS, COUNTED, TREES])
     path = options.cache / f"real_{options.which}_{mark}.json"
     if path.is_file():
         counts = torch.tensor(json.loads(path.read_text("utf-8"))["counts"])
     else:
         counted = train.to_float(some(train, COUNTED, _COUNTED, 0))
         counts = seen_classes(eye, counted)
-    panel = panel_of(test.to_float(order[:H]), train, eye, counts)
+    panel = panel_of(test.to_float(order[:H]), train, eye, counts, trees=TREES)
     parts = [order[H + k * n : H + (k + 1) * n] for k in range(DRAWS)]
     unseen = [(test.to_float(part), test.y[part]) for part in parts]
     parts = [some(train, n, _REAL, k) for k in range(DRAWS)]

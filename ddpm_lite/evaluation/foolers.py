@@ -24,7 +24,7 @@ def invisible_noise(pictures, grey=2, seed=0):
     return (pictures + levels.to(pictures) / 127.5).clamp(-1, 1)
 
 
-def speckle(pictures, share=0.4, covered=0.5, seed=0):
+def speckle(pictures, share=0.4, covered=0.3, seed=0):
     r"""Black and white speckle on what a share of the pictures shows.
 
     share: of the pictures, chosen at random; exactly so many, rounded. covered: the share
