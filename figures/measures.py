@@ -30,7 +30,7 @@ from measures_page import FAULTS, LIMITS, TARGETS
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from ddpm_lite import data, sample
+from ddpm_lite import data, guided, sample
 from ddpm_lite.data.marks import fingerprint
 from ddpm_lite.evaluation import classifier, evaluate, foolers, metrics
 from ddpm_lite.evaluation.panel import (
@@ -261,26 +261,29 @@ def calls_of(chain, T):
 def drawn(model, chain, seed, y, n, cache, what):
     r"""n pictures as a file would hold them, uint8 (n, C, H, W), from the cache if there.
 
-    y: the labels, or None for none. Picture i has the seed (seed, i), as `sample` gives it.
+    y: the labels, or None for none, which leaves nothing to guide to. Picture i has the
+    seed (seed, i), as `sample` gives it.
     """
     asked = None if y is None else y.tolist()
     key = short([model.mark, chain, seed, asked, n, model.precision])
     path = cache / f"{model.name}_{key}.npy"
     if path.is_file():
         return torch.from_numpy(np.load(path))
-    found, parts = model.found, []
+    found, parts, how = model.found, [], dict(chain)
+    scale = how.pop("guidance", 1)
+    network = found.model if scale == 1 or y is None else guided(found.model, scale)
     device = next(found.model.parameters()).device
     with tqdm(total=n, desc=f"drawing {what}, seed {seed}") as bar:
         for part in torch.arange(n).split(BATCH):
             with autocast(device, model.precision):
                 x = sample(
-                    found.model,
+                    network,
                     found.schedule,
                     (len(part), *found.sample_shape),
                     seed=[(seed, int(i)) for i in part],
                     y=None if y is None else y[part].to(device),
                     progress=False,
-                    **chain,
+                    **how,
                 )
             parts.append(metrics.round_to_levels(x.float().cpu(), 256))
             bar.update(len(part))
@@ -552,13 +555,18 @@ def judge_all(options, real, usual):
 
 
 def pair(text):
-    r"""KEY=VALUE as ("key", value), a whole number where it is one."""
+    r"""KEY=VALUE as ("key", value), a number where it is one."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise argparse.ArgumentTypeError(
             f"must be KEY=VALUE, such as steps=25, got {text!r}"
         )
-    return key, int(value) if value.isdecimal() else value
+    if value.isdecimal():
+        return key, int(value)
+    try:
+        return key, float(value)
+    except ValueError:
+        return key, value
 
 
 def main(arguments=None):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_lite import data, load_pretrained, save_model
+from ddpm_lite import data, guided, load_pretrained, sample, save_model
 from ddpm_lite.evaluation import classifier
 
 FIGURES = Path(__file__).parents[2] / "figures"
@@ -33,8 +33,14 @@ def eye():
     return classifier.train_classifier(train, epochs=2, batch_size=32, progress=False)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    r"""What real pictures score is computed once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def run(measures, eye, tmp_path, monkeypatch):
+def run(measures, eye, tmp_path, cache, monkeypatch):
     r"""A function that runs the command on digits, in tmp_path, with small forests."""
     splits = {"train": "train", "test": "held_out"}
     known = {"data": "digits", "accuracy": 0.9, "unseen": 359}
@@ -48,9 +54,9 @@ def run(measures, eye, tmp_path, monkeypatch):
     monkeypatch.setattr(measures, "TREES", 2)
     monkeypatch.setattr(measures, "DRAWS", 2)
 
-    def run(*words, model="digits", num=40):
+    def run(*words, model="digits", num=40, cache=cache):
         sizes = ["--num", str(num), "--held-out", "150", "--seeds", "2"]
-        sizes += ["--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
+        sizes += ["--out", str(tmp_path), "--cache", str(cache)]
         measures.main(["mnist", "--data", "folder", "--model", model, *sizes, *words])
         files = tmp_path.glob("*.json")
         return {path.stem: json.loads(path.read_text("utf-8")) for path in files}
@@ -75,8 +81,11 @@ def test_the_whole_table_and_that_a_second_run_draws_nothing(
         )
     assert found["training"]["fd_pixels"]["mean"] == pytest.approx(1, abs=1e-4)
     assert found["training"]["copying_share"]["mean"] == pytest.approx(1, abs=1e-4)
-    # two steps draw no digits, and noise of two grey levels is not black
-    assert not found["drawn"]["reached"]["fd_pixels"]
+    for name, done in found["drawn"]["reached"].items():
+        mean = found["drawn"]["measures"][name]["mean"]
+        assert done == (measures.outside("mnist", name, mean) == 0)
+    # after two steps the background is grey, and noise of two grey levels is not black
+    assert not found["drawn"]["reached"]["black"]
     assert "black" in found["seen"]["invisible_noise"]
     assert "copying_share" in found["seen"]["memoriser"]
     assert "label" in found["seen"]["wrong_labels"]
@@ -96,7 +105,8 @@ def test_the_whole_table_and_that_a_second_run_draws_nothing(
 
 def test_what_is_judged_is_what_sample_draws(run, measures, tmp_path):
     found = load_pretrained("digits")
-    stored = {"sampler": "ddim", "steps": 3}
+    plain = {"sampler": "ddim", "steps": 3}
+    stored = plain | {"guidance": 2.0}
     path = tmp_path / "mine.safetensors"
     save_model(path, found.model, found.schedule, found.config | {"drawn_with": stored})
     seen = []
@@ -114,8 +124,13 @@ def test_what_is_judged_is_what_sample_draws(run, measures, tmp_path):
     x, y, free = seen[-1]  # of seed 1
     levels = 127.5 * (x + 1)
     assert (levels - levels.round()).abs().max() < 1e-3 and not torch.equal(x, free)
-    for labels, pictures in ((y, x), (None, free)):
-        own = found.sample(40, y=labels, seed=1, progress=False, **stored)
+    for model, labels, pictures in (
+        (guided(found.model, 2.0), y, x),
+        (found.model, None, free),
+    ):
+        seeds = [(1, i) for i in range(40)]
+        how = dict(seed=seeds, y=labels, progress=False, **plain)
+        own = sample(model, found.schedule, (40, 1, 8, 8), **how)
         # a batch of another size, and half a grey level of rounding
         assert (own.clamp(-1, 1) - pictures).abs().max() <= 1 / 255 + 1e-3
     real = [labels for _, labels, _ in seen[:2]]
@@ -123,6 +138,8 @@ def test_what_is_judged_is_what_sample_draws(run, measures, tmp_path):
 
 
 def test_real_pictures_alone_need_no_model(run):
+    with pytest.raises(SystemExit):
+        run("--real-only", "--chains")
     found = run("--real-only", model="there-is-none")["measures_mnist"]
     assert "drawn" not in found and found["unseen"]["fd_pixels"]["mean"] > 0
 
@@ -137,8 +154,8 @@ def test_a_model_that_the_judge_cannot_see_is_refused_before_it_draws(run):
 
 
 def test_the_sheet_is_blind_and_its_key_counts(run, tmp_path, capsys):
-    run("--sheet", *FAST)
-    cache = tmp_path / "cache"
+    cache = tmp_path / "own"
+    run("--sheet", *FAST, cache=cache)
     key = json.loads((cache / "mnist_sheet_key.json").read_text("utf-8"))
     assert sorted(key["drawn"] + key["real"]) == list(range(1, 81))
     assert len(key["drawn"]) == 40 and key["drawn"] != list(range(1, 41))
@@ -154,17 +171,19 @@ def test_the_sheet_is_blind_and_its_key_counts(run, tmp_path, capsys):
         shown.append(sheet[top : top + 80 : 10, left : left + 80 : 10, 0])
     assert len(files) == 1 and any((picture == first).all() for picture in shown)
     named = [*key["drawn"][:3], key["real"][0]]
-    found = run("--named", *map(str, named))["measures_mnist_sheet"]
+    found = run("--named", *map(str, named), cache=cache)["measures_mnist_sheet"]
     assert (found["broken_drawn"], found["broken_real"], found["of_each"]) == (3, 1, 40)
     with pytest.raises(ValueError, match=r"has no numbers \[99\]"):
-        run("--named", "99")
+        run("--named", "99", cache=cache)
+    with pytest.raises(FileNotFoundError, match="make the sheet by --sheet first"):
+        run("--named", "1", cache=tmp_path)
 
 
 def test_chains_are_judged_and_one_is_chosen(run, measures, monkeypatch, capsys):
     chains = [dict(sampler="ddim", steps=k) for k in (1, 2, 4, 300)]
     chains.append(dict(sampler="heun", steps=2))
     monkeypatch.setattr(measures, "CHAINS", chains)
-    found = run("--chains", num=20)["measures_mnist_chains"]
+    found = run("--chains")["measures_mnist_chains"]
     assert [row["calls"] for row in found["first"]].count(3) == 1  # Heun's two steps
     assert len(found["first"]) == 4 and len(found["final"]) == 3  # 300 calls are too many
     assert found["chosen"] == found["final"][0]["chain"]
@@ -229,7 +248,7 @@ def test_the_page_holds_what_the_files_say(measures):
     text = page.PAGE.read_text("utf-8")
     assert page.filled(text) == text
     for name in page.MEASURES.values():
-        assert f"| {name.split(' over')[0].split(', standard')[0]}" in text, name
+        assert f"| {name.split(' over')[0].split(', ')[0]}" in text, name
     with pytest.raises(ValueError, match="lost the marks"):
         page.filled("nothing")
 
