@@ -57,6 +57,19 @@ NAMES = {"clothes": "Clothes (Fashion-MNIST)", "mnist": "Digits (MNIST)"}
 SEEN, UNSEEN = "**", ""
 
 
+def outside(which, name, value):
+    r"""How far a value is outside its limits, as a share of the limit; 0 inside.
+
+    The same number for a value that was not measured, None.
+    """
+    low, high = LIMITS[which][name]
+    if value is None:
+        return 0.0
+    if low is not None and value < low:
+        return (low - value) / low
+    return value / high - 1 if high is not None and value > high else 0.0
+
+
 def limits_in_words(low, high):
     r"""Limits as people write them."""
     if low is None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ddpm_lite import data, guided, load_pretrained, sample, save_model
-from ddpm_lite.evaluation import classifier
+from ddpm_lite.evaluation import classifier, panel
 
 FIGURES = Path(__file__).parents[2] / "figures"
 pytestmark = pytest.mark.skipif(
@@ -49,16 +49,17 @@ def run(measures, eye, tmp_path, cache, monkeypatch):
     def digits(folder, split):
         return load("digits", split=splits[split])
 
-    monkeypatch.setattr(measures.data, "load", digits)
-    monkeypatch.setattr(measures.classifier, "load_judge", lambda name: (eye, known))
-    monkeypatch.setattr(measures, "TREES", 2)
-    monkeypatch.setattr(measures, "DRAWS", 2)
+    real = importlib.import_module("measures_real")
+    monkeypatch.setattr(data, "load", digits)
+    monkeypatch.setattr(classifier, "load_judge", lambda name: (eye, known))
+    monkeypatch.setattr(real, "TREES", 2)
+    monkeypatch.setattr(real, "DRAWS", 2)
 
     def run(*words, model="digits", num=40, cache=cache):
         sizes = ["--num", str(num), "--held-out", "150", "--seeds", "2"]
         sizes += ["--out", str(tmp_path), "--cache", str(cache)]
         measures.main(["mnist", "--data", "folder", "--model", model, *sizes, *words])
-        files = tmp_path.glob("*.json")
+        files = tmp_path.glob("measures_*.json")
         return {path.stem: json.loads(path.read_text("utf-8")) for path in files}
 
     return run
@@ -71,7 +72,9 @@ def test_the_whole_table_and_that_a_second_run_draws_nothing(
     assert list(found["drawn"]["measures"]) == list(measures.page.MEASURES)
     assert found["drawn"]["drawn_with"] == {"sampler": "ddim", "steps": 2}
     assert not found["drawn"]["stored"] and found["drawn"]["calls"] == 2
-    assert len(found["drawn"]["each"]) == 2 and set(found["faults"]) == set(measures.FAULTS)
+    assert len(found["drawn"]["each"]) == 2 and set(found["faults"]) == set(
+        measures.page.FAULTS
+    )
     for name, both in found["drawn"]["measures"].items():
         values = [row[name] for row in found["drawn"]["each"]]
         # five digits are written
@@ -96,8 +99,8 @@ def test_the_whole_table_and_that_a_second_run_draws_nothing(
     def never(*a, **k):
         raise AssertionError("drew again")
 
-    monkeypatch.setattr(measures, "sample", never)
-    monkeypatch.setattr(measures, "planted", never)
+    monkeypatch.setattr(importlib.import_module("measures_model"), "sample", never)
+    monkeypatch.setattr(importlib.import_module("measures_real"), "planted", never)
     assert run(*FAST)["measures_mnist"] == found
     with pytest.raises(ValueError, match="holds what a model scored"):
         run("--real-only")
@@ -110,15 +113,16 @@ def test_what_is_judged_is_what_sample_draws(run, measures, tmp_path):
     path = tmp_path / "mine.safetensors"
     save_model(path, found.model, found.schedule, found.config | {"drawn_with": stored})
     seen = []
-    usual = measures.judge
+    usual = panel.judge
 
-    def watched(panel, x, y=None, free=None, seed=0):
+    def watched(against, x, y=None, free=None, seed=0):
         seen.append((x, y, free))
-        return usual(panel, x, y, free, seed)
+        return usual(against, x, y, free, seed)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "judge", watched)
-        result = run(model=str(path))["measures_mnist"]
+        for name in ("measures_real", "measures_model"):
+            patch.setattr(importlib.import_module(name), "judge", watched)
+        result = run(model=str(path), cache=tmp_path)["measures_mnist"]
     assert result["drawn"]["drawn_with"] == stored and result["drawn"]["stored"]
     assert result["model"]["name"] == "mine"
     x, y, free = seen[-1]  # of seed 1
@@ -144,13 +148,16 @@ def test_real_pictures_alone_need_no_model(run):
     assert "drawn" not in found and found["unseen"]["fd_pixels"]["mean"] > 0
 
 
-def test_a_model_that_the_judge_cannot_see_is_refused_before_it_draws(run):
+def test_what_does_not_fit_is_refused_before_anything_is_judged(run, measures, monkeypatch):
+    monkeypatch.delattr(importlib.import_module("measures_real"), "judge")
     with pytest.raises(ValueError, match=r"fashion draws pictures of shape \(1, 28, 28\)"):
         run(model="fashion")
     with pytest.raises(
         ValueError, match=r"359 pictures, of which 150 are held out and 2 x 200"
     ):
         run(num=200)
+    with pytest.raises(ValueError, match="--num must be an integer >= 10, got 3"):
+        run(num=3)
 
 
 def test_the_sheet_is_blind_and_its_key_counts(run, tmp_path, capsys):
@@ -257,7 +264,7 @@ def test_the_page_shows_every_table(run, measures, tmp_path):
     found = run(*FAST)["measures_mnist"]
     text = measures.page.filled(measures.page.PAGE.read_text("utf-8"), tmp_path)
     lines = text.splitlines()
-    for fault, words in measures.FAULTS.items():
+    for fault, words in measures.page.FAULTS.items():
         assert words in text
         assert found["faults"][fault]["fd_pixels"] is not None
     black = next(
