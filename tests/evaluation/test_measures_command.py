@@ -255,7 +255,7 @@ def test_the_page_holds_what_the_files_say(measures):
     text = page.PAGE.read_text("utf-8")
     assert page.filled(text) == text
     for name in page.MEASURES.values():
-        assert f"| {name.split(' over')[0].split(', ')[0]}" in text, name
+        assert f"| {name.split(',')[0].split(' over')[0]}" in text, name
     with pytest.raises(ValueError, match="lost the marks"):
         page.filled("nothing")
 
