@@ -8,6 +8,7 @@ CONTENTS = {
     "solvers": (),
     "sampler": ("sample", "sample_path"),
     "guidance": ("guided",),
+    "chosen": (),
     "editing": ("inpaint", "vary", "interpolate"),
 }
 
