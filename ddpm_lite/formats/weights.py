@@ -95,7 +95,7 @@ class Pretrained:
             y = torch.arange(num) % classes if classes else None
         if y is not None and len(y) != num:
             raise ValueError(f"y must hold a class for each of {num} samples, got {len(y)}")
-        stored = dict(self.drawn_with)
+        stored = check_drawn_with(self.drawn_with, self.schedule)
         if y is None:  # guidance is to a class
             stored.pop("guidance", None)
         options = chain_of(options, stored, self.schedule)
