@@ -69,7 +69,7 @@ def run(options, threads):
     kind, path = place(options.out, named(options.run))
     check_place(path.parent)
     if options.store:
-        _check_store(options.run)
+        _check_store(options)
     threads.begin(options.machine.threads)
     found = find_model(options.run, options.step, options.weights, options.network)
     if len(found.sample_shape or (1, 1, 1)) == 1:
@@ -124,10 +124,12 @@ def _chain_in_words(options, drawing, found):
     return f"in {drawing.in_words()}, {options.drawing.choice(found.drawn_with)[1]}"
 
 
-def _check_store(run):
-    if not checkpoints(run):
+def _check_store(options):
+    if options.drawing.guidance_interval is not None:
+        raise ValueError("--store keeps no --guidance-interval: leave one of them out")
+    if not checkpoints(options.run):
         raise ValueError(
-            f"--store writes into config.json in the folder of a run, and {run} is none; a "
+            f"--store writes into config.json of a run's folder, and {options.run} is none; a "
             "weight file with a chain is written in Python: save_model(path, model, "
             'schedule, config | {"drawn_with": {"sampler": "ddim", "steps": 20}})'
         )

@@ -160,7 +160,7 @@ class PictureModel:
     r"""A network that draws pictures, in eval mode and on its device, with its schedule.
 
     config: the settings of its run, those of a plain one where nobody has said them.
-    stored: all that stands beside its weights. drawn_with: of this, its chain; {} if none.
+    stored: all that stands beside its weights.
     """
 
     model: torch.nn.Module
@@ -170,6 +170,7 @@ class PictureModel:
 
     @property
     def drawn_with(self):
+        r"""The chain that is stored with it; {} if none."""
         return self.stored.get("drawn_with", {})
 
 

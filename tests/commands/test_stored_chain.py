@@ -143,7 +143,7 @@ def test_store_keeps_what_was_asked_for(capsys, run):
     assert load_model(file).drawn_with == {"sampler": "heun", "steps": 2}
     for name in ("digits", str(file)):
         error = told(capsys, "sample", name, "--store", "--out", "no.npy", status=1)
-        assert f"in the folder of a run, and {name} is none" in error
+        assert f"of a run's folder, and {name} is none" in error
         assert "save_model(path, model, schedule, config | " in error
     assert not Path("no.npy").exists()
 
