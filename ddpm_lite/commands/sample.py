@@ -129,8 +129,9 @@ def _check_store(options):
         raise ValueError("--store keeps no --guidance-interval: leave one of them out")
     if not checkpoints(options.run):
         raise ValueError(
-            f"--store writes into config.json of a run's folder, and {options.run} is none; "
-            "a weight file with a chain is written in Python: save_model(path, model, "
+            "--store writes into config.json of a run's folder, and "
+            f"{options.run} is none; a weight file with a chain is written in Python: "
+            "save_model(path, model, "
             'schedule, config | {"drawn_with": {"sampler": "ddim", "steps": 20}})'
         )
 
