@@ -36,7 +36,7 @@ NEAREST = {
     "formats/diffusers_files": "formats/test_exchange_reading",
     "formats/diffusers_unet": "formats/test_exchange_reading",
     "lab/exact": "lab/test_lab",
-    "sampling/chosen": "formats/test_drawn_with",
+    "formats/chosen": "formats/test_drawn_with",
 }
 UNCHANGED = "unchanged"
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from ..checks import check_given, check_name
+from ..formats.chosen import in_words
 from ..formats.diffusers import to_diffusers
 from ..formats.networks import NotGiven
-from ..sampling.chosen import in_words
 from .shared import MODEL, check_place, check_some, find_model
 
 

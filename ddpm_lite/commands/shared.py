@@ -13,11 +13,11 @@ import torch
 
 from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run, read_json
+from ..formats.chosen import NAMES, chain_of, choice_of, in_words
 from ..formats.diffusers import open_model
 from ..formats.networks import is_built_in
 from ..formats.weights import pretrained_names
 from ..sampling.asked import check_sampler
-from ..sampling.chosen import NAMES, chain_of, choice_of, in_words
 from ..sampling.guidance import guided
 from ..sampling.solvers import start_of
 from ..sampling.spacing import check_spacing, timestep_pairs

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from ..checks import check_integer, check_name
 from ..denoiser import check_denoiser, device_of
 from ..models.unet import UNet
-from ..sampling.chosen import chain_of, check_drawn_with, with_guidance
 from ..sampling.sampler import sample
 from ..schedule import Schedule
+from .chosen import chain_of, check_drawn_with, with_guidance
 from .networks import (
     BUILT_IN,
     SAYS,
@@ -63,7 +63,7 @@ class Pretrained:
 
     @property
     def drawn_with(self):
-        r"""The chain that was chosen for this model, see `sampling.chosen`; {} if none."""
+        r"""The chain that was chosen for this model, see `formats.chosen`; {} if none."""
         return self.config.get("drawn_with", {})
 
     def sample(self, num, *, y="in turn", seed=0, batch=256, shape=None, **options):
@@ -72,7 +72,7 @@ class Pretrained:
         By the chain that is stored with the model, where options do not say otherwise:
         with steps alone, its sampler takes so many, with its spacing, eta, variance and
         guidance; with another sampler, nothing that is stored holds. The rule is that of
-        `sampling.chosen.chain_of`. Where none is stored, `sample` draws as by default.
+        `formats.chosen.chain_of`. Where none is stored, `sample` draws as by default.
 
         num: how many. y: int64 (num,), the class of each; "in turn" gives classes 0, 1, ...
         one after the other where the model has any, None gives each "no class". seed: an
@@ -116,7 +116,7 @@ def save_model(path, model, schedule, config=None, half=False):
     is whole. model: of this package, or any nn.Module that says how it is built, see
     `networks.check_network`. config: JSON values; "drawn_with" among them is the chain
     that the model is drawn with, such as {"sampler": "ddim", "steps": 20}, see
-    `sampling.chosen`. half: store the weights as float16, in half the space; they are
+    `formats.chosen`. half: store the weights as float16, in half the space; they are
     float32 again when loaded. Raises ValueError for another ending, for a network that
     `load_model` could not build again, where the network knows another T than the schedule
     has, and for a chain that does not fit.

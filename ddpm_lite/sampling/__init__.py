@@ -8,7 +8,6 @@ CONTENTS = {
     "solvers": (),
     "sampler": ("sample", "sample_path"),
     "guidance": ("guided",),
-    "chosen": (),
     "editing": ("inpaint", "vary", "interpolate"),
 }
 

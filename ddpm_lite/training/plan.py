@@ -15,10 +15,10 @@ from .. import data
 from ..checks import check_parts
 from ..evaluation.evaluate import FEWEST
 from ..formats.checkpoint import checkpoints
+from ..formats.chosen import check_drawn_with
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
 from ..models.unet1d import build_unet
-from ..sampling.chosen import check_drawn_with
 from .cost import cost, step_time
 from .device import choose_precision
 from .one_dimension import as_long, is_series

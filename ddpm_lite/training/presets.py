@@ -13,10 +13,10 @@ import torch
 from .. import data
 from ..checks import check_integer, check_name, check_number
 from ..data.folders import READINGS
+from ..formats.chosen import check_drawn_with
 from ..models.mlp import MLP
 from ..models.unet1d import build_unet
 from ..models.unet_config import UNetConfig
-from ..sampling.chosen import check_drawn_with
 from ..schedule import Schedule
 from ..seeds import WEIGHTS, seeded
 from .config import TrainConfig
@@ -72,7 +72,7 @@ class RunConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     own: object = None  # an OwnNetwork in the place of the U-Net; no option (--network is)
-    # the chain that was chosen for the model, see `sampling.chosen`; no option of training
+    # the chain that was chosen for the model, see `formats.chosen`; no option of training
     drawn_with: object = field(default_factory=dict)
 
     def __post_init__(self):

@@ -2,10 +2,10 @@ r"""A run that starts from weights that are there has the network they were made
 
 from dataclasses import replace
 
+from ..formats.chosen import in_words
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
-from ..sampling.chosen import in_words
 from .one_dimension import is_series, other_channels
 from .plan import listed
 

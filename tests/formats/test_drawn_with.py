@@ -22,8 +22,8 @@ from ddpm_lite import (
     save_model,
 )
 from ddpm_lite.data.pictures import PictureSet
+from ddpm_lite.formats.chosen import chain_of, check_drawn_with, choice_of, in_words
 from ddpm_lite.formats.weights import Pretrained
-from ddpm_lite.sampling.chosen import chain_of, check_drawn_with, choice_of, in_words
 from ddpm_lite.training import experiment
 from ddpm_lite.training.fit import fit
 from ddpm_lite.training.presets import RunConfig

@@ -394,13 +394,13 @@ MUTANTS = [
     # --- the chain that is stored with a model
     Mutant(
         "a stored chain that outdoes what is asked for",
-        "sampling/chosen",
+        "formats/chosen",
         "return left | given",
         "return given | left",
     ),
     Mutant(
         "what is stored with one sampler for another one",
-        "sampling/chosen",
+        "formats/chosen",
         "if not stored or given.get(",
         "if not stored or False and given.get(",
     ),

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ...evaluation.evaluate import FEWEST
 from ...formats.checkpoint import read_json
-from ...sampling.chosen import check_drawn_with, in_words, with_guidance
+from ...formats.chosen import check_drawn_with, in_words, with_guidance
 from ...training import experiment
 from ...training.reports import class_counts
 from .findings import UNREADABLE, Finding, one_line

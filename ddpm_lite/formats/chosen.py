@@ -9,10 +9,10 @@ guidance, the scale of `guided`, are where they were chosen.
 import difflib
 
 from ..checks import check_integer, check_name, check_number, short
-from .asked import SAMPLERS, check_sampler
-from .guidance import guided
-from .solvers import start_of
-from .spacing import SPACINGS, check_spacing, timestep_pairs
+from ..sampling.asked import SAMPLERS, check_sampler
+from ..sampling.guidance import guided
+from ..sampling.solvers import start_of
+from ..sampling.spacing import SPACINGS, check_spacing, timestep_pairs
 
 NAMES = ("sampler", "steps", "spacing", "eta", "variance", "guidance")
 _EXAMPLE = '{"sampler": "ancestral", "steps": 100, "variance": "small"}'
