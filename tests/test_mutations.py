@@ -25,6 +25,7 @@ FILES += ["training/test_ema", "training/test_faster", "formats/test_verify"]
 FILES += [f"formats/test_exchange_{what}" for what in ("reading", "writing", "refusals")]
 FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
 FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
+FILES += ["formats/test_drawn_with"]
 NEAREST = {
     "denoiser": "sampling/test_sampler",
     "seeds": "training/test_trainer",
@@ -35,6 +36,7 @@ NEAREST = {
     "formats/diffusers_files": "formats/test_exchange_reading",
     "formats/diffusers_unet": "formats/test_exchange_reading",
     "lab/exact": "lab/test_lab",
+    "formats/chosen": "formats/test_drawn_with",
 }
 UNCHANGED = "unchanged"
 

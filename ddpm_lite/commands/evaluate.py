@@ -72,8 +72,10 @@ def run(options, threads):
     series = is_series(found.config.network)
     if series and options.inception:
         raise ValueError("--inception is for pictures, not for series: leave it out")
-    drawing = options.drawing.with_steps(found.schedule)
-    how = _how(drawing) | {"device": describe_device(found, drawing)}
+    drawing = options.drawing.with_steps(found.schedule, found.drawn_with)
+    chosen_by, whose = options.drawing.choice(found.drawn_with)
+    how = _how(drawing) | {"chosen_by": chosen_by}
+    how |= {"device": describe_device(found, drawing)}
     drawing.check_no_class(found.stored, options.run)
     _refuse_chain(found, drawing)
     compared = find(
@@ -93,6 +95,7 @@ def run(options, threads):
     if few and can_tell(rows):
         enough = f"{len(rows) - few} of {len(rows)} measures"
         notes.append(f"only {enough} can tell from so few unseen {of}")
+    notes.insert(0, f"drawing: {drawing.in_words()}, {whose}")
     told, shown = [*compared.told, *notes], not options.json
     if shown:
         print("\n".join(told), flush=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from ..checks import check_given, check_name
+from ..formats.chosen import in_words
 from ..formats.diffusers import to_diffusers
 from ..formats.networks import NotGiven
 from .shared import MODEL, check_place, check_some, find_model
@@ -47,6 +48,11 @@ def run(options, threads):
         print(json.dumps({"folder": folder, "classes": classes}))
         return
     print(f"written: DDPMPipeline.from_pretrained({folder!r}) loads it")
+    if found.drawn_with:
+        print(
+            f"here it is drawn in {in_words(found.drawn_with)}, which the folder does not "
+            "say: the pipeline takes num_inference_steps"
+        )
     if classes:
         silent = found.config.get("null_class", True)
         last = f"{classes}, which means no class" if silent else f"{classes - 1}"

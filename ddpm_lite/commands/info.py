@@ -56,7 +56,9 @@ def _told(options):
         "gflop_per_picture": round(counted.flops / 1e9, 3),
         "batch": options.batch,
         "training_gb": round(counted.training_bytes / 1e9, 3),
-        "settings": {k: v for k, v in config.as_dict().items() if k in stored},
+        "settings": {
+            k: v for k, v in config.as_dict().items() if k in stored and k != "drawn_with"
+        },
     }
 
 
@@ -68,15 +70,24 @@ def _found(name, network=""):
     if name not in RUNS or Path(name).exists():
         found = find_model(name, network=network)
         about = {"run": name} | {k: found.config[k] for k in FACTS if k in found.config}
+        about |= _chain(found.drawn_with)
         if len(found.sample_shape or ()) > 1:
             found = open_pictures(name, device="cpu", network=network)
             return about, found.config, found.stored
         about |= {"network": type(found.model).__name__, "T": found.schedule.T}
         about["parameters"] = sum(p.numel() for p in found.model.parameters())
-        own = {k: v for k, v in found.config.items() if k not in {*FACTS, *about}}
+        own = {
+            k: v for k, v in found.config.items() if k not in {*FACTS, *about, "drawn_with"}
+        }
         return about, None, {"model": found.model.config} | own
     about = {"preset": name}
     if name in pretrained_names():
         shipped = load_pretrained(name).config
         about["shipped"] = {k: shipped[k] for k in ("trained_by", "measures")}
+    about |= _chain(RUNS[name].drawn_with)
     return about, RUNS[name], RUNS[name].as_dict()
+
+
+def _chain(stored):
+    r"""The chain that a model is drawn with, where one was chosen."""
+    return {"drawn_with": stored} if stored else {}

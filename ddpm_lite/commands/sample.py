@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from .. import figure
 from ..checks import check_given, check_integer, check_name
 from ..data.series import in_units
+from ..formats.checkpoint import checkpoints, locked, read_json, write_text
 from ..sampling.solvers import network_calls
 from ..training.device import autocast, choose_device, choose_precision
 from ..training.one_dimension import is_series, save_drawn
@@ -52,6 +53,8 @@ class Options:
     step: int | str | None = None
     weights: str = "ema"  # or raw: as the last update left them, not averaged
     network: str = ""  # module:Class of a network of your own, which is then imported
+    # keep this chain in config.json of the run: from then on it is drawn so without options
+    store: bool = False
     json: bool = False  # print the outcome as JSON
 
     def __post_init__(self):
@@ -65,6 +68,8 @@ def run(options, threads):
     r"""Draw, and write what --out names. threads: a Threads, not begun."""
     kind, path = place(options.out, named(options.run))
     check_place(path.parent)
+    if options.store:
+        _check_store(options)
     threads.begin(options.machine.threads)
     found = find_model(options.run, options.step, options.weights, options.network)
     if len(found.sample_shape or (1, 1, 1)) == 1:
@@ -76,7 +81,7 @@ def run(options, threads):
         raise ValueError(
             f"pictures of {channels} channels cannot be a PNG: write --out x.npy"
         )
-    drawing = options.drawing.with_steps(found.schedule)
+    drawing = options.drawing.with_steps(found.schedule, found.drawn_with)
     drawing.guided(found.model)  # what cannot be guided is refused before all else
     drawing.check_no_class(found.stored, options.run)
     label, name = (None, "") if options.label is None else class_of(options.label, found)
@@ -86,8 +91,7 @@ def run(options, threads):
     outcome = {
         kind if kind == "array" else "grid": str(write(pictures, kind, path)),
         what: options.num,
-        "steps": drawing.steps,
-        "calls": network_calls(drawing.sampler, drawing.steps),
+        **_of_the_chain(options, drawing, found),
         "seed": drawing.seed,
         "device": describe_device(found, drawing),
     }
@@ -96,17 +100,66 @@ def run(options, threads):
         outcome |= {"label": label, "class": name}
     if drawing.guidance != 1:
         outcome["guidance"] = drawing.guidance
+    outcome |= _stored(options, drawing)
     if options.json:
         print(json.dumps(outcome))
         return
     where = outcome.get("array") or outcome["grid"]
     more = ", and series.npy beside it" if series else ", and single ones beside it"
     beside = more if kind == "folder" else ""
-    print(f"{_in_words(outcome, what, options.step == 'best')}: {where}{beside}")
+    chain = _chain_in_words(options, drawing, found)
+    print(f"{_in_words(outcome, what, chain, options.step == 'best')}: {where}{beside}")
+    _say_stored(outcome)
 
 
-def _in_words(outcome, what, best):
-    r"""What was drawn, as one sentence. what: pictures or series. best: of --step best."""
+def _of_the_chain(options, drawing, found):
+    r"""How something was drawn, for programs: {name: value}. found: of what."""
+    chain = {n: v for n, v in drawing.chain().items() if v is not None}
+    chain["calls"] = network_calls(drawing.sampler, drawing.steps)
+    return chain | {"chosen_by": options.drawing.choice(found.drawn_with)[0]}
+
+
+def _chain_in_words(options, drawing, found):
+    r"""Such as "in 100 steps of ancestral, as stored with the model"."""
+    return f"in {drawing.in_words()}, {options.drawing.choice(found.drawn_with)[1]}"
+
+
+def _check_store(options):
+    if options.drawing.guidance_interval is not None:
+        raise ValueError("--store keeps no --guidance-interval: leave one of them out")
+    if not checkpoints(options.run):
+        raise ValueError(
+            "--store writes into config.json of a run's folder, and "
+            f"{options.run} is none; a weight file with a chain is written in Python: "
+            "save_model(path, model, "
+            'schedule, config | {"drawn_with": {"sampler": "ddim", "steps": 20}})'
+        )
+
+
+def _stored(options, drawing):
+    r"""Write the chain into config.json where --store asks for it: {"stored": its path}."""
+    if not options.store:
+        return {}
+    path = Path(options.run) / "config.json"
+    chain = {n: v for n, v in drawing.chain().items() if v is not None}
+    if drawing.guidance != 1:
+        chain["guidance"] = drawing.guidance
+    with locked(options.run):
+        about = read_json(path) | {"drawn_with": chain}
+        write_text(path, json.dumps(about, indent=1) + "\n")
+    return {"stored": str(path)}
+
+
+def _say_stored(outcome):
+    if "stored" in outcome:
+        print(f"stored in {outcome['stored']}: it is drawn so from now on, without options")
+
+
+def _in_words(outcome, what, chain, best):
+    r"""What was drawn, as one sentence.
+
+    what: pictures or series. chain: in words. best: of --step best.
+    """
     said = [f"{outcome[what]} {what}"]
     if "label" in outcome:
         label, name = str(outcome["label"]), outcome["class"]
@@ -116,7 +169,7 @@ def _in_words(outcome, what, best):
     calls = f"{outcome['calls']} network calls"
     if "guidance" in outcome:
         calls += f" (guidance {outcome['guidance']:g}: of twice the batch)"
-    said.append(f"in {outcome['steps']} steps, {calls},")
+    said.append(f"{chain}, {calls},")
     if best:
         said.append(f"of the best checkpoint, step {outcome['step']},")
     return " ".join([*said, f"on {outcome['device']}"])
@@ -126,7 +179,7 @@ def _points(options, found, threads):
     r"""Draw points, which have no picture: an array (num, dim) in one file."""
     if options.label is not None:
         raise ValueError("this model has no classes: leave out --label")
-    drawing = options.drawing.with_steps(found.schedule)
+    drawing = options.drawing.with_steps(found.schedule, found.drawn_with)
     model = found.model.to(choose_device(options.machine.device))
     drawing.guided(model)  # which points have none of
     out = options.out or str(free(f"samples_{named(options.run)}", ".npy"))
@@ -139,11 +192,15 @@ def _points(options, found, threads):
     with autocast(device, precision), following(threads, model):
         points = found.sample(options.num, progress=not options.json, **how)
     outcome = {"array": str(write(points.cpu(), kind, path)), "points": options.num}
-    outcome |= {"steps": drawing.steps, "seed": drawing.seed}
-    outcome |= chosen(options, found.config)
-    outcome["calls"] = network_calls(drawing.sampler, drawing.steps)
-    words = "{points} points in {steps} steps, {calls} network calls: {array}"
-    print(json.dumps(outcome) if options.json else words.format(**outcome))
+    outcome |= _of_the_chain(options, drawing, found) | {"seed": drawing.seed}
+    outcome |= chosen(options, found.config) | _stored(options, drawing)
+    if options.json:
+        print(json.dumps(outcome))
+        return
+    chain = _chain_in_words(options, drawing, found)
+    words = "{points} points {chain}, {calls} network calls: {array}"
+    print(words.format(chain=chain, **outcome))
+    _say_stored(outcome)
 
 
 def class_of(word, found):

@@ -13,6 +13,7 @@ import torch
 
 from ..checks import check_integer, check_number
 from ..formats.checkpoint import load_run, read_json
+from ..formats.chosen import NAMES, chain_of, choice_of, in_words
 from ..formats.diffusers import open_model
 from ..formats.networks import is_built_in
 from ..formats.weights import pretrained_names
@@ -60,15 +61,22 @@ class Machine:
 
 @dataclass(frozen=True)
 class Drawing:
-    r"""How to draw."""
+    r"""How to draw: as stored with the model, where these do not say otherwise.
 
-    sampler: str = "ddim"  # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde
-    steps: int | None = None  # all T for ancestral, 50 for ddim, 25 for the others
-    # trailing if not given, or leading, linspace, quadratic, log_snr
+    Another sampler than the stored one leaves all that is stored aside.
+    """
+
+    # ancestral, ddim, heun, dpmpp_2m or dpmpp_2m_sde; if not given the one that is stored
+    # with the model, or ddim where none is
+    sampler: str | None = None
+    # as stored, if the sampler is; else all T for ancestral, 50 for ddim, 25 for the others
+    steps: int | None = None
+    # leading, linspace, quadratic, log_snr or trailing; as stored, else trailing
     spacing: str | None = None
     eta: float | None = None  # for ddim: share of fresh noise in [0, 1]; 0 if not given
     variance: str | None = None  # for ancestral: small or large
-    guidance: float = 1.0  # scale of guidance to the class; 1 is none, 0 leaves it out
+    # scale of guidance to the class; 1 is none, 0 leaves it out; as stored, else 1
+    guidance: float | None = None
     # first and last t that are guided, such as 200 800; all if not given
     guidance_interval: tuple[int, int] | None = None
     seed: int = 0  # picture i depends on (seed, i) alone
@@ -79,14 +87,14 @@ class Drawing:
         check_some("--steps", self.steps, 1)
         check_integer("--seed", self.seed, 0)
         check_integer("--batch", self.batch, 1, MOST)
-        check_number("--guidance", self.guidance)
+        if self.guidance is not None:
+            check_number("--guidance", self.guidance)
         if self.guidance_interval is not None and self.guidance == 1:
             raise ValueError("--guidance-interval is for --guidance, which 1 switches off")
 
     def chain(self):
         r"""What `sample` takes of these, {name: value}."""
-        names = ("sampler", "steps", "spacing", "eta", "variance")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in NAMES if name != "guidance"}
 
     def guided(self, model):
         r"""The model, with guidance if asked; raise ValueError where it has no classes."""
@@ -118,18 +126,33 @@ class Drawing:
                 "0.1"
             )
 
-    def with_steps(self, schedule):
-        r"""The same with a number of steps, where none is given, for a schedule.
+    def with_steps(self, schedule, stored=()):
+        r"""The same with a sampler, its steps and a scale of guidance, for a schedule.
 
-        Raises ValueError for what the sampler does not use, before anything is drawn.
+        stored: the model's drawn_with, if it has one: see `chain_of`. Raises ValueError for
+        what the sampler does not use, before anything is drawn.
         """
-        check_sampler(self.sampler, self.variance, self.eta)
-        start = start_of(self.sampler, schedule)
-        few = {"ancestral": schedule.T, "ddim": 50}.get(self.sampler, 25)
-        steps = min(few, start) if self.steps is None else self.steps
-        check_spacing(steps, self.spacing, None, start)
-        timestep_pairs(start, steps, self.spacing or "trailing", schedule=schedule)
-        return replace(self, steps=steps)
+        given = {name: getattr(self, name) for name in NAMES}
+        chain = {"sampler": "ddim"} | chain_of(given, dict(stored), schedule)
+        sampler, spacing = chain["sampler"], chain.get("spacing")
+        check_sampler(sampler, chain.get("variance"), chain.get("eta"))
+        start = start_of(sampler, schedule)
+        few = {"ancestral": schedule.T, "ddim": 50}.get(sampler, 25)
+        steps = chain.get("steps", min(few, start))
+        check_spacing(steps, spacing, None, start)
+        timestep_pairs(start, steps, spacing or "trailing", schedule=schedule)
+        return replace(self, **{"guidance": 1.0} | chain | {"steps": steps})
+
+    def choice(self, stored):
+        r"""Whose choice the chain is: (a word for programs, part of a sentence).
+
+        Of the Drawing that was asked for, before `with_steps`. stored: as there.
+        """
+        return choice_of({name: getattr(self, name) for name in NAMES}, dict(stored))
+
+    def in_words(self):
+        r"""The chain in words, as "50 steps of ddim"; of what `with_steps` gave."""
+        return in_words(self.chain())
 
 
 @dataclass(frozen=True)
@@ -144,6 +167,11 @@ class PictureModel:
     schedule: Schedule
     config: RunConfig
     stored: dict
+
+    @property
+    def drawn_with(self):
+        r"""The chain that is stored with it; {} if none."""
+        return self.stored.get("drawn_with", {})
 
 
 def check_step(step):
@@ -220,6 +248,7 @@ def draw(found, drawing, num, threads, *, label=None, counts=None, progress=True
     of them; if None, the mix of counts, as in `labels_for`, or in turn. Raises ValueError
     for a class that there is not.
     """
+    drawing = drawing.with_steps(found.schedule, found.drawn_with)  # twice is as once
     y, classes = (
         experiment.labels_for(found.config, num, counts),
         found.config.network.classes,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..checks import check_given
 from ..data.survey import Survey, survey, survey_of_series
+from ..formats.diffusers import open_model
 from ..training import experiment, together
 from ..training.boards import check_boards
 from ..training.choose import UNET, agreed, choose, clock_of, fit_steps, open_to_all
@@ -16,7 +17,7 @@ from ..training.one_dimension import called, is_series, preset_of
 from ..training.own import own_network
 from ..training.plan import attention_at, check_out, on_data
 from ..training.presets import RUNS, RunConfig
-from ..training.starting import channels_of, like, same_levels, told
+from ..training.starting import chain_of_run, channels_of, like, same_levels, told
 from ..training.trainer import processes
 from . import parsing
 from .shared import Machine, check_minutes, report_run, status_of
@@ -93,6 +94,7 @@ def parse(arguments):
     shorter = "T" in typed and "sample-steps" not in typed
     if shorter:  # the preset's steps may be more than T
         start = replace(start, sample_steps=1)
+    start, chain = replace(start, drawn_with={}), run.drawn_with  # which is no option
     default = Options(run=start, out=f"runs/{preset}")
     about = (
         f"{Options.__doc__.strip()} PRESET is one of {', '.join(RUNS)}; small-32 if none "
@@ -112,6 +114,7 @@ def parse(arguments):
     if shorter:
         steps = min(run.sample_steps, options.run.unet.T)
         options = replace(options, run=replace(options.run, sample_steps=steps))
+    options = replace(options, run=replace(options.run, drawn_with=chain))
     if options.minutes and "steps" in typed:
         raise ValueError(
             "--minutes chooses the number of steps: leave --steps out, or take "
@@ -166,6 +169,7 @@ def run(options, threads):
     if options.network:
         own = own_network(options.network, options.settings, config, options.typed)
         config = replace(config, own=own, sample_steps=min(config.sample_steps, own.T))
+    config, drawing = _to_be_drawn(config, options)
     chosen = []
     if options.minutes and config.data:
         config, chosen = _chosen(config, options, device)
@@ -189,6 +193,9 @@ def run(options, threads):
         elif options.minutes is None or options.named or is_series(config.network):
             lines += _derived(prepared, preset, options.typed)
         lines += chosen or _instead(prepared, options)
+        lines += drawing
+        if prepared.config.drawn_with != config.drawn_with:
+            lines.append("          without guidance, for which classes must be learned")
         if first:
             print("\n".join(lines), flush=True)
     if options.dry_run:
@@ -207,6 +214,17 @@ def run(options, threads):
         of = called(prepared.config.network)
         report_run(done, options.out, options.json, options.network, of)
     return status_of(done)
+
+
+def _to_be_drawn(config, options):
+    r"""The RunConfig with the chain of what it starts from, and lines on it."""
+    if not config.init:
+        name = f"the preset {options.preset}"
+        return chain_of_run(config, RUNS[options.preset], name)
+    chain = config.drawn_with  # see `like`
+    if config.own is not None:
+        chain = open_model(config.init, config.own.network).drawn_with
+    return chain_of_run(config, replace(config, drawn_with=chain), config.init)
 
 
 def _chosen(config, options, device):

@@ -5,6 +5,7 @@ from .. import hand_on
 CONTENTS = {
     "wrapped": ("DiffusersUNet",),
     "networks": ("register_network",),
+    "chosen": (),
     "weights": ("load_model", "load_pretrained", "load_results", "save_model"),
     "checkpoint": ("load_run",),
     "diffusers_fields": (),

@@ -23,6 +23,7 @@ from .networks import NotGiven
 from .weights import (
     Pretrained,
     apart,
+    check_stored_chain,
     fit_weights,
     load_model,
     load_pretrained,
@@ -45,7 +46,9 @@ def load_run(run, step=None, *, weights="ema", network=None):
     check_name("weights", weights, "ema", "raw")
     folder = checkpoint_of(run, step)
     found = load_model(folder / "model.safetensors", network)
-    config = read_json(Path(run) / "config.json") | {"step": step_of(folder)}
+    about = Path(run) / "config.json"
+    config = read_json(about) | {"step": step_of(folder)}
+    check_stored_chain(config, found.model, found.schedule, about)
     if weights == "raw":
         fit_weights(found.model, _raw(folder / "state.safetensors"))
         config |= {"weights": weights}

@@ -18,6 +18,7 @@ from ..denoiser import check_denoiser, device_of
 from ..models.unet import UNet
 from ..sampling.sampler import sample
 from ..schedule import Schedule
+from .chosen import chain_of, check_drawn_with, with_guidance
 from .networks import (
     BUILT_IN,
     SAYS,
@@ -60,14 +61,26 @@ class Pretrained:
             shape = self.config["own"].get("sample_shape")
         return None if shape is None else tuple(shape)
 
+    @property
+    def drawn_with(self):
+        r"""The chain that was chosen for this model, see `formats.chosen`; {} if none."""
+        return self.config.get("drawn_with", {})
+
     def sample(self, num, *, y="in turn", seed=0, batch=256, shape=None, **options):
         r"""Draw new data: (num, *shape), on the model's device.
+
+        By the chain that is stored with the model, where options do not say otherwise:
+        with steps alone, its sampler takes so many, with its spacing, eta, variance and
+        guidance; with another sampler, nothing that is stored holds. The rule is that of
+        `formats.chosen.chain_of`. Where none is stored, `sample` draws as by default.
 
         num: how many. y: int64 (num,), the class of each; "in turn" gives classes 0, 1, ...
         one after the other where the model has any, None gives each "no class". seed: an
         int, from which sample i gets its own seed. batch: how many are drawn at a time.
         shape: of one example, where neither the network nor its run says it. options: of
-        `sample`. Raises ValueError as that, for another num, and where shape is needed.
+        `sample`, and guidance, the scale of `guided`; steps, spacing, eta, variance and
+        guidance of None are as not given. Raises ValueError as these, for another num,
+        and where shape is needed.
         """
         check_integer("num", num, 1)
         check_integer("batch", batch, 1)
@@ -82,14 +95,17 @@ class Pretrained:
             y = torch.arange(num) % classes if classes else None
         if y is not None and len(y) != num:
             raise ValueError(f"y must hold a class for each of {num} samples, got {len(y)}")
+        stored = check_drawn_with(self.drawn_with, self.schedule)
+        if y is None:  # guidance is to a class
+            stored.pop("guidance", None)
+        options = chain_of(options, stored, self.schedule)
+        model, options = with_guidance(self.model, options)
         device, drawn = device_of(self.model), []
         for part in torch.arange(num).split(batch):
             seeds = [(seed, int(i)) for i in part]
             own = None if y is None else y[part].to(device)
             size = (len(part), *shape)
-            drawn.append(
-                sample(self.model, self.schedule, size, seed=seeds, y=own, **options)
-            )
+            drawn.append(sample(model, self.schedule, size, seed=seeds, y=own, **options))
         return torch.cat(drawn)
 
 
@@ -98,16 +114,19 @@ def save_model(path, model, schedule, config=None, half=False):
 
     path: ends in .safetensors; a file that is there is replaced only once the new one
     is whole. model: of this package, or any nn.Module that says how it is built, see
-    `networks.check_network`. config: JSON values. half: store the weights as float16, in
-    half the space; they are float32 again when loaded. Raises ValueError for another
-    ending, for a network that `load_model` could not build again, and where the network
-    knows another T than the schedule has.
+    `networks.check_network`. config: JSON values; "drawn_with" among them is the chain
+    that the model is drawn with, such as {"sampler": "ddim", "steps": 20}, see
+    `formats.chosen`. half: store the weights as float16, in half the space; they are
+    float32 again when loaded. Raises ValueError for another ending, for a network that
+    `load_model` could not build again, where the network knows another T than the schedule
+    has, and for a chain that does not fit.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a weight file must end in .safetensors, got {path}")
     check_network(model)
     check_denoiser(model, schedule)
+    check_stored_chain(config or {}, model, schedule, path)
     own = not is_built_in(model)
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if half:
@@ -134,7 +153,8 @@ def load_model(path, network=None):
     network: the class of a network of one's own, or "module:Class", which is imported; not
     needed for those of this package, and those that `register_network` was given. Raises
     FileNotFoundError where there is no file, and ValueError for a file that is broken, that
-    another program wrote, whose network nobody has given, or whose tensors do not fit it.
+    another program wrote, whose network nobody has given, whose tensors do not fit it, or
+    whose stored chain cannot be drawn with.
     """
     path = Path(path)
     about, tensors = _read(path)
@@ -161,7 +181,17 @@ def load_model(path, network=None):
                 f"does not fit: give {home} ({why})"
             ) from error
         raise ValueError(f"the tensors in {path} do not fit its network: {why}") from error
+    check_stored_chain(about["config"], model, schedule, path)
     return Pretrained(channels_last(model).eval(), schedule, about["config"])
+
+
+def check_stored_chain(config, model, schedule, where):
+    r"""Refuse a config whose "drawn_with" is no chain for a model, with ValueError.
+
+    where: the file, for errors. Nothing there is no chain, and right.
+    """
+    classes = getattr(model, "classes", 0) or 0
+    check_drawn_with(config.get("drawn_with", {}), schedule, classes, where)
 
 
 def _read(path):

@@ -31,6 +31,7 @@ from ..formats.checkpoint import (
     write_text,
 )
 from ..formats.networks import check_answers, check_network
+from ..formats.weights import check_stored_chain
 from .best import Best
 from .boards import boards_of, check_boards
 from .facts import commit, facts, versions
@@ -75,9 +76,9 @@ def fit(
     updates are those of this call, stopped_by is the name of a signal, or None.
     Raises FileExistsError where the folder holds a run and `resume` is not set, ValueError
     where it is of other data, another network or schedule, or past the trainer's last
-    step, RuntimeError where another process writes it, OSError where it cannot be
-    written, NotFinite where the loss is not finite: the last checkpoint stays, and the
-    batch is saved beside it.
+    step, and where drawn_with in config.json is no chain for its model, RuntimeError where
+    another process writes it, OSError where it cannot be written, NotFinite where the loss
+    is not finite: the last checkpoint stays, and the batch is saved beside it.
     """
     run, first = Path(run), trainer.rank == 0
     if max_minutes is not None and not max_minutes > 0:
@@ -110,6 +111,7 @@ def fit(
         known |= {"precision": trainer.precision, "versions": versions()}
         known |= {"commit": commit(), **(about or {}), "train": trainer.config.as_dict()}
         about = known
+        check_stored_chain(about, trainer.model, trainer.schedule, run / "config.json")
         if first:
             write_text(run / "config.json", json.dumps(about, indent=1) + "\n")
         shown = boards_of(run, trainer.step, about, tensorboard, wandb) if first else []

@@ -15,6 +15,7 @@ from .. import data
 from ..checks import check_parts
 from ..evaluation.evaluate import FEWEST
 from ..formats.checkpoint import checkpoints
+from ..formats.chosen import check_drawn_with
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
 from ..models.unet1d import build_unet
@@ -50,6 +51,8 @@ def check_plan(config, device, fresh=True):
             "--channels 1 for grey, 3 for colour"
         )
     schedule, own = schedule_of(config), config.own and config.own.network
+    if fresh:  # else `fit` asks the schedule that the checkpoint holds
+        check_drawn_with(config.drawn_with, schedule)
     with torch.device("meta"):
         model = config.own.filled(0).build(light=True) if own else build_unet(unet)
     precision = choose_precision(device, train.precision, model)

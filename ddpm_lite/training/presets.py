@@ -13,6 +13,7 @@ import torch
 from .. import data
 from ..checks import check_integer, check_name, check_number
 from ..data.folders import READINGS
+from ..formats.chosen import check_drawn_with
 from ..models.mlp import MLP
 from ..models.unet1d import build_unet
 from ..models.unet_config import UNetConfig
@@ -71,6 +72,8 @@ class RunConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     own: object = None  # an OwnNetwork in the place of the U-Net; no option (--network is)
+    # the chain that was chosen for the model, see `formats.chosen`; no option of training
+    drawn_with: object = field(default_factory=dict)
 
     def __post_init__(self):
         check_name("schedule", self.schedule, *SCHEDULES)
@@ -83,6 +86,7 @@ class RunConfig:
                 f"{self.hold_out!r}"
             )
         check_integer("sample_steps", self.sample_steps, 1, self.network.T)
+        object.__setattr__(self, "drawn_with", check_drawn_with(self.drawn_with))
 
     @property
     def network(self):
@@ -137,24 +141,34 @@ class RunConfig:
     def fitted_to(self, pictures):
         r"""These settings with the channels and the number of classes of a PictureSet.
 
+        Where no class is learned, or no "no class", drawn_with loses its guidance.
         Raises ValueError where the network is already for another number of classes.
         """
         classes = len(pictures.classes) if self.labels else 0
         if self.own is not None:
             own = self.own.fitted(pictures.shape, classes)
             drop = self.train.drop_label if own.classes else 0.0
-            return replace(self, own=own, train=replace(self.train, drop_label=drop))
+            fitted = replace(self, own=own, train=replace(self.train, drop_label=drop))
+            return fitted._guided_if_it_can_be(own.classes)
         if self.unet.classes not in (0, classes):
             raise ValueError(
                 f"the network has {self.unet.classes} classes, and {pictures.name} has "
                 f"{classes}: leave --classes out, it is taken from the data"
             )
         drop = self.train.drop_label if classes else 0.0
-        return replace(
+        fitted = replace(
             self,
             unet=replace(self.unet, channels=pictures.shape[0], classes=classes),
             train=replace(self.train, drop_label=drop),
         )
+        return fitted._guided_if_it_can_be(classes)
+
+    def _guided_if_it_can_be(self, classes):
+        knows = self.init or self.train.drop_label  # weights to start from may know it
+        if classes and knows:
+            return self
+        chain = {k: v for k, v in self.drawn_with.items() if k != "guidance"}
+        return replace(self, drawn_with=chain)
 
 
 _SMALL = TrainConfig(

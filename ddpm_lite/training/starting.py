@@ -2,6 +2,7 @@ r"""A run that starts from weights that are there has the network they were made
 
 from dataclasses import replace
 
+from ..formats.chosen import in_words
 from ..formats.diffusers import open_model
 from ..formats.diffusers_scheduler import named
 from ..models.unet import UNet
@@ -12,8 +13,9 @@ from .plan import listed
 def like(config):
     r"""The RunConfig with the network and the schedule of what `config.init` names.
 
-    Size, channels, T, prediction and clip are that network's. The number of classes is left
-    to the pictures. Change what should differ afterwards, such as the size:
+    Size, channels, T, prediction and clip are that network's, and so is the chain that is
+    stored with it, `drawn_with`. The number of classes is left to the pictures. Change what
+    should differ afterwards, such as the size:
     `replace(config, unet=at_size(config.unet, 32))`.
     Raises as `open_model`, and ValueError for weights of another kind of network, or
     trained with a schedule that settings cannot name.
@@ -32,7 +34,34 @@ def like(config):
         )
     unet, steps = replace(start.model.unet_config, classes=0), min(config.sample_steps, T)
     own = dict(beta_start=None, beta_end=None) | schedule
+    own |= {"drawn_with": start.drawn_with}
     return replace(config, unet=unet, sample_steps=steps, **own)
+
+
+def chain_of_run(config, before, name):
+    r"""The RunConfig with the chain that its model is to be drawn with, and lines on it.
+
+    config: as it was asked for. before: the RunConfig whose drawn_with was chosen: of a
+    preset, or of weights to start from; name: what to call it. A chain is left out where
+    schedule, T, prediction or the kind of network are not those that it was chosen for.
+    Returns (RunConfig, lines); no line where there is no chain.
+    """
+    chain, here, there = before.drawn_with, _meant_for(config), _meant_for(before)
+    if not chain:
+        return replace(config, drawn_with={}), []
+    words = f"drawing   {in_words(chain)}, as stored with {name}"
+    other = [what for what in there if here[what] != there[what]]
+    if other:
+        why = f"it was chosen for another {listed(other)}"
+        return replace(config, drawn_with={}), [f"{words}, is left out: {why}"]
+    return replace(config, drawn_with=chain), [f"{words}: sample and evaluate do so"]
+
+
+def _meant_for(config):
+    kind = "U-Net" if config.own is None else "own"
+    known = {"network": kind, "schedule": config.schedule, "T": config.network.T}
+    known |= {"beta_start": config.beta_start, "beta_end": config.beta_end}
+    return known | {"prediction": getattr(config.network, "prediction", None)}
 
 
 def at_size(unet, size):

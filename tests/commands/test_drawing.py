@@ -17,7 +17,8 @@ from ddpm_lite.training import device
 )
 def test_the_number_of_steps_that_is_taken(sampler, T, steps):
     schedule = Schedule.linear(T)
-    assert Drawing(sampler).with_steps(schedule) == Drawing(sampler, steps)
+    expected = Drawing(sampler, steps, guidance=1.0)
+    assert Drawing(sampler).with_steps(schedule) == expected
     assert Drawing(sampler, 7).with_steps(schedule).steps == 7
 
 

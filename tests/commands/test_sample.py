@@ -43,7 +43,7 @@ def error_of(capsys, arguments):
 def test_an_array(here, capsys):
     assert main([*ASK, "--out", "x.npy"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("3 pictures in 2 steps, 2 network calls, on cpu")
+    assert said.startswith("3 pictures in 2 steps of ddim, the default sampler, 2 n")
     assert said.endswith(": x.npy\n")
     array = np.load(here / "x.npy")
     assert (array.dtype, array.shape) == (np.float32, (3, 1, 8, 8))
@@ -188,7 +188,8 @@ def test_points_are_an_array(here, capsys):
     ask = ["sample", "s_curve", "--num", "5", "--steps", "4", "--device", "cpu"]
     for name in ("samples_s_curve.npy", "samples_s_curve_2.npy"):
         assert main(ask) == 0
-        assert capsys.readouterr().out == f"5 points in 4 steps, 4 network calls: {name}\n"
+        told = "5 points in 4 steps of ddim, the default sampler, 4 network calls"
+        assert capsys.readouterr().out == f"{told}: {name}\n"
         array = np.load(here / name)
         assert (array.dtype, array.shape) == (np.float32, (5, 2))
     expected = load_pretrained("s_curve").sample(5, sampler="ddim", steps=4, progress=False)

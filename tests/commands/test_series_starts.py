@@ -85,11 +85,11 @@ def test_what_was_drawn_is_said_whole(start, tmp_path, capsys):
     how = ["--num", "2", "--steps", "2", *FEW, "--step", "2", "--weights", "raw"]
     out = str(tmp_path / "x.npy")
     words, _ = said(capsys, 0, "sample", str(start), *how, "--label", "1", "--out", out)
-    assert words.startswith("2 series of class 1 of the raw weights in 2 steps, 2 net")
+    assert words.startswith("2 series of class 1 of the raw weights in 2 steps of ddim,")
     how[how.index("2", 5)] = "best"
     again = str(tmp_path / "y.npy")
     words, _ = said(capsys, 0, "sample", str(start), *how, "--out", again)
-    assert words.startswith("2 series of the raw weights in 2 steps, 2 network calls, of ")
+    assert words.startswith("2 series of the raw weights in 2 steps of ddim, the def")
     assert "calls, of the best checkpoint, step " in words
 
 

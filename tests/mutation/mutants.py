@@ -391,6 +391,19 @@ MUTANTS = [
         "spread = cross.clamp(min=0).sqrt().sum()",
         "spread = cross.clamp(min=0).sum()",
     ),
+    # --- the chain that is stored with a model
+    Mutant(
+        "a stored chain that outdoes what is asked for",
+        "formats/chosen",
+        "return left | given",
+        "return given | left",
+    ),
+    Mutant(
+        "what is stored with one sampler for another one",
+        "formats/chosen",
+        "if not stored or given.get(",
+        "if not stored or False and given.get(",
+    ),
     # --- solvers of higher order, and spacings
     Mutant(
         "2M without its correction",

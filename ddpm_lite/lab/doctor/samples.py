@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ...evaluation.evaluate import FEWEST
 from ...formats.checkpoint import read_json
+from ...formats.chosen import check_drawn_with, in_words, with_guidance
 from ...training import experiment
 from ...training.reports import class_counts
 from .findings import UNREADABLE, Finding, one_line
@@ -21,23 +22,30 @@ _ENOUGH = 0.25  # standard error of a copying share: two are half the way from 0
 
 def drawn(case):
     r"""Draw pictures: do they look like the data?"""
-    num, steps = case.samples, min(20, case.schedule.T)
-    config = case.config
+    num, config = case.samples, case.config
     if config.own is None:
         config = replace(config, unet=case.model.unet_config)
-    options = dict(seed=_SEED, sampler="ddim", steps=steps, progress=False)
+    chain = config.drawn_with or dict(sampler="ddim", steps=min(20, case.schedule.T))
+    try:
+        check_drawn_with(chain, case.schedule, getattr(case.model, "classes", 0) or 0)
+    except ValueError as error:
+        yield Finding("wrong", "drawn_with", f"config.json: {one_line(error)}.")
+        return
+    model, options = with_guidance(case.model, chain)
+    options |= dict(seed=_SEED, progress=False)
     counts = case.pictures and class_counts(config, case.pictures)
     y = experiment.labels_for(config, num, counts or None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a prior gap, found before
-            x_0 = experiment.draw(case.model, case.schedule, config, num, y=y, **options)
+            x_0 = experiment.draw(model, case.schedule, config, num, y=y, **options)
     except FloatingPointError as error:
         words = f"{one_line(error)}. Go on from an earlier checkpoint with a lower lr."
         yield Finding("wrong", "samples not finite", words)
         return
     own = looks(x_0)
-    found = f"{num} pictures in {steps} steps of DDIM: brightness {own['brightness']:.2f}"
+    how = f"{in_words(chain)}{', as stored' if config.drawn_with else ''}"
+    found = f"{num} pictures in {how}: brightness {own['brightness']:.2f}"
     if case.pictures is None:
         words = f"{found}, contrast {own['contrast']:.2f}; no data to compare with."
         yield Finding("note", "samples", words, {"samples": own})
