@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import venv
+import zipfile
 
 import nbformat
 import pytest
@@ -33,6 +34,9 @@ def fresh(tmp_path_factory):
     wheels, environment = folder / "wheels", folder / "env"
     command(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT)
     (wheel,) = wheels.glob("*.whl")
+    with zipfile.ZipFile(wheel) as inside:  # with the notice that its licence asks for
+        names = {f"ddpm_lite/clothes/{n}" for n in ("train.png", "held_out.png", "LICENSE")}
+        assert names <= set(inside.namelist())
     venv.create(environment, with_pip=True)
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     pins = ["-c", ROOT / "constraints.txt"]

@@ -21,7 +21,7 @@ CONTENTS = {
     "arrays": (),
     "series": ("SeriesSet", "load_series"),
     "lazy": (),
-    "sources": ("load", "digits", "photo", "check_pictures"),
+    "sources": ("load", "digits", "clothes", "photo", "check_pictures"),
     "survey": (),
     "datasets": ("Items",),
     "streams": ("Stream",),

@@ -1,4 +1,4 @@
-r"""Where pictures come from: the embedded digits, a name, a path or a hub id.
+r"""Where pictures come from: those that come along, a name, a path or a hub id.
 
 `load` takes whatever a user has and finds the reader in `pictures` for it.
 """
@@ -22,6 +22,11 @@ from .pictures import PictureSet, check_size, from_folder, from_hub, named
 from .ranges import brightest, to_floats, told_range
 from .series import is_plain, load_series
 
+EMBEDDED = {"digits": (1, 8, 8), "clothes": (1, 28, 28)}  # what comes along, and its shape
+UNSEEN = "held_out"  # the split of these on which nothing in this project trains
+CLOTHES = Path(__file__).parent.parent / "clothes"
+KINDS = ("T - shirt / top", "Trouser", "Pullover", "Dress", "Coat")  # as the hub has them
+KINDS += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 HUB = ("ylecun/mnist", "zalando-datasets/fashion_mnist", "uoft-cs/cifar10")
 OTHERS = {  # files that people have, and how they become something that is read
     ".csv": "write its rows as uint8 (N, H, W) with np.save('pictures.npy', rows)",
@@ -47,13 +52,42 @@ def digits(split="train"):
     """
     from sklearn.datasets import load_digits
 
-    if split not in ("train", "held_out"):
-        raise ValueError(f'split must be "train" or "held_out", got {split!r}')
+    _check_split(split)
     bunch = load_digits()
     held_out = np.arange(len(bunch.images)) % 5 == 4
     chosen = held_out if split == "held_out" else ~held_out
     pictures = torch.from_numpy(bunch.images[chosen]).float().unsqueeze(1)  # 0..16
     return check_pictures(pictures / 8 - 1), torch.from_numpy(bunch.target[chosen])
+
+
+def clothes(split="train"):
+    r"""2,000 pictures of Fashion-MNIST, 28 by 28, that come with the package: no download.
+
+    split: "train" gives 1,000 pictures that were drawn from its training pictures, 100 of
+    each class; "held_out" as many from its test pictures, on which nothing in this project
+    trains. `figures/clothes.py` drew them. Picture i shows class i mod 10.
+    Returns pictures float32 (1000, 1, 28, 28) in [-1, 1], 256 grey levels, and their labels
+    int64 (1000,). Raises ValueError for another split.
+    Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747; MIT licence, Zalando SE.
+    """
+    grey, y = _clothes(split)
+    return check_pictures(2 * grey.float() / 255 - 1), y
+
+
+def _clothes(split):
+    r"""The same as uint8: a row of the file holds the pictures of a class."""
+    from PIL import Image
+
+    _check_split(split)
+    with Image.open(CLOTHES / f"{split}.png") as file:
+        sheet = torch.from_numpy(np.array(file))  # (10 * 28, 100 * 28)
+    grey = sheet.reshape(10, 28, 100, 28).permute(2, 0, 1, 3).reshape(1000, 1, 28, 28)
+    return grey, torch.arange(10).repeat(100)
+
+
+def _check_split(split):
+    if split not in ("train", UNSEEN):
+        raise ValueError(f'split must be "train" or "held_out", got {split!r}')
 
 
 def load(
@@ -71,6 +105,8 @@ def load(
 
     name: one of
     - "digits": those of `digits`, as 17 grey levels, split "train" or "held_out";
+    - "clothes": those of `clothes`, with the same splits. For a folder of such a name, pass
+      "./digits" or "./clothes";
     - a hub id such as "ylecun/mnist", or a local folder with the same parquet files, read
       with the library `datasets`: the column of pictures and the finest classes are found
       by their type, and a class of -1 says that there are none. split: as it is named
@@ -124,18 +160,19 @@ def load(
 def _read(name, split, size, channels, skip_broken, labels, folders, lazy):
     path = Path(name).expanduser()
     check_name("folders", folders, *READINGS)
-    if folders in ("classes", "splits") and (name == "digits" or not path.is_dir()):
+    embedded = name in EMBEDDED
+    if folders in ("classes", "splits") and (embedded or not path.is_dir()):
         raise ValueError(
             f"folders={folders!r} is for a folder of pictures, which {shown(path)} is not"
         )
-    parquet = name != "digits" and path.is_dir() and _holds_parquet(path, folders)
-    if lazy and (name == "digits" or not path.is_dir() or parquet):
+    parquet = not embedded and path.is_dir() and _holds_parquet(path, folders)
+    if lazy and (embedded or not path.is_dir() or parquet):
         raise ValueError(
             f"lazy=True (--lazy) is for a folder of pictures, which {shown(path)} is not: "
             "an .npy file is mapped into memory anyway, and data.Items takes a dataset"
         )
-    if name == "digits":
-        return _digits_set(size, channels, split)
+    if embedded:
+        return _embedded_set(name, size, channels, split)
     if path.is_dir() and not parquet:
         found = understand(path, split, labels, folders)
         if lazy or (lazy is None and too_many(found, size, channels)):
@@ -196,8 +233,8 @@ def has_split(name, split):
     name: as in `load`. What cannot be read has none, for `load` says why; raises
     ConnectionError if the hub does not answer.
     """
-    if name == "digits":
-        return split in ("train", "held_out")
+    if name in EMBEDDED:
+        return split in ("train", UNSEEN)
     path = Path(name).expanduser()
     parquet = path.is_dir() and any([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
     if path.is_dir() and not parquet:
@@ -222,33 +259,37 @@ def has_split(name, split):
         raise ConnectionError(f"the hub does not tell of {name}: {reason}") from error
 
 
-def _digits_set(size, channels, split):
-    if size not in (None, (8, 8)) or channels not in (None, 1):
+def _embedded_set(name, size, channels, split):
+    shape, told = EMBEDDED[name], ()
+    if size not in (None, shape[1:]) or channels not in (None, shape[0]):
         raise ValueError(
-            f"the digits are (1, 8, 8), got size {size} and channels {channels}: leave "
-            "both out"
+            f"the {name} are {shape}, got size {size} and channels {channels}: leave both "
+            "out"
         )
+    if Path(name).is_dir():
+        owner = "scikit-learn" if name == "digits" else "this package"
+        told = (f"these {name} come with {owner}; for the folder here, pass ./{name}",)
+    if name == "clothes":
+        return PictureSet(*_clothes(split), KINDS, name, told=told)
     x_0, y = digits(split)
     grey = ((x_0 + 1) * 8).to(torch.uint8)  # 0..16, exact
-    told = ("these digits come with scikit-learn; for the folder here, pass ./digits",)
-    told = told if Path("digits").is_dir() else ()
-    return PictureSet(grey, y, tuple("0123456789"), "digits", levels=17, told=told)
+    return PictureSet(grey, y, tuple("0123456789"), name, levels=17, told=told)
 
 
 def _not_there(path):
     missing = path
     while not missing.parent.exists() and missing.parent != missing:
         missing = missing.parent
-    names = {known.split("/")[-1]: known for known in ("digits", *HUB)}
+    names = {known.split("/")[-1]: known for known in (*EMBEDDED, *HUB)}
     if missing.parent.is_dir():
         names |= {f.lower(): str(missing.parent / f) for f in os.listdir(missing.parent)}
     wanted = (missing.name.lower(), path.name.lower())
     near = [names[n] for w in wanted for n in difflib.get_close_matches(w, names, n=1)]
     hint = f", did you mean {near[0]}?" if near and near[0] != str(path) else "."
     return (
-        f"there is no file or folder {shown(path)}{shown(hint)} Known names are digits, "
-        f"{', '.join(HUB)}; else pass a folder of pictures or parquet, an .npy file, or a "
-        "hub id"
+        f"there is no file or folder {shown(path)}{shown(hint)} Known names are "
+        f"{', '.join((*EMBEDDED, *HUB))}; else pass a folder of pictures or parquet, an "
+        ".npy file, or a hub id"
     )
 
 

@@ -6,7 +6,7 @@ from statistics import median
 
 from .folders import understand
 from .series import load_series
-from .sources import load
+from .sources import EMBEDDED, load
 
 LOOK = 64  # pictures of a folder whose sizes are looked at, evenly spaced
 UNKNOWN = 64  # height and width that pictures of several sizes are taken to have
@@ -34,7 +34,7 @@ def survey(name, *, split="train", labels=True, folders="auto"):
     """
     path = Path(name).expanduser()
     parquet = folders == "auto" and [*path.glob("*.parquet"), *path.glob("*/*.parquet")]
-    if name != "digits" and path.is_dir() and not parquet:
+    if name not in EMBEDDED and path.is_dir() and not parquet:
         return _of_folder(understand(path, split, labels, folders))
     how = dict(split=split, labels=labels, folders=folders)
     try:

@@ -13,11 +13,11 @@ import torch
 from ..data.examples import chosen
 from ..data.marks import fingerprint, is_of
 from ..data.pictures import PictureSet
-from ..data.sources import has_split
+from ..data.sources import EMBEDDED, UNSEEN, has_split
 from ..formats.checkpoint import checkpoint_of, read_json
 from .experiment import load_pictures
 from .one_dimension import called, is_series
-from .plan import find_data
+from .plan import check_meant, find_data
 from .reports import class_counts
 from .resuming import changed_aside
 
@@ -64,6 +64,7 @@ def find(config, stored, *, run="", step=None, data="", split=""):
     config = replace(config, data=_located(config.data, run))
     if not data:
         return _own(config, stored, known)
+    check_meant(data)
     read = dict(data=data, split=split or _split(config, data), folders="auto", lazy=False)
     whole, _ = load_pictures(replace(config, **read, held_out_split="", hold_out=0.0))
     if is_series(config.network):
@@ -185,7 +186,9 @@ def _counts(config, stored, train):
 def _split(config, data):
     r"""The split that `data` is read at: what the run sets aside, where it has that."""
     wish = config.held_out_split or config.split
-    return wish if has_split(data, wish) else "train"
+    if has_split(data, wish):
+        return wish
+    return UNSEEN if data in EMBEDDED else "train"
 
 
 def _of_split(split):

@@ -146,7 +146,7 @@ def load_pictures(config, follow=False):
     if not config.data:
         raise ValueError(
             "say what to train on: --data with a folder of pictures, an .npy, a folder of "
-            "parquet, a hub id such as zalando-datasets/fashion_mnist, or digits"
+            "parquet, a hub id such as zalando-datasets/fashion_mnist, digits or clothes"
         )
     if is_series(config.network):
         series = load(config, follow)

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from ..checks import check_integer
+from ..data.sources import EMBEDDED
 from ..formats.networks import (
     arguments,
     build,
@@ -148,8 +149,8 @@ def own_network(name, words, config, typed):
     network, unet = network_named(name), config.unet
     _refuse_options_of_the_unet(name, network, unet, typed)
     shape, sized = unet.sample_shape, typed & {"size", "channels"}
-    if config.data == "digits" and not sized:
-        shape = (1, 8, 8)
+    if not sized:
+        shape = EMBEDDED.get(config.data, shape)
     own = OwnNetwork(spelled(network), _settings(words, network), shape, 0, unet.T, network)
     model = own.filled(classes=0).build(light=True)
     check_says(model)

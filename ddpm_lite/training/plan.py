@@ -34,6 +34,9 @@ _OF_A_RUN = {"config.json", "metrics.jsonl", "timing.jsonl", "lock", "newest", "
 _OF_A_RUN |= {"checkpoints", "tensorboard", "config.json.part", "newest.part"}
 _OF_A_RUN |= {"best", "best.part", "wandb", "wandb.json"}
 
+# How to train on what comes along with the package.
+_TRAINED_BY = {"digits": "digits", "clothes": "fashion --data clothes"}
+
 HOUR = 3600  # seconds
 
 
@@ -60,14 +63,15 @@ def check_plan(config, device, fresh=True):
         start = open_model(config.init, own)
     if config.init and fresh and not own:  # which is built when its classes are known
         check_start(start, config.init, model, schedule)
-    digits = config.data == "digits" and not is_series(config.network)
-    if digits and unet.sample_shape != (1, 8, 8):
-        H, W = unet.sample_shape[1:]
+    shape = None if is_series(config.network) else data.sources.EMBEDDED.get(config.data)
+    if shape and unet.sample_shape != shape:
+        side, (H, W) = shape[1], unet.sample_shape[1:]
+        fits = own or side % unet.factor == 0
         raise ValueError(
-            f"the digits are 8 x 8 pictures in grey, and this network is for {H} x {W} "
-            f"{'in grey' if unet.channels == 1 else 'in colour'}: "
-            + "--size 8 --channels 1 fit, or " * bool(own or 8 % unet.factor == 0)
-            + "train the preset: ddpm-lite train digits"
+            f"the {config.data} are {side} x {side} pictures in grey, and this network is "
+            f"for {H} x {W} {'in grey' if unet.channels == 1 else 'in colour'}: "
+            + f"--size {side} --channels 1 fit, or " * bool(fits)
+            + f"train the preset: ddpm-lite train {_TRAINED_BY[config.data]}"
         )
     return precision
 
@@ -147,7 +151,7 @@ def located(name):
 
     So that a run finds its data from wherever it is called. Links are kept.
     """
-    known = ("", "digits", *data.sources.HUB)
+    known = ("", *data.sources.EMBEDDED, *data.sources.HUB)
     path = Path(name).expanduser()
     if name in known or not path.exists():
         return name
@@ -187,16 +191,14 @@ def on_data(config, preset, typed):
 
     config: what was asked for. preset: the RunConfig that it started from. typed: names of
     the options that were given; they hold. What a preset says of its own data does not hold
-    for others: `hold_out` sets pictures aside where they lack its split.
+    for others: `hold_out` sets pictures aside where they lack its split, and pictures that
+    come along with the package have one for that.
     Returns (RunConfig, whether the channels are those of the pictures, what to say if
     pictures are set aside).
     Raises ValueError for what can be read in two ways.
     """
-    if "data" in typed and config.data == "digits" and Path("digits").exists():
-        raise ValueError(
-            "digits is a name here, and that of digits which come with this package: "
-            "--data ./digits takes what is here; for the others call from another folder"
-        )
+    if "data" in typed:
+        check_meant(config.data)
     if {"hold-out", "held-out-split"} <= typed:
         raise ValueError("--hold-out or --held-out-split says what is set aside: give one")
     if "hold-out" in typed:
@@ -206,12 +208,24 @@ def on_data(config, preset, typed):
     if config.data in ("", preset.data):
         return config, False, []
     follow, wish = "channels" not in typed, config.held_out_split
+    chosen = typed & {"hold-out", "held-out-split", "split"}
+    if config.data in data.sources.EMBEDDED and not chosen:
+        return replace(config, held_out_split=data.sources.UNSEEN), follow, []
     asked = "held-out-split" in typed
     if not wish or asked or data.sources.has_split(config.data, wish):
         return config, follow, []
     said = f"held out  {config.hold_out:g} of the pictures, which have no split {wish!r}"
     said = [f"{said} (--hold-out)"] * (config.hold_out > 0)
     return replace(config, held_out_split=""), follow, said
+
+
+def check_meant(name):
+    r"""Refuse a name of what comes along where a file or folder has it: ValueError."""
+    if name in data.sources.EMBEDDED and Path(name).exists():
+        raise ValueError(
+            f"{name} is a name here, and that of {name} which come with this package: "
+            f"--data ./{name} takes what is here; for the others call from another folder"
+        )
 
 
 def find_data(name, run):
@@ -221,7 +235,8 @@ def find_data(name, run):
     looked for in the folders above the run. Raises FileNotFoundError where a path leads
     nowhere, ValueError where several fit.
     """
-    if name in ("", "digits", *data.sources.HUB) or Path(name).expanduser().exists():
+    known = ("", *data.sources.EMBEDDED, *data.sources.HUB)
+    if name in known or Path(name).expanduser().exists():
         return located(name)
     found = []
     if not Path(name).expanduser().is_absolute():

@@ -55,7 +55,7 @@ class RunConfig:
     """
 
     # folder of pictures, whose sub-folders are classes, or splits if they are named train
-    # and test; or .npy, folder of parquet, hub id, digits
+    # and test; or .npy, folder of parquet, hub id, digits, clothes
     data: str = ""
     split: str = "train"  # of a data set that has several, or of a folder: train, test ...
     held_out_split: str = ""  # the split whose pictures are set aside; else see hold_out

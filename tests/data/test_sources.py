@@ -32,7 +32,7 @@ def test_a_wrong_name_gets_the_nearest_and_all_known(tmp_path, monkeypatch):
         with pytest.raises(FileNotFoundError) as error:
             data.load(wrong)
         assert f"did you mean {right}?" in message(error), wrong
-        assert "Known names are digits, ylecun/mnist" in message(error)
+        assert "Known names are digits, clothes, ylecun/mnist" in message(error)
     with pytest.raises(FileNotFoundError, match=r"or folder zzzz\. Known names are"):
         data.load("zzzz")
 
