@@ -37,7 +37,6 @@ def rows_of(y, number):
 
 def sheet_of(folder, split, number):
     r"""The sheet of a split, uint8 (280, 2800), from a folder in the hub's layout."""
-    datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         where = str(Path(folder).resolve())
         table = datasets.load_dataset(where, split=split, cache_dir=cache)
@@ -74,4 +73,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    datasets.disable_progress_bars()
     main()

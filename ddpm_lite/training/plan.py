@@ -188,7 +188,8 @@ def on_data(config, preset, typed):
 
     config: what was asked for. preset: the RunConfig that it started from. typed: names of
     the options that were given; they hold. What a preset says of its own data does not hold
-    for others: `hold_out` sets pictures aside where they lack its split.
+    for others: `hold_out` sets pictures aside where they lack its split, and pictures that
+    come along with the package have one for that.
     Returns (RunConfig, whether the channels are those of the pictures, what to say if
     pictures are set aside).
     Raises ValueError for what can be read in two ways.
@@ -204,11 +205,12 @@ def on_data(config, preset, typed):
     if config.data in ("", preset.data):
         return config, False, []
     follow, wish = "channels" not in typed, config.held_out_split
+    chosen = typed & {"hold-out", "held-out-split", "split"}
+    if config.data in data.sources.EMBEDDED and not chosen:
+        return replace(config, held_out_split=data.sources.UNSEEN), follow, []
     asked = "held-out-split" in typed
     if not wish or asked or data.sources.has_split(config.data, wish):
         return config, follow, []
-    if config.data in data.sources.EMBEDDED:
-        return replace(config, held_out_split=data.sources.UNSEEN), follow, []
     said = f"held out  {config.hold_out:g} of the pictures, which have no split {wish!r}"
     said = [f"{said} (--hold-out)"] * (config.hold_out > 0)
     return replace(config, held_out_split=""), follow, said

@@ -111,12 +111,17 @@ def test_a_folder_of_that_name_is_told_and_can_be_meant(tmp_path, monkeypatch):
 def asked(**settings):
     r"""What `ddpm-lite train fashion --data clothes` asks for, with other settings."""
     given = replace(RUNS["fashion"], data="clothes", **settings)
-    return plan.on_data(given, RUNS["fashion"], frozenset({"data", *settings}))[0]
+    typed = {"data", *(name.replace("_", "-") for name in settings)}
+    return plan.on_data(given, RUNS["fashion"], frozenset(typed))[0]
 
 
 def test_fashion_trains_on_them_and_sets_the_unseen_aside():
     prepared = experiment.prepare(asked(), "cpu", follow=True, dry=True)
     assert prepared.config.held_out_split == "held_out"
+    assert asked(hold_out=64.0).held_out_split == ""  # as it was typed
+    plain = replace(RUNS["series"], data="clothes", unet=RUNS["fashion"].unet)
+    found, *_ = plan.on_data(plain, RUNS["small-32"], frozenset({"data"}))
+    assert found.held_out_split == "held_out"  # of a preset without a wish, too
     assert torch.equal(prepared.held_out.x_0, data.load("clothes", split="held_out").x_0)
     assert prepared.described["class_counts"] == [100] * 10
     assert survey("clothes") == Survey(1000, 28, 28, True, 1)

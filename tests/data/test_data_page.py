@@ -29,6 +29,6 @@ def test_the_examples_run_in_order(tmp_path, monkeypatch):
     names = {"__name__": "page"}
     for example in code:
         exec(compile(example, "docs/data.md", "exec"), names)
-    wrong = code[1].replace("y=digits.y", "y=digits.y + 1")
+    wrong = code[2].replace("y=digits.y", "y=digits.y + 1")
     with pytest.raises(ValueError, match="labels"):
         exec(compile(wrong, "docs/data.md", "exec"), names)
