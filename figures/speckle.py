@@ -14,12 +14,23 @@ A training that is done is not repeated: runs/speckle_<name>.safetensors holds i
 import argparse
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
-from ddpm_lite import Schedule, TrainConfig, Trainer, UNet, UNetConfig, data, figure
-from ddpm_lite import load_pretrained, sample, save_model
+from ddpm_lite import (
+    Schedule,
+    TrainConfig,
+    Trainer,
+    UNet,
+    UNetConfig,
+    data,
+    figure,
+    load_pretrained,
+    sample,
+    save_model,
+)
 from ddpm_lite.evaluation import metrics
 from ddpm_lite.evaluation.classifier import load_judge, look
 from ddpm_lite.evaluation.panel import black, roughness
@@ -139,7 +150,7 @@ def samplers(first, eyes):
         print(rows[-1], flush=True)
     for start in STARTS:
         stops = torch.linspace(start, 0, 21).round().int().tolist()
-        pairs = list(zip(stops[:-1], stops[1:], strict=True))
+        pairs = list(pairwise(stops))
         x, y = drawn(first.model, first.schedule, sampler="dpmpp_2m", pairs=pairs)
         rows.append({"sampler": "dpmpp_2m", "start": start} | eyes(x, y))
         print(rows[-1], flush=True)
@@ -167,7 +178,9 @@ def schedule_named(name):
 
 def trained(name, pictures, steps):
     r"""The EMA of one of TRAININGS, from its file if there is one, as a Pretrained."""
-    path = ROOT / "runs" / f"speckle_{name.replace(', ', '_').replace(' ', '_')}.safetensors"
+    path = (
+        ROOT / "runs" / f"speckle_{name.replace(', ', '_').replace(' ', '_')}.safetensors"
+    )
     if not path.is_file():
         prediction, schedule, changes = TRAININGS[name]
         config = replace(CONFIG, steps=steps, **changes)
@@ -177,7 +190,9 @@ def trained(name, pictures, steps):
         trainer = Trainer(model, schedule, pictures.x_0, config, y=pictures.y)
         for record in trainer.run():
             if record.step % 100 == 0:
-                print(f"{name}: step {record.step}, loss {float(record.loss):.4f}", flush=True)
+                print(
+                    f"{name}: step {record.step}, loss {float(record.loss):.4f}", flush=True
+                )
         path.parent.mkdir(exist_ok=True)
         save_model(path, trainer.ema.model, schedule, {"train": config.as_dict()})
     return load_model(path)
