@@ -7,7 +7,7 @@ halves: one chain, two networks, the first model above a noise level and the one
 `clothes` below it, and the other way round;
 minutes: small networks, trained alike and for as long, that differ in what they predict, in
 the schedule or in the loss.
-Writes figures/runs/speckle.json, and figures/speckle.png, ten pictures of each training.
+Writes its part of figures/runs/speckle.json, and figures/speckle.png, ten pictures of each training.
 A training that is done is not repeated: runs/speckle_<name>.safetensors holds it.
 """
 
@@ -40,7 +40,8 @@ from ddpm_lite.seeds import WEIGHTS, seeded
 from ddpm_lite.training.facts import versions
 
 ROOT = Path(__file__).resolve().parent.parent
-N = 1000
+N = 500
+PARTS = ("samplers", "halves", "minutes")
 QUICK = dict(sampler="dpmpp_2m", steps=20)
 NOISY = dict(sampler="ancestral", steps=50)
 SAMPLERS = [
@@ -52,10 +53,10 @@ SAMPLERS = [
     dict(sampler="ancestral", steps=250),
 ]
 STARTS = (1000, 900, 800, 700)  # of the first model's chain
-LEVELS = (200, 400, 600, 700, 800, 900)  # where one network hands over to the other
+LEVELS = (200, 400, 550, 700, 850)  # where one network hands over to the other
 NETWORK = UNetConfig.preset("small-28", classes=10)
 CONFIG = TrainConfig(
-    steps=1000,
+    steps=600,
     batch_size=64,
     lr=2e-3,
     warmup_steps=200,
@@ -176,14 +177,14 @@ def schedule_named(name):
     return getattr(Schedule, name)(1000)
 
 
-def trained(name, pictures, steps):
+def trained(name, pictures):
     r"""The EMA of one of TRAININGS, from its file if there is one, as a Pretrained."""
     path = (
         ROOT / "runs" / f"speckle_{name.replace(', ', '_').replace(' ', '_')}.safetensors"
     )
     if not path.is_file():
         prediction, schedule, changes = TRAININGS[name]
-        config = replace(CONFIG, steps=steps, **changes)
+        config = replace(CONFIG, **changes)
         with seeded(torch.device("cpu"), WEIGHTS, 0):
             model = UNet(replace(NETWORK, prediction=prediction))
         schedule = schedule_named(schedule)
@@ -198,11 +199,11 @@ def trained(name, pictures, steps):
     return load_model(path)
 
 
-def minutes(pictures, eyes, steps, only):
+def minutes(pictures, eyes):
     r"""The same number of updates for each of TRAININGS; rows, and ten pictures of each."""
     rows, shown = [], []
-    for name in only or TRAININGS:
-        found = trained(name, pictures, steps)
+    for name in TRAININGS:
+        found = trained(name, pictures)
         for how in (QUICK, NOISY):
             x, y = drawn(found.model, found.schedule, **how)
             rows.append({"training": name} | how | eyes(x, y))
@@ -214,32 +215,26 @@ def minutes(pictures, eyes, steps, only):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of Fashion-MNIST")
-    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of each training")
-    parser.add_argument("--only", nargs="*", help="train these only, and write nothing")
+    parser.add_argument("--part", choices=PARTS, help="one experiment; all if left out")
     arguments = parser.parse_args()
     pictures = data.load(arguments.data, split="train")
-    if arguments.only:
-        for name in arguments.only:
-            trained(name, pictures, arguments.steps)
-        return
     test = data.load(arguments.data, split="test")
     eyes = Eyes(test.to_float(slice(0, 2000)), pictures.to_float(slice(0, N)))
-    first, new = load_pretrained("fashion"), load_pretrained("clothes")
-    rows, shown = minutes(pictures, eyes, arguments.steps, None)
-    found = {
-        "command": "python figures/speckle.py --data FOLDER",
-        "samples": N,
-        "updates": arguments.steps,
-        "pictures_seen": arguments.steps * CONFIG.batch_size,
-        "samplers": samplers(first, eyes),
-        "halves": halves(first, new, eyes),
-        "minutes": rows,
-        "versions": versions(),
-    }
-    figure.save_pictures(shown, ROOT / "figures" / "speckle.png", 10)
     path = ROOT / "figures" / "runs" / "speckle.json"
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)} and figures/speckle.png")
+    found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    found |= {"command": "python figures/speckle.py --data FOLDER", "samples": N}
+    found |= {"updates": CONFIG.steps, "batch_size": CONFIG.batch_size}
+    first, new = load_pretrained("fashion"), load_pretrained("clothes")
+    for part in [arguments.part] if arguments.part else PARTS:
+        if part == "samplers":
+            found[part] = samplers(first, eyes)
+        elif part == "halves":
+            found[part] = halves(first, new, eyes)
+        else:
+            found[part], shown = minutes(pictures, eyes)
+            figure.save_pictures(shown, ROOT / "figures" / "speckle.png", 10)
+        path.write_text(json.dumps(found | {"versions": versions()}, indent=1) + "\n")
+        print(f"wrote {part} into {path.relative_to(ROOT)}", flush=True)
 
 
 if __name__ == "__main__":
