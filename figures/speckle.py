@@ -7,7 +7,8 @@ halves: one chain, two networks, the first model above a noise level and the one
 `clothes` below it, and the other way round;
 minutes: small networks, trained alike and for as long, that differ in what they predict, in
 the schedule or in the loss.
-Writes its part of figures/runs/speckle.json, and figures/speckle.png, ten pictures of each training.
+Each writes its part of figures/runs/speckle.json, and the last one figures/speckle.png, ten
+pictures of each training.
 A training that is done is not repeated: runs/speckle_<name>.safetensors holds it.
 """
 
