@@ -43,18 +43,19 @@ from ddpm_lite.training.facts import versions
 ROOT = Path(__file__).resolve().parent.parent
 N = 500
 PARTS = ("samplers", "halves", "minutes")
+SHOWN = dict(sampler="ddim", steps=50)  # as the first model's sheet was drawn
 QUICK = dict(sampler="dpmpp_2m", steps=20)
 NOISY = dict(sampler="ancestral", steps=50)
 SAMPLERS = [
+    SHOWN,
+    SHOWN | {"steps": 250},
     QUICK,
     QUICK | {"spacing": "log_snr"},
-    dict(sampler="ddim", steps=50),
-    dict(sampler="ddim", steps=250),
     NOISY,
     dict(sampler="ancestral", steps=250),
 ]
 STARTS = (1000, 900, 800, 700)  # of the first model's chain
-LEVELS = (200, 400, 550, 700, 850)  # where one network hands over to the other
+LEVELS = (300, 500, 700, 850)  # where one network hands over to the other
 NETWORK = UNetConfig.preset("small-28", classes=10)
 CONFIG = TrainConfig(
     steps=600,
@@ -145,7 +146,10 @@ def drawn(model, schedule, **how):
 
 
 def samplers(first, eyes):
-    r"""The first model by every sampler, and by the quick one from lower starts."""
+    r"""The first model by every sampler, and by the quick one from lower starts.
+
+    The new one beside it, by the first of them.
+    """
     rows = []
     for how in SAMPLERS:
         rows.append(how | eyes(*drawn(first.model, first.schedule, **how)))
@@ -165,7 +169,7 @@ def halves(first, new, eyes):
     for level in LEVELS:
         for above, name in ((0, "first above"), (1, "new above")):
             model = Halves(first, new, above, level)
-            x, y = drawn(model, first.schedule, **QUICK)
+            x, y = drawn(model, first.schedule, **SHOWN)
             rows.append({"level": level, "which": name} | eyes(x, y))
             print(rows[-1], flush=True)
     return rows
@@ -205,11 +209,11 @@ def minutes(pictures, eyes):
     rows, shown = [], []
     for name in TRAININGS:
         found = trained(name, pictures)
-        for how in (QUICK, NOISY):
+        for how in (SHOWN, NOISY):
             x, y = drawn(found.model, found.schedule, **how)
             rows.append({"training": name} | how | eyes(x, y))
             print(rows[-1], flush=True)
-            shown += [x[:10]] if how is QUICK else []
+            shown += [x[:10]] if how is SHOWN else []
     return rows, torch.cat(shown)
 
 
