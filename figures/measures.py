@@ -54,6 +54,10 @@ CHAINS = [
     *(dict(sampler="ancestral", steps=n, variance="small") for n in (50, 100)),
     dict(sampler="ancestral", steps=50, variance="large"),
     dict(sampler="heun", steps=13),
+    *(
+        dict(sampler="dpmpp_2m", steps=25, spacing="log_snr", guidance=scale)
+        for scale in (1.25, 1.5)
+    ),
 ]
 
 

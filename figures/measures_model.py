@@ -61,8 +61,12 @@ def open_pictures(options, real):
 
 
 def calls_of(chain, T):
-    r"""Network calls of a chain, a dictionary of options of `sample`."""
-    return network_calls(chain.get("sampler", "ancestral"), chain.get("steps") or T)
+    r"""Network calls of a chain, a dictionary of options of `sample`, and guidance.
+
+    One that is guided counts twice, for it asks with the class and without.
+    """
+    calls = network_calls(chain.get("sampler", "ancestral"), chain.get("steps") or T)
+    return calls if chain.get("guidance", 1) == 1 else 2 * calls
 
 
 def drawn(model, chain, seed, y, n, cache, what):
