@@ -197,7 +197,8 @@ def grey(arguments):
     steps = arguments.steps or config.train.steps
     config = replace(config, train=replace(config.train, steps=steps, sample_every=0))
     run, prepared = trained(name, config)
-    config = replace(prepared.config, data=name)  # no path of this machine
+    called = prepared.described["name"]  # the folder's, and no path of this machine
+    config = replace(prepared.config, data=called)
     prepared = replace(prepared, config=config)
     trainer, n = prepared.trainer, 1000
     weights = sum(p.numel() for p in trainer.model.parameters())
@@ -215,7 +216,6 @@ def grey(arguments):
     sheet = experiment.draw(model, trainer.schedule, config, 120, y=y, **how)
     figure.save_pictures(sheet, ROOT / "figures" / f"{name}.png", 10)
     ship(name, prepared, command, found, chain)
-    about = {"samples": n, "train": 10_000, "held_out": 2000}
     write(
         name,
         {
@@ -224,7 +224,8 @@ def grey(arguments):
             "weights": weights,
             "curve": curve(run),
             "measures": found,
-            "measured_with": (chain or PLAIN) | about,
+            "measured_with": chain or PLAIN,
+            "measured_on": {"samples": n, "train": 10_000, "held_out": 2000},
         },
     )
 
