@@ -7,19 +7,31 @@ halves: one chain, two networks, the first model above a noise level and the one
 `clothes` below it, and the other way round;
 minutes: small networks, trained alike and for as long, that differ in what they predict, in
 the schedule or in the loss.
-Writes figures/runs/speckle.json, and figures/speckle.png, ten pictures of each training.
+Each writes its part of figures/runs/speckle.json, and the last one figures/speckle.png, ten
+pictures of each training.
 A training that is done is not repeated: runs/speckle_<name>.safetensors holds it.
 """
 
 import argparse
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
-from ddpm_lite import Schedule, TrainConfig, Trainer, UNet, UNetConfig, data, figure
-from ddpm_lite import load_pretrained, sample, save_model
+from ddpm_lite import (
+    Schedule,
+    TrainConfig,
+    Trainer,
+    UNet,
+    UNetConfig,
+    data,
+    figure,
+    load_pretrained,
+    sample,
+    save_model,
+)
 from ddpm_lite.evaluation import metrics
 from ddpm_lite.evaluation.classifier import load_judge, look
 from ddpm_lite.evaluation.panel import black, roughness
@@ -29,22 +41,24 @@ from ddpm_lite.seeds import WEIGHTS, seeded
 from ddpm_lite.training.facts import versions
 
 ROOT = Path(__file__).resolve().parent.parent
-N = 1000
+N = 500
+PARTS = ("samplers", "halves", "minutes")
+SHOWN = dict(sampler="ddim", steps=50)  # as the first model's sheet was drawn
 QUICK = dict(sampler="dpmpp_2m", steps=20)
 NOISY = dict(sampler="ancestral", steps=50)
 SAMPLERS = [
+    SHOWN,
+    SHOWN | {"steps": 250},
     QUICK,
     QUICK | {"spacing": "log_snr"},
-    dict(sampler="ddim", steps=50),
-    dict(sampler="ddim", steps=250),
     NOISY,
     dict(sampler="ancestral", steps=250),
 ]
 STARTS = (1000, 900, 800, 700)  # of the first model's chain
-LEVELS = (200, 400, 600, 700, 800, 900)  # where one network hands over to the other
+LEVELS = (300, 500, 700, 850)  # where one network hands over to the other
 NETWORK = UNetConfig.preset("small-28", classes=10)
 CONFIG = TrainConfig(
-    steps=1000,
+    steps=600,
     batch_size=64,
     lr=2e-3,
     warmup_steps=200,
@@ -132,14 +146,17 @@ def drawn(model, schedule, **how):
 
 
 def samplers(first, eyes):
-    r"""The first model by every sampler, and by the quick one from lower starts."""
+    r"""The first model by every sampler, and by the quick one from lower starts.
+
+    The new one beside it, by the first of them.
+    """
     rows = []
     for how in SAMPLERS:
         rows.append(how | eyes(*drawn(first.model, first.schedule, **how)))
         print(rows[-1], flush=True)
     for start in STARTS:
         stops = torch.linspace(start, 0, 21).round().int().tolist()
-        pairs = list(zip(stops[:-1], stops[1:], strict=True))
+        pairs = list(pairwise(stops))
         x, y = drawn(first.model, first.schedule, sampler="dpmpp_2m", pairs=pairs)
         rows.append({"sampler": "dpmpp_2m", "start": start} | eyes(x, y))
         print(rows[-1], flush=True)
@@ -152,7 +169,7 @@ def halves(first, new, eyes):
     for level in LEVELS:
         for above, name in ((0, "first above"), (1, "new above")):
             model = Halves(first, new, above, level)
-            x, y = drawn(model, first.schedule, **QUICK)
+            x, y = drawn(model, first.schedule, **SHOWN)
             rows.append({"level": level, "which": name} | eyes(x, y))
             print(rows[-1], flush=True)
     return rows
@@ -165,66 +182,64 @@ def schedule_named(name):
     return getattr(Schedule, name)(1000)
 
 
-def trained(name, pictures, steps):
+def trained(name, pictures):
     r"""The EMA of one of TRAININGS, from its file if there is one, as a Pretrained."""
-    path = ROOT / "runs" / f"speckle_{name.replace(', ', '_').replace(' ', '_')}.safetensors"
+    path = (
+        ROOT / "runs" / f"speckle_{name.replace(', ', '_').replace(' ', '_')}.safetensors"
+    )
     if not path.is_file():
         prediction, schedule, changes = TRAININGS[name]
-        config = replace(CONFIG, steps=steps, **changes)
+        config = replace(CONFIG, **changes)
         with seeded(torch.device("cpu"), WEIGHTS, 0):
             model = UNet(replace(NETWORK, prediction=prediction))
         schedule = schedule_named(schedule)
         trainer = Trainer(model, schedule, pictures.x_0, config, y=pictures.y)
         for record in trainer.run():
             if record.step % 100 == 0:
-                print(f"{name}: step {record.step}, loss {float(record.loss):.4f}", flush=True)
+                print(
+                    f"{name}: step {record.step}, loss {float(record.loss):.4f}", flush=True
+                )
         path.parent.mkdir(exist_ok=True)
         save_model(path, trainer.ema.model, schedule, {"train": config.as_dict()})
     return load_model(path)
 
 
-def minutes(pictures, eyes, steps, only):
+def minutes(pictures, eyes):
     r"""The same number of updates for each of TRAININGS; rows, and ten pictures of each."""
     rows, shown = [], []
-    for name in only or TRAININGS:
-        found = trained(name, pictures, steps)
-        for how in (QUICK, NOISY):
+    for name in TRAININGS:
+        found = trained(name, pictures)
+        for how in (SHOWN, NOISY):
             x, y = drawn(found.model, found.schedule, **how)
             rows.append({"training": name} | how | eyes(x, y))
             print(rows[-1], flush=True)
-            shown += [x[:10]] if how is QUICK else []
+            shown += [x[:10]] if how is SHOWN else []
     return rows, torch.cat(shown)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of Fashion-MNIST")
-    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of each training")
-    parser.add_argument("--only", nargs="*", help="train these only, and write nothing")
+    parser.add_argument("--part", choices=PARTS, help="one experiment; all if left out")
     arguments = parser.parse_args()
     pictures = data.load(arguments.data, split="train")
-    if arguments.only:
-        for name in arguments.only:
-            trained(name, pictures, arguments.steps)
-        return
     test = data.load(arguments.data, split="test")
     eyes = Eyes(test.to_float(slice(0, 2000)), pictures.to_float(slice(0, N)))
-    first, new = load_pretrained("fashion"), load_pretrained("clothes")
-    rows, shown = minutes(pictures, eyes, arguments.steps, None)
-    found = {
-        "command": "python figures/speckle.py --data FOLDER",
-        "samples": N,
-        "updates": arguments.steps,
-        "pictures_seen": arguments.steps * CONFIG.batch_size,
-        "samplers": samplers(first, eyes),
-        "halves": halves(first, new, eyes),
-        "minutes": rows,
-        "versions": versions(),
-    }
-    figure.save_pictures(shown, ROOT / "figures" / "speckle.png", 10)
     path = ROOT / "figures" / "runs" / "speckle.json"
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)} and figures/speckle.png")
+    found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    found |= {"command": "python figures/speckle.py --data FOLDER", "samples": N}
+    found |= {"updates": CONFIG.steps, "batch_size": CONFIG.batch_size}
+    first, new = load_pretrained("fashion"), load_pretrained("clothes")
+    for part in [arguments.part] if arguments.part else PARTS:
+        if part == "samplers":
+            found[part] = samplers(first, eyes)
+        elif part == "halves":
+            found[part] = halves(first, new, eyes)
+        else:
+            found[part], shown = minutes(pictures, eyes)
+            figure.save_pictures(shown, ROOT / "figures" / "speckle.png", 10)
+        path.write_text(json.dumps(found | {"versions": versions()}, indent=1) + "\n")
+        print(f"wrote {part} into {path.relative_to(ROOT)}", flush=True)
 
 
 if __name__ == "__main__":

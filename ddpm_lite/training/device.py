@@ -13,6 +13,7 @@ PRECISIONS = {
     "float16": torch.float16,
 }
 WIDE = 32  # channels, below which a CPU gains little from bfloat16 or loses, measured
+LARGE = 28  # height of pictures, from which three quarters of so many channels gain too
 
 
 def choose_device(requested="auto"):
@@ -39,17 +40,20 @@ def choose_precision(device, requested="auto", model=None):
 
     device: a torch.device. requested: "auto" takes bfloat16 on a CUDA card that computes in
     it, float16 (with a loss scaler) on an older one; on a CPU that computes in it,
-    bfloat16 if `model` is a U-Net of at least 32 channels; float32 elsewhere. Only the
-    network is affected: noise, targets and loss are float32 always. Raises ValueError for
-    another name, and for float16 anywhere but on CUDA.
+    bfloat16 if `model` is a U-Net of at least 32 channels, or 24 for pictures of 28 pixels
+    or more, where it was 1.4 times as fast; float32 elsewhere. Only the network is
+    affected: noise, targets and loss are float32 always. Raises ValueError for another
+    name, and for float16 anywhere but on CUDA.
     """
     check_name("precision", requested, "auto", *PRECISIONS)
     if requested == "auto":
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
         inner = getattr(model, "model", model)  # of one with guidance
-        width = getattr(getattr(inner, "unet_config", None), "width", 0)
-        fast = device.type == "cpu" and width >= WIDE and cpu_computes_bfloat16()
+        config = getattr(inner, "unet_config", None)
+        width, height = (getattr(config, name, 0) for name in ("width", "height"))
+        wide = width >= WIDE or (height >= LARGE and 4 * width >= 3 * WIDE)
+        fast = device.type == "cpu" and wide and cpu_computes_bfloat16()
         return "bfloat16" if fast else "float32"
     if requested == "float16" and device.type != "cuda":
         raise ValueError(

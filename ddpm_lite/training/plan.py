@@ -35,7 +35,7 @@ _OF_A_RUN |= {"checkpoints", "tensorboard", "config.json.part", "newest.part"}
 _OF_A_RUN |= {"best", "best.part", "wandb", "wandb.json"}
 
 # How to train on what comes along with the package.
-_TRAINED_BY = {"digits": "digits", "clothes": "fashion --data clothes"}
+_TRAINED_BY = {"digits": "digits", "clothes": "clothes --data clothes"}
 
 HOUR = 3600  # seconds
 

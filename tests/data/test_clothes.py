@@ -109,7 +109,7 @@ def test_a_folder_of_that_name_is_told_and_can_be_meant(tmp_path, monkeypatch):
 
 
 def asked(**settings):
-    r"""What `ddpm-lite train fashion --data clothes` asks for, with other settings."""
+    r"""What `ddpm-lite train clothes --data clothes` asks for, with other settings."""
     given = replace(RUNS["fashion"], data="clothes", **settings)
     typed = {"data", *(name.replace("_", "-") for name in settings)}
     return plan.on_data(given, RUNS["fashion"], frozenset(typed))[0]
@@ -143,7 +143,7 @@ def test_a_network_of_another_size_is_told_what_fits(multipliers, fits):
         plan.check_plan(replace(config, unet=unet), torch.device("cpu"))
     assert message(error) == (
         "the clothes are 28 x 28 pictures in grey, and this network is for 32 x 32 in "
-        f"colour: {fits}train the preset: ddpm-lite train fashion --data clothes"
+        f"colour: {fits}train the preset: ddpm-lite train clothes --data clothes"
     )
 
 

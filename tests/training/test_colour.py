@@ -80,8 +80,8 @@ def tiny(tmp_path, monkeypatch):
         (tmp_path / "noise" / split).mkdir(parents=True)
         for i, x in enumerate(rng.integers(0, 256, (number, 8, 8, 3), np.uint8)):
             Image.fromarray(x).save(tmp_path / "noise" / split / f"{i:02}.png")
-    unet = replace(RunConfig().unet, size=8, width=8, multipliers=(1,), attention=())
-    config = RunConfig(unet=replace(unet, groups=4, blocks=1, T=20), sample_steps=2)
+    own = dict(size=8, width=8, multipliers=(1,), attention=(), groups=4, blocks=1, T=20)
+    config = RunConfig(unet=replace(RunConfig().unet, **own), sample_steps=2)
     train = TrainConfig(steps=10_000, batch_size=4)
     monkeypatch.setitem(colour.RUNS, "small-32", replace(config, train=train))
     monkeypatch.setattr(colour, "ROOT", tmp_path)

@@ -152,6 +152,10 @@ def test_precision_on_a_cpu(monkeypatch, bfloat16):
     assert make(bytes_of(9, 1, 4, 4), wide, precision="float32").precision == "float32"
     narrow = UNet(tiny().unet_config, width=24)
     assert choose_precision(torch.device("cpu"), "auto", narrow) == "float32"
+    large = UNet(tiny().unet_config, width=24, size=28)
+    assert choose_precision(torch.device("cpu"), "auto", large) == half
+    narrow = UNet(tiny().unet_config, width=16, size=28)
+    assert choose_precision(torch.device("cpu"), "auto", narrow) == "float32"
     assert choose_precision(torch.device("cpu")) == make().precision == "float32"
     monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
     assert choose_precision(torch.device("cpu"), "auto", wide) == "float32"
