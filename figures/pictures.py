@@ -2,9 +2,15 @@ r"""Train, measure and ship the models of pictures: `python figures/pictures.py 
 
 digits: scikit-learn's 8 by 8 digits, measured on the way with the EMA and without it,
 and at the end with several samplers and numbers of steps.
-fashion --data FOLDER: Fashion-MNIST in the hub's layout.
-Each trains in runs/shipped_<name> (and goes on there if it was stopped), writes
-figures/runs/<name>.json, figures/<name>.png and ddpm_lite/pretrained/<name>.safetensors.
+clothes --data FOLDER: Fashion-MNIST in the hub's layout; mnist --data FOLDER: MNIST.
+fashion --data FOLDER: the first model of clothes, which speckles. It is kept as an example.
+Each trains in runs/shipped_NAME (and goes on there if it was stopped), writes the results
+figures/runs/NAME.json, a sheet (digits.png, clothes.png, mnist.png, fashion.png in figures)
+and ddpm_lite/pretrained/NAME.safetensors. clothes and mnist are drawn and measured by a
+chain that is stored with the weights: the one that `figures/measures.py NAME --chains`
+chose, if its results are there (measures_clothes_chains.json, measures_mnist_chains.json in
+figures/runs), else the preset's. To choose one for weights that are trained and not shipped
+yet, give it --model runs/shipped_NAME, and call this command again.
 """
 
 import argparse
@@ -15,16 +21,19 @@ from pathlib import Path
 from ddpm_lite import figure, save_model
 from ddpm_lite.evaluation import evaluate
 from ddpm_lite.formats.checkpoint import checkpoints, load_run, read_checkpoint
+from ddpm_lite.formats.chosen import with_guidance
 from ddpm_lite.sampling.solvers import network_calls, steps_within
 from ddpm_lite.training import experiment
 from ddpm_lite.training.facts import versions
 from ddpm_lite.training.instruments import read_log
 from ddpm_lite.training.presets import RUNS
+from ddpm_lite.training.reports import class_counts
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = (5, 10, 20, 50, 100)
 CHAINS = {"ddim": {}, "small": {"variance": "small"}, "large": {"variance": "large"}}
 BEST = dict(sampler="dpmpp_2m", spacing="log_snr", steps=20)
+PLAIN = dict(sampler="ddim", steps=50)  # where no chain was chosen
 SOLVERS = [  # at equal network calls, for chapter 09: Heun makes two a step but the last
     dict(sampler=sampler, spacing=spacing, steps=steps_within(sampler, calls))
     for sampler in ("dpmpp_2m", "heun")
@@ -69,13 +78,37 @@ def shortened(found):
     }
 
 
-def ship(name, prepared, command, found):
-    r"""Write the weights, in float16, with the command and the quality that they have."""
+def chosen_chain(name, config, weights):
+    r"""The chain to store with a model, {} if none was chosen, and who chose it, in words.
+
+    The winner in figures/runs/measures_NAME_chains.json, if that is there, else the one of
+    the preset. weights: their number. SystemExit where another network was measured.
+    """
+    path = ROOT / "figures" / "runs" / f"measures_{name}_chains.json"
+    if not path.is_file():
+        known = "of the preset" if config.drawn_with else "none, so 50 steps of DDIM"
+        return config.drawn_with, known
+    found = json.loads(path.read_text("utf-8"))
+    if found["model"]["weights"] != weights:
+        raise SystemExit(
+            f"{path.name} is of a network of {found['model']['weights']:,} weights, and "
+            f"this one has {weights:,}: choose its chain by figures/measures.py {name} "
+            f"--chains --model runs/shipped_{name}, or move the file away"
+        )
+    return found["chosen"], f"chosen in {path.name}"
+
+
+def ship(name, prepared, command, found, chain=None):
+    r"""Write the weights, in float16, with the command and the quality that they have.
+
+    chain: the one that the model is drawn with, stored as drawn_with; {} or None for none.
+    """
     path = ROOT / "ddpm_lite" / "pretrained" / f"{name}.safetensors"
     about = prepared.config.as_dict() | {
         "described": prepared.described,
         "trained_by": command,
         "measures": found,
+        "drawn_with": chain or {},
     }
     trainer = prepared.trainer
     save_model(path, trainer.ema.model, trainer.schedule, about, half=True)
@@ -157,39 +190,42 @@ def digits(arguments):
 
 
 def grey(arguments):
+    r"""Train clothes, mnist or fashion; draw by the chain that is stored, and ship it."""
     name = arguments.which
     command = f"python figures/pictures.py {name} --data FOLDER"
     config = replace(RUNS[name], data=arguments.data)
     steps = arguments.steps or config.train.steps
     config = replace(config, train=replace(config.train, steps=steps, sample_every=0))
     run, prepared = trained(name, config)
-    config = replace(prepared.config, data=name)  # no path of this machine
+    called = prepared.described["name"]  # the folder's, and no path of this machine
+    config = replace(prepared.config, data=called)
     prepared = replace(prepared, config=config)
-    n = 1000
-    drawn = experiment.draw(
-        prepared.trainer.ema.model,
-        prepared.trainer.schedule,
-        config,
-        n,
-        y=experiment.labels_for(config, n),
-        sampler="ddim",
-        steps=50,
-    )
+    trainer, n = prepared.trainer, 1000
+    weights = sum(p.numel() for p in trainer.model.parameters())
+    chain, chosen = chosen_chain(name, config, weights)
+    print(f"drawn with {chain or PLAIN}: {chosen}", flush=True)
+    model, how = with_guidance(trainer.ema.model, chain or PLAIN)
+    counts = class_counts(config, prepared.pictures)  # digits are not equally frequent
+    y = experiment.labels_for(config, n, counts)
+    drawn = experiment.draw(model, trainer.schedule, config, n, y=y, **how)
     # 10,000 training pictures stand for the 60,000 in the measures that compare all pairs
     train = prepared.pictures.to_float(slice(0, 10_000))
     held_out = prepared.held_out.to_float(slice(0, 2000))
     found = shortened(evaluate.measures(drawn, train, held_out, levels=256))
-    figure.save_pictures(drawn[:120], ROOT / "figures" / "fashion.png", 10)
-    ship("fashion", prepared, command, found)
+    y = experiment.labels_for(config, 120)  # one class a column
+    sheet = experiment.draw(model, trainer.schedule, config, 120, y=y, **how)
+    figure.save_pictures(sheet, ROOT / "figures" / f"{name}.png", 10)
+    ship(name, prepared, command, found, chain)
     write(
-        "fashion",
+        name,
         {
             "command": command,
-            "config": config.as_dict(),
-            "weights": sum(p.numel() for p in prepared.trainer.model.parameters()),
+            "config": config.as_dict() | {"drawn_with": chain},
+            "weights": weights,
             "curve": curve(run),
             "measures": found,
-            "measured_with": {"samples": n, "train": 10_000, "held_out": 2000},
+            "measured_with": chain or PLAIN,
+            "measured_on": {"samples": n, "train": 10_000, "held_out": 2000},
         },
     )
 
@@ -197,9 +233,11 @@ def grey(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", choices=["digits", "fashion", "clothes", "mnist"])
-    parser.add_argument("--data", help="folder of Fashion-MNIST")
+    parser.add_argument("--data", help="folder of Fashion-MNIST, or of MNIST for mnist")
     parser.add_argument("--steps", type=int, help="updates; those of the shipped model")
     arguments = parser.parse_args()
+    if arguments.which != "digits" and not arguments.data:
+        parser.error("--data is needed: the folder of the pictures")
     (digits if arguments.which == "digits" else grey)(arguments)
 
 

@@ -29,8 +29,9 @@ class Options:
 
     --minutes 20 chooses size, network and training for your pictures, so that it takes
     about so long here, and says what it chose. Or start from a preset: on a laptop digits
-    takes minutes, fashion an hour or so, small-32 a day or more; the others are made for
-    GPUs. Any preset trains on any pictures: --dry-run tells how long that takes here.
+    takes minutes, fashion an hour or so, mnist and clothes up to three, small-32 a day or
+    more; the others are made for GPUs. Any preset trains on any pictures: --dry-run tells
+    how long that takes here.
     """
 
     run: RunConfig = field(default_factory=RunConfig)
