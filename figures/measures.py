@@ -82,7 +82,7 @@ def ranked(rows, which):
 
 
 def choose_chain(options, real, model, rows):
-    r"""Judge the list of chains with one seed, and the best two with all seeds."""
+    r"""Judge the list of chains with one seed, and the best of them with all seeds."""
     T, first = model.found.schedule.T, []
     chains = [c for c in CHAINS if calls_of(c, T) <= options.most_calls]
     if not chains:
@@ -92,7 +92,7 @@ def choose_chain(options, real, model, rows):
         first.append({"chain": chain, "calls": calls_of(chain, T), "measures": got})
     first = ranked(first, options.which)
     final = []
-    for row in first[:2]:
+    for row in first[: options.finalists]:
         got = judge_model(model, row["chain"], real, rows, range(options.seeds), options)
         means = {name: both["mean"] for name, both in spread(got).items()}
         new = {"chain": row["chain"], "calls": row["calls"], "measures": means}
@@ -302,6 +302,9 @@ def main(arguments=None):
     parser.add_argument(
         "--most-calls", type=int, default=250, help="of a chain of --chains"
     )
+    parser.add_argument(
+        "--finalists", type=int, default=2, help="how many of them all seeds judge"
+    )
     parser.add_argument("--mix", type=int, default=0, help="how --sheet is mixed")
     parser.add_argument("--out", type=Path, default=ROOT / "figures" / "runs")
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "measures")
@@ -317,6 +320,7 @@ def main(arguments=None):
         check_integer("--seeds", options.seeds, 1)
         check_integer("--num", options.num, 10)
         check_integer("--held-out", options.held_out, 10)
+        check_integer("--finalists", options.finalists, 1)
         real = open_real(options)
         model = None if options.real_only else open_pictures(options, real)
         if options.sheet:
