@@ -49,9 +49,6 @@ CHAINS = [
     *(_EVEN | {"steps": 25, "guidance": scale} for scale in (1.25, 1.5)),
     dict(sampler="ancestral", steps=50, variance="small"),
     dict(sampler="dpmpp_2m", steps=25, spacing="trailing"),
-    _EVEN | {"steps": 50},
-    dict(sampler="dpmpp_2m_sde", steps=50, spacing="log_snr"),
-    dict(sampler="ddim", steps=50),
     dict(sampler="ancestral", steps=100, variance="small"),
     dict(sampler="ancestral", steps=250, variance="small"),
 ]

@@ -192,7 +192,7 @@ def test_chains_are_judged_and_one_is_chosen(run, measures, monkeypatch, capsys)
     monkeypatch.setattr(measures, "CHAINS", chains)
     found = run("--chains")["measures_mnist_chains"]
     assert [row["calls"] for row in found["first"]].count(3) == 1  # Heun's two steps
-    assert len(found["first"]) == 4 and len(found["final"]) == 3  # 300 calls are too many
+    assert len(found["first"]) == 4 and len(found["final"]) == 2  # 300 calls are too many
     assert found["chosen"] == found["final"][0]["chain"]
     assert found["rule"].startswith("among the chains of which every measure")
     assert found["final"][0]["measures"]["class_deviation"] is not None
