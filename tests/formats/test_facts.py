@@ -31,6 +31,7 @@ from ddpm_lite.formats.diffusers import to_diffusers
 from ddpm_lite.formats.weights import Pretrained
 from ddpm_lite.lab.exact import Dosed
 from ddpm_lite.training import experiment
+from ddpm_lite.training.device import autocast, choose_precision
 from ddpm_lite.training.presets import RunConfig, s_curve, s_curve_lecture
 
 TINY = UNetConfig(
@@ -101,7 +102,7 @@ def test_the_settings_of_an_older_run(clip):
     assert RunConfig.from_dict(values | {"clip": clip}).unet.clip is clip
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion"])
+@pytest.mark.parametrize("name", ["digits", "fashion", "clothes", "mnist"])
 def test_a_shipped_model_called_in_the_plainest_way_gives_pictures(name):
     found = load_pretrained(name)
     shape = (2, *found.model.unet_config.sample_shape)
@@ -112,7 +113,10 @@ def test_a_shipped_model_called_in_the_plainest_way_gives_pictures(name):
         pictures, sample(found.model, found.schedule, shape, clip=(-1, 1), **options)
     )
     drawn = experiment.draw(found.model, found.schedule, _config(found), 2, **options)
-    assert torch.equal(drawn, pictures)
+    cpu = torch.device("cpu")
+    with autocast(cpu, choose_precision(cpu, model=found.model)):
+        plain = sample(found.model, found.schedule, shape, **options)
+    assert torch.equal(drawn, plain)
 
 
 def _config(found):

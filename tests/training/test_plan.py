@@ -228,7 +228,7 @@ def test_a_preset_keeps_its_own_split_and_channels_on_its_own_data():
         assert plan.on_data(own, own, frozenset()) == (own, False, [])
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion"])
+@pytest.mark.parametrize("name", ["digits", "fashion", "clothes", "mnist"])
 def test_a_split_that_the_data_lack_is_not_asked_for(name, tmp_path):
     preset = RUNS[name]
     given = replace(preset, data=str(tmp_path))
