@@ -16,7 +16,6 @@ from statistics import mean
 import jupytext
 import nbformat
 import pytest
-import torch
 import yaml
 from jupytext.compare import compare_notebooks
 from machines import MACHINES
@@ -289,7 +288,9 @@ def test_readme_tells_the_truth():
     assert all(len(alt) > 30 for alt in re.findall(r"!\[(.*?)\]\(", readme))
     for name in NAMES:
         assert readme.count(f"notebooks/{name}.ipynb") == 2, f"{name}: chapter and Colab"
-    table = readme.split("## From the paper's equation")[1].split("##")[0]
+    assert len(re.findall(r"[\w'`-]*\w[\w'`-]*", spoken(readme))) <= 900
+    recipe = (ROOT / "docs" / "recipe.md").read_text("utf-8")
+    table = recipe.split("## From the paper's equation")[1]
     for row in table.splitlines()[4:]:
         if row.startswith("|"):
             function, chapters = row.split("|")[3], row.split("|")[4]
@@ -302,18 +303,34 @@ def test_readme_tells_the_truth():
             )
 
 
-def test_the_speeds_in_readme_are_those_that_were_measured():
-    readme = (ROOT / "README.md").read_text("utf-8")
+def spoken(text):
+    r"""What a reader of the page sees of it: no code, no addresses, no alt texts."""
+    text = re.sub(r"```.*?```|<!--.*?-->", " ", text, flags=re.S)
+    text = re.sub(r"!\[.*?\]\(.*?\)", " ", text)
+    return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.stem)
+def test_links_of_the_pages_lead_somewhere(path):
+    text = path.read_text("utf-8")
+    assert broken_links(text, path.parent) == []
+    assert all(len(alt) > 30 for alt in re.findall(r"!\[(.*?)\]\(", text))
+    assert f"docs/{path.name}" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_speeds_on_their_page_are_those_that_were_measured():
+    readme = (ROOT / "docs" / "speed.md").read_text("utf-8")
     results = json.loads((ROOT / "figures" / "runs" / "bench.json").read_text("utf-8"))
     lines = list(bench_page.summary(results))
     assert len(lines) > 4 and "\n".join(lines) in readme
 
 
-def test_the_quality_in_readme_is_that_which_was_measured():
+def test_the_quality_of_make_run_is_that_which_was_measured():
     spec = importlib.util.spec_from_file_location("readme", ROOT / "figures" / "readme.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert f"\n\n{module.quality()}\n\n" in (ROOT / "README.md").read_text("utf-8")
+    page = (ROOT / "docs" / "evaluating.md").read_text("utf-8")
+    assert f"\n\n{module.quality()}\n\n" in page
     runs = json.loads((ROOT / "figures" / "runs" / "first_digits.json").read_text("utf-8"))
     means = {
         name: mean(run["measures"][name]["generated"] for run in runs["runs"])
@@ -325,7 +342,7 @@ def test_the_quality_in_readme_is_that_which_was_measured():
 
 
 def test_what_bfloat16_costs_is_what_was_measured():
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "docs" / "speed.md").read_text("utf-8")
     found = json.loads((ROOT / "figures" / "runs" / "precision.json").read_text("utf-8"))
     away, seeds = (
         found["held_out"][name] for name in ("bfloat16_minus_float32", "deviation_of_seeds")
@@ -348,34 +365,24 @@ def test_the_ten_lines_of_readme_run():
     assert space["new"].shape == (200, 2)
 
 
-def test_the_guided_digits_of_readme_are_drawn():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (block,) = (
-        b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "guided(" in b
-    )
-    space = {}
-    exec(compile(block, "README.md", "exec"), space)
-    assert space["others"].shape == space["eights"].shape == (3, 1, 8, 8)
-    assert not torch.equal(space["others"], space["eights"])
-
-
-def test_the_run_of_readme_runs(tmp_path, monkeypatch):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    code = re.findall(r"```python\n(.*?)```", readme, re.S)[1]
+def test_the_run_in_python_runs(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     small = code.replace("steps=30", "steps=2").replace("steps=20", "steps=2")
     monkeypatch.chdir(tmp_path)
     space = {}
-    exec(compile(small, "README.md", "exec"), space)
+    exec(compile(small, "training.md", "exec"), space)
     assert space["new"].shape == (10, 1, 8, 8) and space["run"].config["step"] == 2
 
 
 def test_figures_are_all_shown_and_all_made_by_a_command():
-    readme = (ROOT / "README.md").read_text("utf-8")
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = "\n".join(path.read_text("utf-8") for path in pages)
     commands = "\n".join(p.read_text("utf-8") for p in (ROOT / "figures").glob("*.py"))
     commands += (ROOT / "Makefile").read_text("utf-8")
     for path in (ROOT / "figures").glob("*.*"):
         if path.suffix != ".py":
-            assert f"figures/{path.name}" in readme, f"{path.name} is shown nowhere"
+            assert f"figures/{path.name}" in shown, f"{path.name} is shown nowhere"
             assert path.name in commands, f"no command makes {path.name}"
     for path in (ROOT / "figures" / "runs").glob("*.json"):
         stem = path.stem.rsplit("_", 1)[0]

@@ -1,4 +1,4 @@
-r"""README's network in the commands: trained, resumed, drawn from, measured."""
+r"""The network of docs/networks.md in the commands: trained, resumed, drawn from."""
 
 import json
 import re
@@ -11,18 +11,18 @@ import pytest
 from ddpm_lite.commands.main import main
 from ddpm_lite.lab.doctor import examine
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text("utf-8")
 SMALL = "--batch-size 4 --sample-every 0 --sample-steps 2 --device cpu --threads 1 --steps"
 
 
 def readme_network():
-    section = README.split("### Your own network")[1].split("\n### ")[0].split("\n## ")[0]
+    section = PAGE.split("## An example")[1].split("\n## ")[0]
     return re.search(r"```python\n(.*?)```", section, re.S)[1]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    r"""A folder with README's mynet.py, which is the current one."""
+    r"""A folder with that page's mynet.py, which is the current one."""
     (tmp_path / "mynet.py").write_text(readme_network())
     monkeypatch.chdir(tmp_path)
     yield tmp_path

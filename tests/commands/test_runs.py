@@ -151,7 +151,7 @@ def test_pictures_that_have_moved(tmp_path, capsys):
 
 
 def in_python(run, x_0=None, levels=17, y=True, **changes):
-    r"""README's run in Python, on the digits. Returns the arguments of its Trainer."""
+    r"""The run in Python of docs/training.md, on digits: the arguments of its Trainer."""
     pictures = data.load("digits")
     x_0 = pictures.x_0 if x_0 is None else x_0
     network = dict(width=8, groups=4, classes=10 if y else 0) | changes

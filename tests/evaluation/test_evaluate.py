@@ -342,8 +342,8 @@ def test_fid_without_weights(tmp_path):
         evaluate.fid(x, x, tmp_path / "none.pth")
 
 
-def test_readme_names_the_same_measures_and_numbers():
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+def test_the_page_names_the_same_measures_and_numbers():
+    readme = (Path(__file__).parents[2] / "docs" / "evaluating.md").read_text("utf-8")
     for kind, least in evaluate.FEWEST.items():
         name = kind.replace("fd_pixels", "fd_pixels_N")
         (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
