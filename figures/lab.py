@@ -1,9 +1,10 @@
 r"""Measure samplers and spacings on exact denoisers: `python figures/lab.py`.
 
-lab.png: the exact Frechet distance of every sampler, spacing and number of network calls
-from the Gaussian with the digits' mean and covariance; no sample is drawn, no network is
-asked. figures/runs/lab.json: its numbers, with the errors of mean and covariance, and what
-`ddpm-lite doctor --lab` finds for both schedules. It takes half a minute.
+figures/runs/lab.json: the exact Frechet distance of every sampler, spacing and number of
+network calls from the Gaussian with the digits' mean and covariance, and the errors of mean
+and covariance; no sample is drawn, no network is asked. Beside them what `ddpm-lite doctor
+--lab` finds for both schedules. lab_samplers.png: all samplers with one spacing.
+lab_spacings.png: all spacings of one sampler. It takes half a minute.
 """
 
 import json
@@ -43,27 +44,70 @@ def measure():
     return found
 
 
-def draw(found, real):
-    r"""One panel for each schedule and spacing; real: what real pictures score, a line."""
-    picture, axes = figure.canvas(2, 5, width=12, height=6, sharex=True, sharey=True)
-    for row, (kind, samplers) in zip(axes, found.items(), strict=True):
-        for axis, spacing in zip(row, SPACINGS, strict=True):
-            for name, (colour, style) in LINES.items():
-                columns = samplers[name][spacing]
-                options = dict(color=figure.COLOURS[colour], marker="o", markersize=3)
-                x, y = columns.get("calls", []), columns.get("frechet", [])
-                axis.loglog(x, y, style, label=name, **options)
-            line = dict(color="black", linestyle=":", linewidth=1.2)
-            axis.axhline(real, label=f"1,000 real digits, judged: {real:.2f}", **line)
-            axis.set(title=f"{kind}, {spacing}", ylim=(1e-5, 30), xlim=(4, 1300))
-            axis.set_xticks([5, 20, 100, 1000], ["5", "20", "100", "1000"], minor=False)
-            axis.set_xticks([], minor=True)
-        row[0].set_ylabel("exact Fréchet distance")
-    for axis in axes[1]:
-        axis.set_xlabel("network calls")
-    lines, names = axes[0, 0].get_legend_handles_labels()
-    picture.legend(lines, names, loc="outside lower center", ncols=4, frameon=False)
+def of_samplers(found, real):
+    r"""All samplers with trailing spacing, a panel for each schedule.
+
+    found: what `measure` gives. real: what real pictures score, a line.
+    """
+    picture, axes = figure.canvas(1, 2, width=8, height=3.6, sharey=True)
+    for axis, (kind, samplers) in zip(axes, found.items(), strict=True):
+        for name, (colour, style) in LINES.items():
+            columns = samplers[name]["trailing"]
+            options = dict(color=figure.COLOURS[colour], marker="o", markersize=3)
+            x, y = columns["calls"], columns["frechet"]
+            axis.loglog(x, y, style, label=name, **options)
+        finish(axis, kind, real)
+    return with_legend(picture, axes)
+
+
+def of_spacings(found, real):
+    r"""All spacings of one sampler, DPM-Solver++ (2M), a panel for each schedule."""
+    picture, axes = figure.canvas(1, 2, width=8, height=3.6, sharey=True)
+    colours = zip(SPACINGS, figure.COLOURS.values(), strict=True)
+    colours = dict(colours)
+    for axis, (kind, samplers) in zip(axes, found.items(), strict=True):
+        for spacing, columns in samplers["dpmpp_2m"].items():
+            x, y = columns.get("calls", []), columns.get("frechet", [])
+            axis.loglog(x, y, "o-", label=spacing, color=colours[spacing], markersize=3)
+        finish(axis, kind, real)
+    return with_legend(picture, axes)
+
+
+def finish(axis, kind, real):
+    r"""What both figures have: the line of real digits, ticks and words."""
+    axis.axhline(real, color="black", linestyle=":", linewidth=1.2)
+    axis.annotate(
+        f"1,000 real digits, judged: {real:.2f}",
+        (1100, real),
+        (0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
+    )
+    axis.set(title=f"{kind} schedule", ylim=(1e-5, 30), xlim=(4, 1300))
+    axis.set_xticks([5, 20, 100, 1000], ["5", "20", "100", "1000"], minor=False)
+    axis.set_xticks([], minor=True)
+    axis.set_xlabel("network calls")
+
+
+def with_legend(picture, axes):
+    r"""The picture with one legend below both panels."""
+    axes[0].set_ylabel("exact Fréchet distance")
+    lines, names = axes[0].get_legend_handles_labels()
+    picture.legend(
+        lines,
+        names,
+        loc="outside lower center",
+        ncols=len(names) if len(names) < 6 else 3,
+        frameon=False,
+    )
     return picture
+
+
+def draw(found, real):
+    r"""Write both figures."""
+    for name, drawn in (("lab_samplers", of_samplers), ("lab_spacings", of_spacings)):
+        print("wrote", figure.save(drawn(found, real), HERE / f"{name}.png").name)
 
 
 def main():
@@ -79,9 +123,8 @@ def main():
     text = json.dumps(rounded(result), indent=1)
     text = re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
     (HERE / "runs" / "lab.json").write_text(text + "\n")
-    print(
-        "wrote", figure.save(draw(found, real), HERE / "lab.png").name, "and runs/lab.json"
-    )
+    print("wrote runs/lab.json")
+    draw(found, real)
 
 
 def rounded(value):

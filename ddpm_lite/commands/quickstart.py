@@ -76,10 +76,15 @@ def _picture(prepared, new, path):
     pictures, unet = prepared.pictures, prepared.config.unet
     x_0, columns = pictures.to_float(), unet.classes
     real = torch.stack([x_0[pictures.y == c][:2] for c in range(columns)], 1)
-    gap = torch.ones(columns, *unet.sample_shape)
-    rows = torch.cat([real.flatten(0, 1), gap, new[: 4 * columns]])
-    title = "first two rows: real digits; below: new ones"
-    return figure.save(figure.image_grid(rows, columns, title), path)
+    drawn, axes = figure.canvas(2, width=6.6, height=4, height_ratios=(2, 4))
+    parts = {"real": real.flatten(0, 1), "new": new[: 4 * columns]}
+    for axis, (name, part) in zip(axes, parts.items(), strict=True):
+        axis.imshow(figure.tile(part, columns), cmap="gray", vmin=-1, vmax=1)
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=13)
+    return figure.save(drawn, path)
 
 
 def _judged(prepared, new, seconds):
