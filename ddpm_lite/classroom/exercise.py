@@ -163,7 +163,7 @@ def near(a, b, rtol=1e-9, atol=1e-12):
 
 
 def apart(a, b, digits=3):
-    r"""Two different numbers as texts that differ, of `digits` digits or as many as needed."""
+    r"""Two different numbers as texts that differ, with as few digits as that takes."""
     for n in range(digits, 18):
         texts = f"{a:.{n}g}", f"{b:.{n}g}"
         if texts[0] != texts[1]:
