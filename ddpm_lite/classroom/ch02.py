@@ -103,7 +103,7 @@ def _just_there(alpha_bar, t):
     equal = float(alpha_bar[t]) == 0.5
     expect(
         not equal,
-        f"with T = {T} you say t = {t}, where signal and noise have the same variance, 0.5: "
+        f"with T = {T} you say t = {t}, where signal and noise have the same variance: "
         "does noise outweigh signal there?",
     )
     expect(
@@ -153,8 +153,11 @@ def _walk_without_noise(answer, a, b):
         factor,
         (
             (walked**2, "is it with a variance or with a point that beta is a share of?"),
-            (math.sqrt(abs(1 - a - b)), "of what does the second step take its share?"),
-            (math.sqrt(1 - a) + math.sqrt(1 - b), "what do two factors do one after another?"),
+            (math.sqrt(max(0, 1 - a - b)), "of what does the second step take its share?"),
+            (
+                math.sqrt(1 - a) + math.sqrt(1 - b),
+                "what do two factors do one after another?",
+            ),
             (math.sqrt(a * b), "is it the signal's factors that you take?"),
         ),
         "what does Eq. 2 multiply a point with, and then once more?",
@@ -190,8 +193,8 @@ def _noise_of_two(answer, a, b):
     said, _ = apart(kept, 1, 4)
     expect(
         near(kept, 1),
-        f"for beta = ({a:.4g}, {b:.4g}) data of variance 1 end with variance {said} instead "
-        "of 1: does the first step's noise shrink in the second step, and by what does a "
+        f"for beta = ({a:.4g}, {b:.4g}) data of variance 1 end with variance {said}, not 1"
+        ": does the first step's noise shrink in the second step, and by what does a "
         "variance shrink when what it belongs to is multiplied by a factor?",
     )
 
@@ -202,7 +205,7 @@ def jump(answer, seed):
     for k, schedule in enumerate((Schedule.linear(), *drawn_schedules(27, seed))):
         n = int(steps(2, 6, 1, 28, seed, k))  # a wrong axis goes unseen in a square
         x_0, noise = (normal((n, n), 29, seed, k, i) for i in range(2))
-        for t in (1, schedule.T // 4, int(steps(2, schedule.T, 1, 30, seed, k))):
+        for t in (schedule.T // 4, int(steps(2, schedule.T, 1, 30, seed, k)), 1):
             cases.append((schedule, x_0, t, noise))
     for case in cases:
         _signal_left(answer, *case)
@@ -249,6 +252,11 @@ def _noise_added(answer, schedule, x_0, t, noise):
     at = torch.full((len(x_0),), t)
     grown = tensor(answer(schedule.alpha_bar, 0 * x_0, at, noise), x_0, "x_t")
     added = float((grown * noise).sum() / noise.square().sum())
+    expect(
+        near(grown, added * noise, rtol=1e-7),
+        "for x_0 = 0 your x_t is not the noise that was given times one factor: is it this "
+        "noise that you add?",
+    )
     signal = float(schedule.alpha_bar[t])
     said, _ = apart(signal + added**2, 1)
     why = reason(
@@ -265,13 +273,8 @@ def _noise_added(answer, schedule, x_0, t, noise):
     )
     expect(
         near(added, math.sqrt(1 - signal), rtol=1e-6),
-        f"your x_t has variance {said} at t = {t} of {schedule.T}, where an x_0 of variance "
-        f"1 should keep it at 1: {why}",
-    )
-    expect(
-        near(grown, added * noise, rtol=1e-7),
-        "for x_0 = 0 your x_t is not the noise that was given times one factor: is it this "
-        "noise that you add?",
+        f"your x_t has variance {said} at t = {t} of {schedule.T}, where an x_0 of "
+        f"variance 1 should keep it at 1: {why}",
     )
 
 
@@ -307,8 +310,8 @@ def _each_its_own(answer, schedule, seed, k):
         exact = 1e-9 if dtype == torch.float64 else 1e-4
         expect(
             off < exact,
-            f"{what} up to {off:.3g} away from what a walk of single steps gives: does each "
-            f"example get the factors of its own t, as exactly as {dtype} can tell?",
+            f"{what} up to {off:.3g} away from what a walk of single steps gives: does "
+            f"each example get the factors of its own t, as exactly as {dtype} can tell?",
         )
 
 
@@ -397,7 +400,10 @@ def _added_since(answer, schedule, x_s, s, t, noise):
         (
             ((1 - a[t]).sqrt(), "is all of that noise new since s?"),
             ((a[s] - a[t]).sqrt(), "to what variance must it be restored, and of what?"),
-            (1 - kept, "is it with a variance or with a deviation that noise is multiplied?"),
+            (
+                1 - kept,
+                "is it with a variance or with a deviation that noise is multiplied?",
+            ),
             (1 - kept**0.5, "do factors add up to 1, or their squares?"),
             ((1 - kept**2) ** 0.5, "how much of an x_s of variance 1 is left?"),
         ),
@@ -412,8 +418,8 @@ def _added_since(answer, schedule, x_s, s, t, noise):
     x_t = tensor(answer(a, x_s, s, t, noise), x_s, "x_t")
     expect(
         near(x_t, right, rtol=1e-7),
-        f"from s = {s} to t = {t} your x_t is not the sum of what is left of x_s and of the "
-        f"noise since then; it is {float((x_t - right).abs().max()):.3g} away",
+        f"from s = {s} to t = {t} your x_t is not the sum of what is left of x_s and of "
+        f"the noise since then; it is {float((x_t - right).abs().max()):.3g} away",
     )
 
 
@@ -425,7 +431,7 @@ def standard_size(answer, seed):
         _before_the_first_step(answer, schedule, size, seed)
     yield 1, "clean data, and data of variance 1"
     for k, (schedule, size) in enumerate(zip(drawn, sizes, strict=True)):
-        for t in (1, *steps(2, schedule.T, 3, 41, seed, k).tolist(), schedule.T):
+        for t in (*steps(2, schedule.T, 3, 41, seed, k).tolist(), 1, schedule.T):
             _size_at(answer, schedule, size, t, seed)
     yield 2, "data of any variance, at any step"
 
@@ -470,7 +476,10 @@ def _before_the_first_step(answer, schedule, size, seed):
             (1 - kept, "what is left of x_0?"),
             (kept**0.5 + (1 - kept) ** 0.5, "is it variances or deviations that add up?"),
             (kept**0.5 + 1 - kept, "by what is a variance multiplied, when x_0 shrinks?"),
-            (kept + (1 - kept) ** 0.5, "by what is a variance multiplied, when noise shrinks?"),
+            (
+                kept + (1 - kept) ** 0.5,
+                "by what is a variance multiplied, when noise shrinks?",
+            ),
             (kept**2 + (1 - kept) ** 2, "by what is x_0 multiplied, by what its variance?"),
             (kept + 1, "does all of the noise come in?"),
         ),
@@ -495,12 +504,11 @@ def _size_at(answer, schedule, size, t, seed):
     why = reason(
         got,
         (
-            (size, "does x_0 keep its variance?"),
+            (size, "does x_0 keep its variance, or noise grow with the data?"),
             (1, "is it variance 1 that every x_0 has?"),
             (before * size + 1 - before, "which entry of alpha_bar belongs to t?"),
             (after * size + 1 - after, "which entry of alpha_bar belongs to t?"),
             (kept + (1 - kept) * size, "which of the two parts has to do with x_0?"),
-            (kept * size + (1 - kept) * size, "does the noise grow with the data?"),
             (kept * size**0.5 + 1 - kept, "is `size` a variance or a deviation?"),
             (kept * size**2 + 1 - kept, "is `size` a variance or a deviation?"),
         ),
@@ -508,8 +516,8 @@ def _size_at(answer, schedule, size, t, seed):
     )
     expect(
         near(got, drawn, rtol=1e-6),
-        f"20,000 samples of x_0 with variance {size:.3g} have variance {right} at t = {t} of "
-        f"{schedule.T}; you say {said}: {why}",
+        f"20,000 samples of x_0 with variance {size:.3g} have variance {right} at t = {t} "
+        f"of {schedule.T}; you say {said}: {why}",
     )
 
 
@@ -555,7 +563,10 @@ def _last(beta, T, end):
         (
             (end**2, "is it a variance or a factor that should be `end`?"),
             (end**0.5, "is it a variance or a factor that should be `end`?"),
-            (1 - end, "is it the signal or the noise that should be small at the last step?"),
+            (
+                1 - end,
+                "is it the signal or the noise that should be small at the last step?",
+            ),
         ),
         "what do all 1 - beta together make of a variance?",
     )
@@ -580,8 +591,8 @@ def _first(beta, T, end):
     )
     expect(
         near(first, end, rtol=1e-6),
-        f"with T = {T} the variance of the noise after step 1 is {said} instead of {right}: "
-        f"{why}",
+        f"with T = {T} the variance of the noise after step 1 is {said} instead of {right}"
+        f": {why}",
     )
 
 
