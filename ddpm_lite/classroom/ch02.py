@@ -29,9 +29,7 @@ ASKED = (
     "process.q_step",
     "process.q_sample",
     "process.transition",
-    "process.noise_from_v",
-    "process.x_0_from_v",
-    "process.v_from_x_0",
+    "process.noise_from_v",  # q_sample under another name
 )
 
 
