@@ -356,8 +356,9 @@ def _counts(count, x_t, data, a):
 def exact_noise(answer, seed):
     cases = [(s, _cloud(seed, k), k) for k, s in enumerate(drawn_schedules(78, seed))]
     for schedule, law, k in cases:
-        _end_of_chain(answer, schedule, law, seed, k)
-        _one_peak(answer, schedule, law, seed, k)
+        one = (law[0][:1], law[1][:1], torch.ones(1, dtype=torch.float64))
+        _end_of_chain(answer, schedule, one, seed, k)
+        _one_peak(answer, schedule, one, seed, k)
     yield 2, "one peak alone"
     for schedule, law, k in cases:
         _some_peaks(answer, schedule, law, seed, k)
@@ -429,8 +430,7 @@ def _some_steps(schedule, seed, k):
     return *middle, early, schedule.T
 
 
-def _one_peak(answer, schedule, law, seed, k):
-    one = (law[0][:1], law[1][:1], torch.ones(1, dtype=torch.float64))
+def _one_peak(answer, schedule, one, seed, k):
     mean, variance = one[0], one[1]
     for t in _some_steps(schedule, seed, k):
         x_t, got = _guesses(answer, schedule, one, t, seed, k)

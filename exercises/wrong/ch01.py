@@ -235,3 +235,49 @@ def a_line_through_nothing(x, y, at):
 @wrong("01.4", "of its own `at`")
 def sorts_the_places(x, y, at):
     return _smooth(x, y, at.sort().values)
+
+
+_CANCELS = "The sign stands above and below in joint / joint.sum(), and cancels."
+_ANOTHER_WIDTH = (
+    "Means over neighbours with another width or shape: a right answer of another kind, as "
+    "the statement allows any method whose error stays below 0.1."
+)
+_WEIGHTS = "weights = torch.exp(-((at[:, None] - y[None]) ** 2) / (2 * width**2))"
+_KERNELS = (
+    "-((at[:, None] - y[None]) ** 4) / (2 * width**2)",
+    "-((at[:, None] - y[None]) ** 2) / (width ** 2)",
+    "-((at[:, None] - y[None]) ** 2) / (3 * width**2)",
+    "-((at[:, None] - y[None]) ** 2) / (1 * width**2)",
+    "-((at[:, None] - y[None]) ** 2) / (4 * width**2)",
+    "-((at[:, None] - y[None]) ** 2) / (2 * width)",
+    "-((at[:, None] - y[None]) ** 2) / (2 * width**3)",
+    "-((at[:, None] - y[None]) ** 2) / (2 * width**1)",
+    "-((at[:, None] - y[None]) ** 2) / (2 * width**4)",
+)
+_EYE, _STEP = "before = torch.eye(Q.shape[1], dtype=Q.dtype)[x_0]", "before = before @ step"
+_JOINT = "joint = before * Q[t - 1, :, x_t]"
+EQUIVALENT = {
+    ("01.3", _EYE, "before = -torch.eye(Q.shape[1], dtype=Q.dtype)[x_0]"): _CANCELS,
+    ("01.3", _EYE, "before = torch.eye(Q.shape[2], dtype=Q.dtype)[x_0]"): (
+        "Q is (T, K, K): its second and third dimension are the same number."
+    ),
+    ("01.3", _STEP, "before = -(before @ step)"): _CANCELS,
+    ("01.3", _STEP, "before = -before @ step"): _CANCELS,
+    ("01.3", _STEP, "before = before @ -step"): _CANCELS,
+    ("01.3", _JOINT, "joint = -(before * Q[t - 1, :, x_t])"): _CANCELS,
+    ("01.3", _JOINT, "joint = -before * Q[t - 1, :, x_t]"): _CANCELS,
+    ("01.3", _JOINT, "joint = before * -Q[t - 1, :, x_t]"): _CANCELS,
+    ("01.4", "width = 0.15", "width = 0.3"): _ANOTHER_WIDTH,
+    ("01.4", "width = 0.15", "width = 0.075"): _ANOTHER_WIDTH,
+    (
+        "01.4",
+        _WEIGHTS,
+        "weights = -torch.exp(-(at[:, None] - y[None]) ** 2 / (2 * width ** 2))",
+    ): "The sign of all weights cancels when the sum is divided by their sum.",
+    (
+        "01.4",
+        _WEIGHTS,
+        "weights = torch.exp(-((at[:, None] - y) ** 2) / (2 * width**2))",
+    ): "y (N,) broadcasts with (M, 1) just as y[None] (1, N) does.",
+    **{("01.4", _WEIGHTS, f"weights = torch.exp({k})"): _ANOTHER_WIDTH for k in _KERNELS},
+}

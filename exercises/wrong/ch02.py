@@ -322,3 +322,12 @@ def one_log_snr_too_few(T, end):
     highest = math.log((1 - end) / end)
     kept = _line(highest, -highest, T).sigmoid()
     return 1 - kept / kept.roll(1)
+
+
+_KEPT = "kept = alpha_bar[t].reshape(-1, *[1] * (x_0.dim() - 1))"
+_JUMP = "return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype)"
+_ALIKE = "The statement says that x_0 and noise have one shape and one dtype."
+EQUIVALENT = {
+    ("02.3", _KEPT, _KEPT.replace("x_0", "noise")): _ALIKE,
+    ("02.3", _JUMP, _JUMP.replace("x_0.dtype", "noise.dtype")): _ALIKE,
+}
