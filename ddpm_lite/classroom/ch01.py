@@ -424,10 +424,10 @@ def best_guess(answer, seed):
     _on_a_line(answer, m, 0.8 + 0.4 * abs(a), seed)
     yield 2, "where the mean lies on a line"
     middle, half, share, wide = uniform((4,), 51, seed).tolist()
-    law = middle - 0.5, 0.9 + 0.2 * half, 0.4 + 0.2 * share
+    law = middle - 0.5, 0.9 + 0.1 * half, 0.4 + 0.2 * share
     _two_peaks(answer, *law, 0.9 + 0.2 * wide, seed)
     yield 1, "where it bends"
-    _two_peaks(answer, *law, 0.7 + 0.1 * wide, seed)
+    _two_peaks(answer, *law, 0.75 + 0.1 * wide, seed)
     yield 2, "where it bends sharply"
 
 

@@ -326,8 +326,19 @@ def one_log_snr_too_few(T, end):
 
 _KEPT = "kept = alpha_bar[t].reshape(-1, *[1] * (x_0.dim() - 1))"
 _JUMP = "return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype)"
+_CAT = "alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.sigmoid(log_snr)])"
+_ONE = "1 is the same number in every dtype, and torch.cat gives the wider one, float64."
 _ALIKE = "The statement says that x_0 and noise have one shape and one dtype."
 EQUIVALENT = {
     ("02.3", _KEPT, _KEPT.replace("x_0", "noise")): _ALIKE,
     ("02.3", _JUMP, _JUMP.replace("x_0.dtype", "noise.dtype")): _ALIKE,
+    ("02.6", _CAT, _CAT.replace("= torch.cat", "= -torch.cat")): (
+        "Only ratios of alpha_bar are used, in which the sign cancels."
+    ),
+    (
+        "02.6",
+        _CAT,
+        _CAT.replace("torch.ones(1, dtype=torch.float64)", "torch.ones(1)"),
+    ): _ONE,
+    ("02.6", _CAT, _CAT.replace("dtype=torch.float64", "dtype=torch.float32")): _ONE,
 }

@@ -281,3 +281,11 @@ def means_at_full_size(alpha_bar, x_t, t, means, variances, weights):
 @wrong("03.4", "a t of its own")
 def one_step_for_all_examples(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t[:1].expand_as(t), means, variances, weights)
+
+
+_LOG = "log = torch.log_softmax(-square / (2 * (1 - alpha_bar_t)), 0)"
+EQUIVALENT = {
+    ("03.3", _LOG, _LOG.replace(", 0)", ", -1)")): (
+        "square is (N,): its first dimension is its last."
+    )
+}
