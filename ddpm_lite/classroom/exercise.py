@@ -173,6 +173,37 @@ def near(a, b, rtol=1e-9, atol=1e-12):
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
 
 
+def apart(a, b, digits=3):
+    r"""Two different numbers as texts that differ, with as few digits as that takes."""
+    for n in range(digits, 18):
+        texts = f"{a:.{n}g}", f"{b:.{n}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def reason(got, guesses, otherwise):
+    r"""The words that fit: of the first guess, (value, words), that got is near to.
+
+    guesses: what typical mistakes would have given. otherwise: the words when none fits.
+    """
+    fits = (words for value, words in guesses if near(got, value, rtol=1e-6, atol=1e-9))
+    return next(fits, otherwise)
+
+
+def drawn_schedules(*seed):
+    r"""A linear, a cosine and a random schedule; lengths and ends depend on seed alone.
+
+    60 to 300 steps. The random one's beta rise. alpha_bar_T < 1e-3 for all of them.
+    """
+    T = steps(60, 300, 3, 1, *seed).tolist()
+    a, s, c = uniform((3,), 2, *seed).tolist()
+    linear = Schedule.linear(T[0], 1e-4 * (1 + a), (16 + 8 * a) / T[0])
+    rise = uniform((T[2],), 3, *seed).sort().values.cumsum(0)
+    beta = 1e-4 + (8 + 4 * c) * rise / rise.sum()
+    return linear, Schedule.cosine(T[1], 0.004 + 0.01 * s), Schedule.from_beta(beta)
+
+
 def schedules(*seed):
     r"""Three schedules: the paper's, a cosine one, and one of random beta."""
     beta = 1e-4 + 0.05 * uniform((60,), *seed).sort().values

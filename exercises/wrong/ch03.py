@@ -24,19 +24,35 @@ def rolls_the_end_to_the_start(alpha_bar, share):
     return int((ratio >= share).nonzero()[0])
 
 
-@wrong("03.1", "reached earlier")
+@wrong("03.1", "is there a factor too many")
 def squares_the_ratio(alpha_bar, share):
     return _first(((1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])).square(), share)
 
 
-@wrong("03.1", "which alpha_bar")
+@wrong("03.1", "is it of signals or of noises")
 def ratio_of_signals(alpha_bar, share):
     return _first(alpha_bar[1:] / alpha_bar[:-1], share)
 
 
-@wrong("03.1", "which alpha_bar")
+@wrong("03.1", "one step early: at which t")
 def one_step_early(alpha_bar, share):
     return max(_first((1 - alpha_bar[:-1]) / (1 - alpha_bar[1:]), share) - 1, 1)
+
+
+@wrong("03.1", "reached one step earlier")
+def one_step_late(alpha_bar, share):
+    return _first((1 - alpha_bar[:-1]) / (1 - alpha_bar[1:]), share, 2)
+
+
+@wrong("03.1", "does at least half not include half")
+def larger_instead_of_at_least(alpha_bar, share):
+    ratio = (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])
+    return int((ratio > share).nonzero()[0]) + 1
+
+
+@wrong("03.1", "or two variances")
+def looks_at_the_noise_itself(alpha_bar, share):
+    return int((1 - alpha_bar >= share).nonzero()[0])
 
 
 @wrong("03.1", "one number")
@@ -54,31 +70,61 @@ def divides_by_alpha_bar(alpha_bar, x_t, t, score):
     return (x_t + (1 - alpha) * score) / a.sqrt()
 
 
-@wrong("03.2", "times as far")
+@wrong("03.2", "a variance or a deviation")
 def root_of_beta(alpha_bar, x_t, t, score):
     alpha = _alpha(alpha_bar, t)
     return (x_t + (1 - alpha).sqrt() * score) / alpha.sqrt()
 
 
-@wrong("03.2", "times as far")
+@wrong("03.2", "one step's noise that is taken back")
 def all_the_noise_at_once(alpha_bar, x_t, t, score):
     alpha, a = _alpha(alpha_bar, t), alpha_bar[t][:, None]
     return (x_t + (1 - a) * score) / alpha.sqrt()
 
 
-@wrong("03.2", "the other way")
+@wrong("03.2", "where data are denser, or away from it")
+def the_other_way(alpha_bar, x_t, t, score):
+    alpha = _alpha(alpha_bar, t)
+    return (x_t - (1 - alpha) * score) / alpha.sqrt()
+
+
+@wrong("03.2", "divided by what x_t is divided by")
+def divides_x_t_alone(alpha_bar, x_t, t, score):
+    alpha = _alpha(alpha_bar, t)
+    return x_t / alpha.sqrt() + (1 - alpha) * score
+
+
+@wrong("03.2", "does the step back shrink or stretch")
+def shrinks_once_more(alpha_bar, x_t, t, score):
+    alpha = _alpha(alpha_bar, t)
+    return alpha.sqrt() * (x_t + (1 - alpha) * score)
+
+
+@wrong("03.2", "which step led to x_t")
+def the_step_before(alpha_bar, x_t, t, score):
+    alpha = _alpha(alpha_bar, t - 1)
+    return (x_t + (1 - alpha) * score) / alpha.sqrt()
+
+
+@wrong("03.2", "does factor i meet example i")
+def does_not_widen(alpha_bar, x_t, t, score):
+    alpha = alpha_bar[t] / alpha_bar[t - 1]
+    return (x_t + (1 - alpha) * score) / alpha.sqrt()
+
+
+@wrong("03.2", "the noise's factor is left")
 def minus_as_with_the_noise(alpha_bar, x_t, t, score):
     alpha, a = _alpha(alpha_bar, t), alpha_bar[t][:, None]
     return (x_t - (1 - alpha) / (1 - a).sqrt() * score) / alpha.sqrt()
 
 
-@wrong("03.2", "which of alpha and alpha_bar")
+@wrong("03.2", "a factor of a point, or of its variance")
 def alpha_without_its_root(alpha_bar, x_t, t, score):
     alpha = _alpha(alpha_bar, t)
     return (x_t + (1 - alpha) * score) / alpha
 
 
-@wrong("03.2", "times as far")
+@wrong("03.2", "where does the half come from")
 def half_a_step(alpha_bar, x_t, t, score):
     alpha = _alpha(alpha_bar, t)
     return (x_t + (1 - alpha) / 2 * score) / alpha.sqrt()
@@ -108,25 +154,51 @@ def exponentials_as_they_are(x_t, data, alpha_bar_t):
     return w, _count(w)
 
 
-@wrong("03.3", "where are these")
+@wrong("03.3", "where does picture i lie")
 def data_at_full_size(x_t, data, alpha_bar_t):
     w = _weights(x_t, data, alpha_bar_t, shrunk=1.0)
     return w, _count(w)
 
 
-@wrong("03.3", "how wide")
+@wrong("03.3", "what stands below the square")
 def variance_for_twice_the_variance(x_t, data, alpha_bar_t):
     w = _weights(x_t, data, alpha_bar_t, variance=1 - alpha_bar_t)
     return w, _count(w)
 
 
-@wrong("03.3", "equal ones")
+@wrong("03.3", "a variance or a deviation")
+def deviation_for_the_variance(x_t, data, alpha_bar_t):
+    w = _weights(x_t, data, alpha_bar_t, variance=2 * math.sqrt(1 - alpha_bar_t))
+    return w, _count(w)
+
+
+@wrong("03.3", "their mean")
+def mean_over_the_numbers(x_t, data, alpha_bar_t):
+    D = data.shape[1]
+    w = _weights(x_t, data, alpha_bar_t, variance=2 * (1 - alpha_bar_t) * D)
+    return w, _count(w)
+
+
+@wrong("03.3", "is it the likeliest that counts")
+def the_nearest_alone(x_t, data, alpha_bar_t):
+    w = _weights(x_t, data, alpha_bar_t)
+    w = torch.nn.functional.one_hot(w.argmax(), len(w)).double()
+    return w, _count(w)
+
+
+@wrong("03.3", "in nats or in bits")
+def two_to_the_nats(x_t, data, alpha_bar_t):
+    w = _weights(x_t, data, alpha_bar_t)
+    return w, 2 ** math.log(_count(w))
+
+
+@wrong("03.3", "from the entropy that you come")
 def inverse_sum_of_squares(x_t, data, alpha_bar_t):
     w = _weights(x_t, data, alpha_bar_t)
     return w, float(1 / w.square().sum())
 
 
-@wrong("03.3", "equal ones")
+@wrong("03.3", "the entropy that was asked for, or the number")
 def the_entropy_itself(x_t, data, alpha_bar_t):
     w = _weights(x_t, data, alpha_bar_t)
     return w, math.log(_count(w))
@@ -160,7 +232,7 @@ def _noise(alpha_bar, x_t, t, means, variances, weights, how=""):
     return x_0 if how == "x_0" else (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
 
 
-@wrong("03.4", "likely is each peak")
+@wrong("03.4", "do the other peaks not count")
 def the_likeliest_peak(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "likeliest")
 
@@ -170,26 +242,50 @@ def predicts_x_0(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "x_0")
 
 
-@wrong("03.4", "likely is each peak")
+@wrong("03.4", "are all peaks equally heavy")
 def all_peaks_alike(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "even")
 
 
-@wrong("03.4", "one peak alone, at")
+@wrong("03.4", "how far does x_t pull")
 def guesses_the_mean_of_the_peak(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "still")
 
 
-@wrong("03.4", "likely is each peak")
+@wrong("03.4", "how high is a wide peak in the plane")
 def height_of_one_dimension(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t, means, variances, weights, "line")
 
 
-@wrong("03.4", "mean and variance of x_t")
-def forgets_the_width_of_the_peaks(alpha_bar, x_t, t, means, variances, weights):
-    return _noise(alpha_bar, x_t, t, means, 0 * variances, weights)
+@wrong("03.4", "how high is a wide peak?")
+def forgets_the_height(alpha_bar, x_t, t, means, variances, weights):
+    return _noise(alpha_bar, x_t, t, means, variances, weights, "height")
+
+
+@wrong("03.4", "how wide is each peak at step t")
+def peaks_as_wide_as_the_noise(alpha_bar, x_t, t, means, variances, weights):
+    return _noise(alpha_bar, x_t, t, means, variances, weights, "narrow")
+
+
+@wrong("03.4", "or the score")
+def gives_the_score(alpha_bar, x_t, t, means, variances, weights):
+    noise = _noise(alpha_bar, x_t, t, means, variances, weights)
+    return -noise / (1 - alpha_bar[t])[:, None].sqrt()
+
+
+@wrong("03.4", "where is the mean of the peak")
+def means_at_full_size(alpha_bar, x_t, t, means, variances, weights):
+    return _noise(alpha_bar, x_t, t, means / alpha_bar[t][0].sqrt(), variances, weights)
 
 
 @wrong("03.4", "a t of its own")
 def one_step_for_all_examples(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t[:1].expand_as(t), means, variances, weights)
+
+
+_LOG = "log = torch.log_softmax(-square / (2 * (1 - alpha_bar_t)), 0)"
+EQUIVALENT = {
+    ("03.3", _LOG, _LOG.replace(", 0)", ", -1)")): (
+        "square is (N,): its first dimension is its last."
+    )
+}
