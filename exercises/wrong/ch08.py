@@ -519,3 +519,34 @@ def weighs_without_a_square(model, alpha_bar, x_0, pairs, seed):
 def draws_without_the_seed(model, alpha_bar, x_0, pairs, seed):
     found = _losses(model, alpha_bar, x_0, pairs, 0, _mean_square)
     return [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+# Slips of the solutions that are right all the same, each with the proof.
+EQUIVALENT = {}
+
+
+def _equal(number, before, proof, *afters):
+    EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+_equal(
+    "08.2",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)",
+    "x_t, noise_pred and noise have one shape and one dtype, so they have as many "
+    "dimensions, and a factor in the dtype of one is in that of the others",
+    "return value.reshape(-1, *[1] * (noise_pred.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (noise.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise_pred.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise.dtype)",
+)
+_equal(
+    "08.3",
+    "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
+    "only the square of the weight is used, in which its sign is lost",
+    "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
+    "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
+    "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
+    "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
+    "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
+    "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+)

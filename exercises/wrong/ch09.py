@@ -543,3 +543,98 @@ def does_not_turn_the_choices_round(alpha_bar, v, N):
 def from_0_to_T(alpha_bar, v, N):
     sigma, T = _sigma(alpha_bar), len(alpha_bar) - 1
     return _search(lambda t, s: math.log(_factor(sigma, v, t, s)), T, N)[::-1]
+
+
+# Slips of the solutions that are right all the same, each with the proof.
+EQUIVALENT = {}
+
+
+def _equal(number, before, proof, *afters):
+    EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+_equal(
+    "09.1",
+    "t = int((table / sigma).log().abs().argmin()) + 1",
+    "logarithms to another base are a positive multiple, and that of the inverse ratio has "
+    "the other sign, which abs takes away: the smallest is the same",
+    "t = int((table / sigma).log2().abs().argmin()) + 1",
+    "t = int((table / sigma).log10().abs().argmin()) + 1",
+    "t = int((sigma / table).log().abs().argmin()) + 1",
+)
+_equal(
+    "09.4",
+    "for low, high in pairwise(sigmas):",
+    "a product has the same value in any order of its factors",
+    "for low, high in list(pairwise(sigmas))[::-1]:",
+)
+_equal(
+    "09.4",
+    "for low, high in pairwise(sigmas):",
+    "with the names exchanged `up` is what `down` was and the other way round, since both "
+    "the difference and the place of the slope change; their product stays",
+    "for (high, low) in pairwise(sigmas):",
+)
+_equal(
+    "09.6",
+    "sigma = ((1 - alpha_bar) / alpha_bar).sqrt()",
+    "sigma enters only as s * t and t**2, which the sign does not change",
+    "sigma = -((1 - alpha_bar) / alpha_bar).sqrt()",
+)
+SWAPPED = (
+    "a list has the length sum log(v + s t) - sum log(v + t^2), the second sum over all "
+    "stops but the last; over all but the first it is another constant, since the two "
+    "ends are the same for each list"
+)
+_equal(
+    "09.6",
+    "t, s = sigma[:, None], sigma[None, :]",
+    SWAPPED,
+    "(s, t) = sigma[:, None], sigma[None, :]",
+    "t, s = (sigma[None, :], sigma[:, None])",
+)
+_equal(
+    "09.6",
+    "t, s = sigma[:, None], sigma[None, :]",
+    "sigma (T+1,) is broadcast as a row against the column t",
+    "t, s = sigma[:, None], sigma",
+)
+_equal(
+    "09.6",
+    "length = ((v + s * t) / (v + t**2)).log()",
+    "logarithms to another base are a positive multiple: the longest way is the same",
+    "length = ((v + s * t) / (v + t ** 2)).log2()",
+    "length = ((v + s * t) / (v + t ** 2)).log10()",
+)
+_equal(
+    "09.6",
+    "length = ((v + s * t) / (v + t**2)).log()",
+    SWAPPED,
+    "length = ((v + s * t) / (v + s**2)).log()",
+)
+MASK = "length = length.masked_fill(torch.ones_like(length).triu().bool(), -math.inf)"
+FALLS = (
+    "with the angle atan(sigma / sqrt(v)) of each stop a list has the length sum log cos "
+    "of its turns, up to what all lists share; log cos is strictly concave and 0 at 0, so "
+    "a turn in two parts is longer than in one: a way that stands still or turns back is "
+    "shorter than one that falls through as many different stops, and there are such, "
+    "since N <= T. So what a mask leaves open above the diagonal is never on the best way"
+)
+_equal(
+    "09.6",
+    MASK,
+    FALLS,
+    "pass",
+    "length = length",
+    "length = length.masked_fill(length.triu().bool(), -math.inf)",
+    "length = length.masked_fill(torch.zeros_like(length).triu().bool(), -math.inf)",
+    "length = length.masked_fill(torch.ones_like(t).triu().bool(), -math.inf)",
+)
+FIRST = "best, choices = length[:, 0], []  # with one jump, straight to 0"
+_equal("09.6", f"{MASK}; {FIRST}", FALLS, f"{FIRST}; {MASK}")
+_equal(
+    "09.6",
+    "for _ in range(N - 1):",
+    "the variable is not used, and there are as many rounds",
+    "for _ in list(range(N - 1))[::-1]:",
+)
