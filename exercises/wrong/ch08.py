@@ -31,7 +31,7 @@ def compares_variances(alpha_bar, levels):
     return int(((1 - alpha_bar) <= 2 / (levels - 1)).nonzero()[-1])
 
 
-@wrong("08.1", "neighbouring levels apart")
+@wrong("08.1", "from black to white")
 def forgets_that_the_range_is_two(alpha_bar, levels):
     return int(((1 - alpha_bar).sqrt() <= 1 / (levels - 1)).nonzero()[-1])
 
@@ -42,13 +42,13 @@ def looks_at_one_step(alpha_bar, levels):
     return int((beta.sqrt() <= 2 / (levels - 1)).nonzero()[-1])
 
 
-@wrong("08.1", "where do you begin to count")
+@wrong("08.1", "which step does entry 0")
 def counts_from_zero(alpha_bar, levels):
     fits = ((1 - alpha_bar[1:]).sqrt() <= 2 / (levels - 1)).nonzero()
     return int(fits[-1]) if len(fits) else 0
 
 
-@wrong("08.1", "count all steps from 0 to t")
+@wrong("08.1", "or the first that shows it")
 def first_that_is_seen(alpha_bar, levels):
     return int(((1 - alpha_bar).sqrt() > 2 / (levels - 1)).nonzero()[0])
 
@@ -56,6 +56,16 @@ def first_that_is_seen(alpha_bar, levels):
 @wrong("08.1", "0 for none")
 def minus_one_for_none(alpha_bar, levels):
     return int(((1 - alpha_bar[1:]).sqrt() <= 2 / (levels - 1)).sum()) or -1
+
+
+@wrong("08.1", "how many gaps")
+def divides_by_the_levels(alpha_bar, levels):
+    return int(((1 - alpha_bar).sqrt() <= 2 / levels).nonzero()[-1])
+
+
+@wrong("08.1", "must it be less, or at most")
+def strictly_below(alpha_bar, levels):
+    return int(((1 - alpha_bar).sqrt() < 2 / (levels - 1)).nonzero()[-1])
 
 
 @wrong("08.2", "anything left to draw")
@@ -66,7 +76,7 @@ def noise_at_the_last_step(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     return mean + large.sqrt() * noise
 
 
-@wrong("08.2", "Which of the two")
+@wrong("08.2", "which of the two variances")
 def large_variance(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     x_0 = _guess(alpha_bar, x_t, noise_pred, t)
     x_0 = x_0 if clip is None else x_0.clamp(*clip)
@@ -99,6 +109,44 @@ def never_clips(alpha_bar, x_t, noise_pred, t, s, noise, clip):
 @wrong("08.2", "clip=None and s = 0")
 def always_clips(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     x_0 = _guess(alpha_bar, x_t, noise_pred, t).clamp(-1, 1)
+    mean, small, _ = _posterior(alpha_bar, x_0, x_t, t, s)
+    return mean + small.sqrt() * noise
+
+
+@wrong("08.2", "whose limits are those")
+def clips_to_what_pictures_have(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    return jump(alpha_bar, x_t, noise_pred, t, s, noise, clip and (-1, 1))
+
+
+@wrong("08.2", "below, too")
+def clips_above_only(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    return jump(alpha_bar, x_t, noise_pred, t, s, noise, clip and (None, clip[1]))
+
+
+@wrong("08.2", "is it the guess that you cut off")
+def clips_what_it_starts_from(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    x_t = x_t if clip is None else x_t.clamp(*clip)
+    return jump(alpha_bar, x_t, noise_pred, t, s, noise, None)
+
+
+@wrong("08.2", "how much of the old noise stays")
+def answers_with_ddim(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    x_0 = _guess(alpha_bar, x_t, noise_pred, t)
+    x_0 = x_0 if clip is None else x_0.clamp(*clip)
+    a_s = _wide(alpha_bar[s], x_t)
+    return a_s.sqrt() * x_0 + (1 - a_s).sqrt() * noise_pred
+
+
+@wrong("08.2", "where is the fresh noise")
+def returns_the_mean(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    return jump(alpha_bar, x_t, noise_pred, t, s, 0 * noise, clip)
+
+
+@wrong("08.2", "take off just the noise that Eq. 4 put on")
+def forgets_the_roots_of_eq_4(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    a_t = _wide(alpha_bar[t], x_t)
+    x_0 = (x_t - (1 - a_t) * noise_pred) / a_t
+    x_0 = x_0 if clip is None else x_0.clamp(*clip)
     mean, small, _ = _posterior(alpha_bar, x_0, x_t, t, s)
     return mean + small.sqrt() * noise
 
@@ -160,48 +208,63 @@ def takes_the_loss_as_it_is(alpha_bar, t, s, loss):
     return small + of_x_0**2 * loss
 
 
-@wrong("08.3", "how much of that gets into x_s")
+@wrong("08.3", "goes into x_s with a weight")
 def weight_without_a_square(alpha_bar, t, s, loss):
     a_t, small, _, of_x_0 = _numbers(alpha_bar, t, s)
     return small + of_x_0 * loss * (1 - a_t) / a_t
 
 
-@wrong("08.3", "how much of that gets into x_s")
+@wrong("08.3", "share of the way from the small variance")
 def loss_is_the_share(alpha_bar, t, s, loss):
     _, small, large, _ = _numbers(alpha_bar, t, s)
     return small + loss * (large - small)
 
 
-@wrong("08.3", "its variance")
+@wrong("08.3", "or a deviation")
 def returns_a_deviation(alpha_bar, t, s, loss):
     a_t, small, _, of_x_0 = _numbers(alpha_bar, t, s)
     return math.sqrt(small + of_x_0**2 * loss * (1 - a_t) / a_t)
 
 
-@wrong("08.3", "the posterior of this jump")
+@wrong("08.3", "the jump to s, whatever s is")
 def steps_of_one_only_in_numbers(alpha_bar, t, s, loss):
     a_t, small, _, of_x_0 = _numbers(alpha_bar, t, t - 1)
     return small + of_x_0**2 * loss * (1 - a_t) / a_t
 
 
-@wrong("08.3", "how much of that gets into x_s")
+@wrong("08.3", "what happens to its square")
 def blown_up_by_the_root(alpha_bar, t, s, loss):
     a_t, small, _, of_x_0 = _numbers(alpha_bar, t, s)
     return small + of_x_0**2 * loss * math.sqrt((1 - a_t) / a_t)
 
 
-@wrong("08.3", "x_0 has variance")
+@wrong("08.3", "is x_0 known, too")
 def nothing_at_the_end(alpha_bar, t, s, loss):
     a_t, small, _, of_x_0 = _numbers(alpha_bar, t, s)
     return small + of_x_0**2 * loss * (1 - a_t) / a_t if s else 0.0
 
 
-def _walk(model, alpha_bar, stops, B, draw, variance="small", root=True, last=False):
+@wrong("08.3", "what is drawn even when x_0 is known")
+def only_what_is_uncertain(alpha_bar, t, s, loss):
+    a_t, _, _, of_x_0 = _numbers(alpha_bar, t, s)
+    return of_x_0**2 * loss * (1 - a_t) / a_t
+
+
+@wrong("08.3", "what is drawn when x_0 is known")
+def on_top_of_the_large_one(alpha_bar, t, s, loss):
+    a_t, _, large, of_x_0 = _numbers(alpha_bar, t, s)
+    return large + of_x_0**2 * loss * (1 - a_t) / a_t
+
+
+def _walk(
+    model, alpha_bar, stops, B, draw, variance="small", root=True, last=False, clip=None
+):
     x = draw()
     for t, s in pairwise(stops):
         a_t, small, large, of_x_0 = _numbers(alpha_bar, t, s)
         noise_pred = model(x, torch.full((B,), t))
         x_0 = (x - math.sqrt(1 - a_t) * noise_pred) / math.sqrt(a_t)
+        x_0 = x_0 if clip is None else x_0.clamp(*clip)
         of_x_t = math.sqrt(1 - large) * (1 - float(alpha_bar[s])) / (1 - a_t)
         sigma2 = small if variance == "small" else large
         x = of_x_0 * x_0 + of_x_t * x
@@ -236,7 +299,7 @@ def one_generator_for_all(model, alpha_bar, stops, seeds, size):
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
 
-@wrong("08.4", "of itself, once more")
+@wrong("08.4", "when does a generator begin")
 def the_same_noise_each_time(model, alpha_bar, stops, seeds, size):
     def draw():
         return _own(seeds, size)()
@@ -267,7 +330,7 @@ def seeds_for_the_start_only(model, alpha_bar, stops, seeds, size):
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
 
-@wrong("08.4", "Which variance has z")
+@wrong("08.4", "which variance has z")
 def walks_with_the_large_one(model, alpha_bar, stops, seeds, size):
     return _walk(model, alpha_bar, stops, len(seeds), _own(seeds, size), variance="large")
 
@@ -298,6 +361,55 @@ def counts_steps_from_zero(model, alpha_bar, stops, seeds, size):
         return model(x, t - 1)
 
     return _walk(asked, alpha_bar, stops, len(seeds), _own(seeds, size))
+
+
+@wrong("08.4", "are these data that lie in [-1, 1]")
+def clips_each_guess(model, alpha_bar, stops, seeds, size):
+    draw = _own(seeds, size)
+    return _walk(model, alpha_bar, stops, len(seeds), draw, clip=(-1, 1))
+
+
+@wrong("08.4", "does the task ask for that")
+def clips_all_guesses_but_the_last(model, alpha_bar, stops, seeds, size):
+    draw, (B, last) = _own(seeds, size), (len(seeds), stops[-2])
+    x = _walk(model, alpha_bar, stops[:-1], B, draw, clip=(-1, 1))
+    x_0 = x - math.sqrt(1 - float(alpha_bar[last])) * model(x, torch.full((B,), last))
+    return x_0 / math.sqrt(float(alpha_bar[last]))
+
+
+@wrong("08.4", "where is the noise of Algorithm 2")
+def draws_only_the_start(model, alpha_bar, stops, seeds, size):
+    first = [_own(seeds, size)()]
+
+    def draw():
+        return first.pop() if first else torch.zeros(len(seeds), size).double()
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "those of this jump")
+def weights_of_one_step(model, alpha_bar, stops, seeds, size):
+    x, draw = None, _own(seeds, size)
+    for t, s in pairwise(stops):
+        x = draw() if x is None else x
+        a_t, small, large, of_x_0 = _numbers(alpha_bar, t, t - 1 if s else s)
+        x_0 = x - math.sqrt(1 - a_t) * model(x, torch.full((len(seeds),), t))
+        of_x_t = (
+            math.sqrt(1 - large) * (1 - float(alpha_bar[t - 1 if s else s])) / (1 - a_t)
+        )
+        x = of_x_0 * x_0 / math.sqrt(a_t) + of_x_t * x
+        x = x + math.sqrt(small) * draw()
+    return x
+
+
+@wrong("08.4", "where the chain starts from")
+def starts_from_uniform_noise(model, alpha_bar, stops, seeds, size):
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw():
+        return torch.stack([torch.rand(size, generator=g).double() for g in generators])
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
 
 
 def _losses(model, alpha_bar, x_0, pairs, seed, of_error):
@@ -335,7 +447,7 @@ def only_what_scatters(model, alpha_bar, x_0, pairs, seed):
     return [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
 
 
-@wrong("08.5", "the error of this network asks for")
+@wrong("08.5", "by how much the network errs")
 def trusts_the_predictions(model, alpha_bar, x_0, pairs, seed):
     made = []
     generator = torch.Generator().manual_seed(seed)
@@ -349,7 +461,7 @@ def trusts_the_predictions(model, alpha_bar, x_0, pairs, seed):
     return made
 
 
-@wrong("08.5", "right for showing a mean")
+@wrong("08.5", "nothing is drawn there to show a mean")
 def draws_nothing_at_the_end(model, alpha_bar, x_0, pairs, seed):
     found = _losses(model, alpha_bar, x_0, pairs, seed, _mean_square)
     made = [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
@@ -389,3 +501,52 @@ def asks_nobody(model, alpha_bar, x_0, pairs, seed):
         v = float(x_0.var())
         made.append(small + w**2 * v * (1 - a) / (a * v + 1 - a))
     return made
+
+
+@wrong("08.5", "is the error squared")
+def takes_the_root_of_the_error(model, alpha_bar, x_0, pairs, seed):
+    found = _losses(model, alpha_bar, x_0, pairs, seed, _mean_square)
+    return [sm + w**2 * math.sqrt(loss) * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+@wrong("08.5", "goes into x_s with a weight")
+def weighs_without_a_square(model, alpha_bar, x_0, pairs, seed):
+    found = _losses(model, alpha_bar, x_0, pairs, seed, _mean_square)
+    return [sm + w * loss * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+@wrong("08.5", "what does your generator begin with")
+def draws_without_the_seed(model, alpha_bar, x_0, pairs, seed):
+    found = _losses(model, alpha_bar, x_0, pairs, 0, _mean_square)
+    return [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+# Slips of the solutions that are right all the same, each with the proof.
+EQUIVALENT = {}
+
+
+def _equal(number, before, proof, *afters):
+    EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+_equal(
+    "08.2",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)",
+    "x_t, noise_pred and noise have one shape and one dtype, so they have as many "
+    "dimensions, and a factor in the dtype of one is in that of the others",
+    "return value.reshape(-1, *[1] * (noise_pred.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (noise.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise_pred.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise.dtype)",
+)
+_equal(
+    "08.3",
+    "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
+    "only the square of the weight is used, in which its sign is lost",
+    "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
+    "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
+    "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
+    "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
+    "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
+    "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+)
