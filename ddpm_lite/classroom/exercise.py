@@ -162,6 +162,33 @@ def near(a, b, rtol=1e-9, atol=1e-12):
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
 
 
+def apart(a, b, digits=4):
+    r"""Two numbers as text, with as many digits as it takes to tell them apart."""
+    for count in range(digits, 18):
+        said = f"{a:.{count}g}", f"{b:.{count}g}"
+        if said[0] != said[1]:
+            break
+    return said
+
+
+def question(came, mistakes, otherwise):
+    r"""The question that fits what came: mistakes are pairs (value it gives, question)."""
+    for value, words in mistakes:
+        if near(came, value, rtol=1e-5):
+            return words
+    return otherwise
+
+
+def between(low, high, *seed):
+    r"""One random number in [low, high) that depends on the numbers in seed alone."""
+    return low + (high - low) * float(uniform((1,), *seed))
+
+
+def whole(low, high, *seed):
+    r"""One random whole number in low..high that depends on the numbers in seed alone."""
+    return int(steps(low, high, 1, *seed))
+
+
 def schedules(*seed):
     r"""Three schedules: the paper's, a cosine one, and one of random beta."""
     beta = 1e-4 + 0.05 * uniform((60,), *seed).sort().values
