@@ -6,6 +6,8 @@ import torch
 
 from wrong import wrong
 
+EQUIVALENT = {}
+
 
 @wrong("05.1", "or its square")
 def alpha_bar_for_its_root(beta):
@@ -13,59 +15,98 @@ def alpha_bar_for_its_root(beta):
     return alpha_bar, -0.5 * math.log(1 - alpha_bar)
 
 
-@wrong("05.1", "walked through")
+@wrong("05.1", "do steps add up")
 def adds_the_beta(beta):
     alpha_bar = max(1 - float(beta.sum()), 1e-9)
     return math.sqrt(alpha_bar), -0.5 * math.log(1 - alpha_bar)
 
 
-@wrong("05.1", "with a half")
+@wrong("05.1", "which part of x_T is the noise")
+def the_factor_of_the_noise(beta):
+    alpha_bar = float((1 - beta).prod())
+    return math.sqrt(1 - alpha_bar), -0.5 * math.log(1 - alpha_bar)
+
+
+@wrong("05.1", "what does one step leave")
+def roots_of_beta_for_those_of_alpha(beta):
+    factor = float((1 - beta.sqrt()).prod())
+    return factor, -0.5 * math.log(1 - factor**2)
+
+
+@wrong("05.1", "is the first step one of the walk")
+def leaves_out_the_first_step(beta):
+    alpha_bar = float((1 - beta[1:]).prod())
+    return math.sqrt(alpha_bar), -0.5 * math.log(1 - alpha_bar)
+
+
+@wrong("05.1", "where is the half")
 def forgets_the_half(beta):
     alpha_bar = float((1 - beta).prod())
     return math.sqrt(alpha_bar), -math.log(1 - alpha_bar)
 
 
-@wrong("05.1", "what the variance costs")
+@wrong("05.1", "and the variance?")
 def the_mean_alone(beta):
     alpha_bar = float((1 - beta).prod())
     return math.sqrt(alpha_bar), 0.5 * alpha_bar
 
 
-@wrong("05.1", "in nats")
+@wrong("05.1", "and the mean?")
+def the_variance_alone(beta):
+    alpha_bar = float((1 - beta).prod())
+    return math.sqrt(alpha_bar), -0.5 * (alpha_bar + math.log(1 - alpha_bar))
+
+
+@wrong("05.1", "is it nats")
 def in_bits(beta):
     alpha_bar = float((1 - beta).prod())
     return math.sqrt(alpha_bar), -0.5 * math.log2(1 - alpha_bar)
 
 
-@wrong("05.1", "what the variance costs")
+@wrong("05.1", "draws the x over which KL averages")
 def kl_the_wrong_way(beta):
     a = float((1 - beta).prod())
     return math.sqrt(a), 0.5 * ((1 + a) / (1 - a) - 1 + math.log(1 - a))
 
 
-@wrong("05.2", "Which of these add up")
+@wrong("05.2", "deviations or variances")
 def deviations_add_up(width, percent):
     return (width * percent / 100) ** 2
 
 
-@wrong("05.2", "four times")
+@wrong("05.2", "is what you return a variance")
 def returns_the_deviation(width, percent):
     return width * math.sqrt((1 + percent / 100) ** 2 - 1)
 
 
-@wrong("05.2", "thicker by")
+@wrong("05.2", "by how much has the thickness grown")
 def per_cent_of_the_variance(width, percent):
     return width**2 * percent / 100
 
 
-@wrong("05.2", "thicker by")
+@wrong("05.2", "is a per cent a hundredth")
 def forgets_the_per_cent(width, percent):
     return width**2 * ((1 + percent) ** 2 - 1)
 
 
-@wrong("05.2", "four times")
+@wrong("05.2", "does the same noise do for both")
 def forgets_the_width(width, percent):
     return (1 + percent / 100) ** 2 - 1
+
+
+@wrong("05.2", "the noise alone, or all")
+def the_variance_of_the_thick_curve(width, percent):
+    return width**2 * (1 + percent / 100) ** 2
+
+
+@wrong("05.2", "the square of the small number")
+def to_first_order(width, percent):
+    return 2 * width**2 * percent / 100
+
+
+@wrong("05.2", "thicker, or thinner")
+def takes_the_per_cent_off(width, percent):
+    return width**2 * (1 - (1 - percent / 100) ** 2)
 
 
 def _line(x, y, offset=True):
@@ -79,10 +120,9 @@ def _x_t(x_0, noise, a):
     return a.sqrt() * x_0 + (1 - a).sqrt() * noise
 
 
-@wrong("05.3", "from x_t to")
+@wrong("05.3", "or what you predict it from")
 def the_line_the_other_way(x_0, noise, alpha_bar, t):
-    slope, shift = _line(noise, _x_t(x_0, noise, alpha_bar[t]))
-    return slope, shift
+    return _line(noise, _x_t(x_0, noise, alpha_bar[t]))
 
 
 @wrong("05.3", "miss the origin")
@@ -90,7 +130,7 @@ def through_the_origin(x_0, noise, alpha_bar, t):
     return _line(_x_t(x_0, noise, alpha_bar[t]), noise, offset=False)
 
 
-@wrong("05.3", "as a guess of the")
+@wrong("05.3", "is it x_0 that the line guesses")
 def predicts_x_0(x_0, noise, alpha_bar, t):
     return _line(_x_t(x_0, noise, alpha_bar[t]), x_0)
 
@@ -101,11 +141,27 @@ def some_of_the_examples(x_0, noise, alpha_bar, t):
     return _line(_x_t(x_0, noise, alpha_bar[t])[keep], noise[keep])
 
 
-@wrong("05.3", "as a guess of the")
+@wrong("05.3", "or of the law")
+def the_line_of_the_law(x_0, noise, alpha_bar, t):
+    a = alpha_bar[t]
+    slope = (1 - a).sqrt() / (a * x_0.var() + 1 - a)
+    return float(slope), float(-slope * a.sqrt() * x_0.mean())
+
+
+@wrong("05.3", "by variances, or by deviations")
 def variances_for_deviations(x_0, noise, alpha_bar, t):
     a = alpha_bar[t]
-    slope, shift = _line(a * x_0 + (1 - a) * noise, noise)
-    return slope, shift
+    return _line(a * x_0 + (1 - a) * noise, noise)
+
+
+@wrong("05.3", "which entry of alpha_bar")
+def counts_t_from_0(x_0, noise, alpha_bar, t):
+    return _line(_x_t(x_0, noise, alpha_bar[t - 1]), noise)
+
+
+@wrong("05.3", "which of the two numbers comes first")
+def offset_first(x_0, noise, alpha_bar, t):
+    return _line(_x_t(x_0, noise, alpha_bar[t]), noise)[::-1]
 
 
 def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
