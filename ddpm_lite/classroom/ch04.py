@@ -215,8 +215,8 @@ def _peaks_on_one_spot(answer, w, m, v):
     )
     expect(
         near(variance, best, 1e-6),
-        f"{_peaks(m)}: a variance of {halfway} gives a smaller KL(q || p) than your {mine}, "
-        f"by {less:.2g} nats: {ask}",
+        f"{_peaks(m)}: a variance of {halfway} gives a smaller KL(q || p) than your "
+        f"{mine}, by {less:.2g} nats: {ask}",
     )
 
 
@@ -254,8 +254,8 @@ def _whole_spread(answer, w, m, v, shift):
     )
     expect(
         near(variance, best, 1e-6),
-        f"{_peaks(m)}: a variance of {halfway} gives a smaller KL(q || p) than your {mine}, "
-        f"by {less:.2g} nats: {ask}",
+        f"{_peaks(m)}: a variance of {halfway} gives a smaller KL(q || p) than your "
+        f"{mine}, by {less:.2g} nats: {ask}",
     )
 
 
@@ -316,7 +316,9 @@ def _one_weight(answer, schedule, t, s):
     )
     wanted = _long_way(schedule, t, s)
     r_t, r_s = a_t / (1 - a_t), a_s / (1 - a_s)
-    own = "is it the posteriors' own variance that the distance of their means is divided by?"
+    own = (
+        "is it the posteriors' own variance that the distance of their means is divided by?"
+    )
     ask = question(
         got,
         (
@@ -432,7 +434,10 @@ def _shares(history, t):
         return bool(((share - p / p.sum()).abs() < 3 / n).all())
 
     asks = (
-        (history.mean(1), "two t whose losses have one mean, of which one fluctuates more: "),
+        (
+            history.mean(1),
+            "two t whose losses have one mean, of which one fluctuates more: ",
+        ),
         (history.square().mean(1), "a t whose losses are twice as large, "),
         (history.std(1), "a t whose losses are large and steady: "),
         (history[:, -1], "one loss or all of the last ones: "),
@@ -476,7 +481,9 @@ def _weights(history, t, weight):
     )
     ask = [words for w, words in asks if near(weight, w, 1e-5)]
     came, should = apart(estimate, truth)
-    about = f"T = {T}: t = {int(t[k])} is drawn {drawn:.4g} times as often as in Algorithm 1"
+    about = (
+        f"T = {T}: t = {int(t[k])} is drawn {drawn:.4g} times as often as in Algorithm 1"
+    )
     expect(
         abs(estimate / truth - 1) < 2e-3,
         f"{about} and counts {counts:.4g}, so that the weighted mean of the losses is "
@@ -500,8 +507,8 @@ def _ends(answer, seed):
     expect(
         torch.equal(t, torch.arange(T) + 1),
         f"a piece begins with its lower edge: with equal losses and T = {T} u = "
-        f"{float(edges[k]):g} gives t = {k + 1}, yours is {int(t[k])}: which piece takes an "
-        "edge?",
+        f"{float(edges[k]):g} gives t = {k + 1}, yours is {int(t[k])}: which piece takes "
+        "an edge?",
     )
     for k in range(40):
         history = 0.1 + uniform((whole(5, 60, 52, seed, k), 4), 53, seed, k)
@@ -521,8 +528,8 @@ def _ends(answer, seed):
     came, wanted = apart(float(alone[0]), float(should[0]))
     expect(
         near(alone, should[:1], 1e-6) and near(weight, should, 1e-6),
-        f"t = {int(t[0])} counts {came} in a batch of one, and counts {wanted} by how often "
-        "it is drawn: is a weight a thing of its t, or of the batch?",
+        f"t = {int(t[0])} counts {came} in a batch of one, and counts {wanted} by how "
+        "often it is drawn: is a weight a thing of its t, or of the batch?",
     )
 
 
@@ -624,7 +631,9 @@ def _all_t(T, asked):
     r"""The network was asked at each t."""
     missing = sorted(set(range(1, T + 1)) - set(asked))
     other = sorted(set(asked) - set(range(1, T + 1)))
-    words = [f"not at t = {t}" for t in missing[:1]] + [f"but at t = {t}" for t in other[:1]]
+    words = [f"not at t = {t}" for t in missing[:1]] + [
+        f"but at t = {t}" for t in other[:1]
+    ]
     expect(
         not words,
         f"the network was asked at {len(set(asked))} different t, {' '.join(words)}; the "
@@ -662,7 +671,10 @@ def _decoder(given, long, terms):
         got,
         (
             (0, "does the last step, which gives x_0, cost nothing?"),
-            (squares / (2 * size), "which density has the decoder at x_0, with its height?"),
+            (
+                squares / (2 * size),
+                "which density has the decoder at x_0, with its height?",
+            ),
             (squares, "is a squared error in nats?"),
             (float(errors[0]), "is a squared error in nats?"),
             (
@@ -714,8 +726,8 @@ def _divergences(given, long, terms):
             (2 * wanted, "where is the 0.5?"),
             *((float(exact[i]), f"is it that of t = {i + 1}?") for i in range(len(exact))),
         ),
-        "does KL run from the posterior given x_0 to the model's Gaussian, with the mean and "
-        "the variance of each in its place?",
+        "does KL run from the posterior given x_0 to the model's Gaussian, with the mean "
+        "and the variance of each in its place?",
     )
     came, should = apart(got, wanted)
     expect(
@@ -736,14 +748,17 @@ def _whole_bound(given, prior, terms, total):
         (
             (summed, "is the end of the chain free?"),
             (should / (schedule.T + 1), "is a bound the sum of its terms, or their mean?"),
-            (prior + summed / schedule.T, "is a bound the sum of its terms, or their mean?"),
+            (
+                prior + summed / schedule.T,
+                "is a bound the sum of its terms, or their mean?",
+            ),
         ),
         "what has been left out?",
     )
     below = " That is no bound: the exact -log p is {:.4f}." if total < exact else ""
     expect(
         near(total, should, 1e-9),
-        f"T = {schedule.T}: the total should be the sum of the prior and all steps, {said}; "
+        f"T = {schedule.T}: the total should be prior and all steps together, {said}; "
         f"yours is {came}.{below.format(exact)} {ask[0].upper()}{ask[1:]}",
     )
 

@@ -158,7 +158,10 @@ def _thickness(answer, width, percent, z):
     ask = question(
         variance / width**2,
         (
-            (part**2, "which of these add up when noise is added, deviations or variances?"),
+            (
+                part**2,
+                "which of these add up when noise is added, deviations or variances?",
+            ),
             (part, "by how much has the thickness grown, when the variance grows so?"),
             (2 * part, "what of the square of the small number?"),
             ((1 + part) ** 2, "is that the noise alone, or all that it is then?"),
@@ -168,7 +171,7 @@ def _thickness(answer, width, percent, z):
             (1 - (1 - part) ** 2, "is the curve to get thicker, or thinner?"),
             ((1 + part) ** 2 + 1, "how much of the thickness was there before the noise?"),
         ),
-        "which variance had the curve, which has it then, and where is the difference from?",
+        "which variance had the curve, which has it then, and whence the difference?",
     )
     came, should = apart(grown, percent)
     expect(
@@ -217,9 +220,7 @@ def _no_better_line(x_0, noise, schedule, t, line, about):
     a, (slope, offset) = float(schedule.alpha_bar[t]), line
     wrong, n = slope * x_t + offset - noise, f"{len(x_t):,}"
     mean, turned = float(wrong.mean()), float((wrong * (x_t - x_t.mean())).mean())
-    laws = [
-        math.sqrt(1 - a) / (a * float(x_0.var(correction=k)) + 1 - a) for k in range(2)
-    ]
+    laws = [math.sqrt(1 - a) / (a * float(x_0.var(correction=k)) + 1 - a) for k in range(2)]
     law = any(near(slope, one, 1e-7) for one in laws)
     ask = "is it the line of these examples, or of the law that they come from?"
     expect(
@@ -232,8 +233,8 @@ def _no_better_line(x_0, noise, schedule, t, line, about):
     mine, other = apart(slope, (slope + best) / 2)
     expect(
         abs(turned) < 1e-5,
-        f"{about}: turn your line a little, from the slope {mine} to {other}, and its error "
-        f"over these {n} examples gets smaller: "
+        f"{about}: turn your line a little, from the slope {mine} to {other}, and its "
+        f"error over these {n} examples gets smaller: "
         f"{ask if law else 'does every example count, and once?'}",
     )
 
@@ -244,7 +245,8 @@ def _guesses_the_noise(x_0, noise, schedule, t, line, about):
     a = float(schedule.alpha_bar[t])
     best = _fit(x_t, noise)
     error, floor = (
-        float((slope * x_t + offset - noise).square().mean()) for slope, offset in (line, best)
+        float((slope * x_t + offset - noise).square().mean())
+        for slope, offset in (line, best)
     )
     both = a * x_0 + (1 - a) * noise
     before, after = (
@@ -267,8 +269,8 @@ def _guesses_the_noise(x_0, noise, schedule, t, line, about):
     came, should = apart(error, floor)
     expect(
         error < floor + 0.02 and not near_to,
-        f"{about}: as a guess of the noise your line has a mean square error of {came}, the "
-        f"best one {should}: "
+        f"{about}: as a guess of the noise your line has a mean square error of {came}, "
+        f"the best one {should}: "
         f"{(near_to or ['does it go from x_t to the noise, at this t?'])[0]}",
     )
 
