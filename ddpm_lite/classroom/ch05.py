@@ -8,7 +8,6 @@ import math
 
 import torch
 
-from ..oracle import MixtureOracle
 from ..process import q_sample
 from ..schedule import Schedule
 from .exercise import (
@@ -36,9 +35,9 @@ ASKED = (
 
 def _chains(seed):
     r"""Steps beta of three chains: the lecture's kind, the paper's, and random ones."""
-    T = [whole(60, 140, 50, seed, k) for k in range(3)]
+    T = [2 * whole(30, 70, 50, seed, k) + k % 2 for k in range(3)]
     few = Schedule.sigmoid(T[0], 1e-5, between(0.003, 0.01, 50, seed, 3)).beta[1:]
-    many = Schedule.linear(6 * T[1], 1e-4, between(0.01, 0.03, 50, seed, 4)).beta[1:]
+    many = Schedule.linear(5 * T[1], 1e-4, between(0.01, 0.03, 50, seed, 4)).beta[1:]
     return few, many, 1e-4 + 0.05 * uniform((T[2],), 51, seed)
 
 
@@ -281,54 +280,162 @@ def _fit(x, y):
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _two_peaks(seed, n):
-    x = torch.where(uniform((n,), 56, seed) < 0.5, -1.0, 1.0).double()
-    return (x + 0.1 * normal((n,), 57, seed))[:, None].float()
+def _two_peaks(seed, n, k=0):
+    x = torch.where(uniform((n,), 56, seed, k) < 0.5, -1.0, 1.0).double()
+    return (x + 0.1 * normal((n,), 57, seed, k))[:, None].float()
+
+
+def _best_guess(x, kept, added):
+    r"""The best guess of the noise in x = kept x_0 + added noise, for the two peaks."""
+    spread = 0.01 * kept**2 + added**2
+    right = torch.sigmoid(2 * kept * x / spread)  # the weight of the peak at 1
+    return added * (x - kept * (2 * right - 1)) / spread
+
+
+class _Trial:
+    r"""New points of a chain and the noise in them; those at the end differ in t alone."""
+
+    def __init__(self, schedule, seed, k):
+        T, n = schedule.T, 200 * schedule.T if schedule.T < 10 else 80 * schedule.T
+        self.schedule, self.alpha_bar = schedule, schedule.alpha_bar.float()
+        self.t = torch.arange(1, T + 1).repeat(n // T)[uniform((n,), 61, seed, k).argsort()]
+        self.noise = normal((n, 1), 58, seed, k, dtype=torch.float32)
+        x_t = q_sample(schedule, _two_peaks(seed, n, 1 + k), self.t, self.noise)
+        alike = torch.linspace(-1.5, 1.5, 31)[:, None]
+        self.x_t = torch.cat([x_t, alike.repeat(T, 1)])
+        self.ts = torch.cat([self.t, torch.arange(1, T + 1).repeat_interleave(31)])
+
+    def of(self, answer, x_0, seed):
+        r"""What an answer predicts in the new points, and in those that differ in t."""
+        like = torch.zeros(len(self.x_t), 1)
+        got = answer(x_0, self.alpha_bar, self.x_t, self.ts, seed)
+        got = tensor(got, like, "the predicted noise")
+        n = len(self.t)
+        return got[:n].double(), got[n:].reshape(self.schedule.T, 31)
+
+    def best(self, shift=0):
+        r"""The best guess with the entries of alpha_bar for t + shift."""
+        a = self.schedule.alpha_bar[(self.t + shift).clamp(0, self.schedule.T)][:, None]
+        return _best_guess(self.x_t[: len(self.t)].double(), a.sqrt(), (1 - a).sqrt())
+
+    def mistakes(self):
+        r"""What networks predict that have learnt something else very well."""
+        a = self.schedule.alpha_bar[self.t][:, None]
+        x, best = self.x_t[: len(self.t)].double(), self.best()
+        x_0 = (x - (1 - a).sqrt() * best) / a.sqrt()
+        else_ = "is it the noise that it learns to predict?"
+        entry = "which entry of alpha_bar makes the x_t that it is trained on?"
+        yield 0 * x, "has it learnt anything, from noise that belongs to its x_t?"
+        yield x_0, else_
+        yield a.sqrt() * best - (1 - a).sqrt() * x_0, else_
+        yield -best / (1 - a).sqrt(), else_
+        yield (
+            _best_guess(x, a, 1 - a),
+            "has the x_t that it is trained on the share of x_0 and of noise that x_t has?",
+        )
+        yield (
+            _best_guess(x, (1 - a).sqrt(), a.sqrt()),
+            "which of x_0 and noise goes with which root?",
+        )
+        yield self.best(-1), entry
+        yield self.best(1), entry
+
+    def question(self, got, alike):
+        r"""The question for the mistake that the network's guesses are nearest to."""
+        if float((alike - alike[0]).abs().max()) < 1e-4:
+            return "the same x_t at another t gets the same guess: does it know t?"
+
+        def away(guess):
+            return float((got - guess).square().median())
+
+        guess, words = min(self.mistakes(), key=lambda pair: away(pair[0]))
+        return words if away(guess) < 0.15 * away(self.best()) else ""
+
+    def away(self, got):
+        r"""The mean square distance from the best guess at each t, (T,)."""
+        square = (got - self.best()).square()[:, 0]
+        T = self.schedule.T
+        total = torch.zeros(T, dtype=torch.float64).index_add(0, self.t - 1, square)
+        return total / torch.bincount(self.t, minlength=T + 1)[1:]
+
+
+def _short_chain(seed):
+    r"""Few steps that differ much, above all the first and the last, of little noise."""
+    T = whole(4, 6, 62, seed)
+    first, last = between(0.025, 0.04, 63, seed), between(0.6, 0.75, 64, seed)
+    middle = 0.1 + 0.1 * uniform((T - 2,), 65, seed)
+    return Schedule.from_beta([first, *middle.tolist(), last])
 
 
 @exercise("05.4", "learn", kind="project", minutes=60, points=6, lacks=ASKED, seconds=60.0)
 def learn(answer, seed):
-    schedule, n = Schedule.cosine(50), 4000
-    alpha_bar = schedule.alpha_bar.float()
-    x_0 = _two_peaks(seed, n)
-    t = torch.arange(1, 51).repeat(n // 50)
-    x_new, noise = _two_peaks(seed + 100, n), normal((n, 1), 58, seed, dtype=torch.float32)
-    x_t = q_sample(schedule, x_new, t, noise)
-    got = tensor(answer(x_0, alpha_bar, x_t, t, seed), noise, "the predicted noise")
-    error = (got - noise).square().mean(1)
-    exact = MixtureOracle(schedule, torch.tensor([[-1.0], [1.0]]).double(), 0.01)
-    best = exact(x_t.double(), t)
-    floor = float((best - noise).square().mean())
-    zero, mine = float(noise.square().mean()), float(error.mean())
+    x_0, own = _two_peaks(seed, 4000), whole(0, 2**31 - 2, 66, seed)
+    short = _Trial(_short_chain(seed), seed, 1)
+    got, alike = short.of(answer, x_0, own)
+    _beats_zero(short, got, alike)
+    yield 2, "the network has learnt something about the noise"
+    _knows_each_t(short, got, alike)
+    yield 2, "and nearly all, at each t of a short chain"
+    long = _Trial(Schedule.cosine(whole(40, 60, 67, seed)), seed, 2)
+    _long_chain(long, *long.of(answer, x_0, own))
+    yield 1, "and of a long one"
+    few = short.x_t[:100], short.ts[:100]
+    again = tensor(answer(x_0, short.alpha_bar, *few, own), few[0], "the predicted noise")
+    most = float((again - got[:100]).abs().max())
     expect(
-        mine < 0.75 * zero,
-        f"on new data your network's squared error is {mine:.3f}, that of 0 as a guess is "
-        f"{zero:.3f}, and the best that can be had {floor:.3f}: is it the noise that it "
-        "learns to predict, from the x_t that belong to it?",
+        most < 1e-3,
+        f"with the same seed another network came out, whose guesses differ by up to "
+        f"{most:.2g}: is everything that is drawn, the initial weights too, made from the "
+        "seed?",
     )
-    over = (got.double() - best).square().mean(1)
-    bands = (t <= 15, (t > 15) & (t < 35), t >= 35)
-    early, middle, late = (float(over[band].mean()) for band in bands)
+    other = answer(x_0, short.alpha_bar, *few, own + 1)
+    other = tensor(other, few[0], "the predicted noise")
+    most = float((other - got[:100]).abs().max())
     expect(
-        middle < max(0.05, early),
-        f"for t from 16 to 34, where signal and noise are of like size, your network is "
-        f"{middle:.3f} away from the best guess (mean square), for t up to 15 {early:.3f}: "
-        "has the x_t that it is trained on the share of x_0 and of noise that x_t has?",
+        most > 1e-6,
+        f"with the seed {own + 1} in the place of {own} the same network came out, its "
+        f"guesses differ by {most:.2g} at most: what depends on the seed?",
     )
-    expect(
-        early < 0.12,
-        f"for t up to 15 your network is {early:.3f} away from the best guess (mean "
-        "square), too far: does it know t, has it been trained at all t, and long enough?",
+    yield 1, "and it is a function of the seed"
+
+
+def _beats_zero(trial, got, alike):
+    error, zero, floor = (
+        float((guess - trial.noise).square().mean()) for guess in (got, 0, trial.best())
     )
+    ask = trial.question(got, alike)
     expect(
-        max(middle, late) < 0.05,
-        f"for t from 16 to 34 your network is {middle:.3f} away from the best guess (mean "
-        f"square), from 35 on, where x_t is nearly noise, {late:.3f}: does it see x_t "
-        "itself, at its full size?",
+        error < 0.5 * (zero + floor) and not ask,
+        f"T = {trial.schedule.T}: on new data your network's squared error is "
+        f"{apart(error, floor)[0]}, that of 0 as a guess {zero:.4g}, and the best that can "
+        f"be had {apart(error, floor)[1]}: "
+        f"{ask or 'is it trained long enough, on x_t and the noise in them?'}",
     )
-    again = answer(x_0, alpha_bar, x_t[:100], t[:100], seed)
+
+
+def _knows_each_t(trial, got, alike):
+    away, T = trial.away(got), trial.schedule.T
+    k = int(away.argmax())
+    others = float(away.sum() - away[k]) / (T - 1)
+    ask = "is it trained long enough, and in the end with small enough steps?"
+    if float(away[k]) > 6 * others:
+        ask = "how often does this t come up in its training?"
     expect(
-        near(again, got[:100], rtol=1e-4, atol=1e-4),
-        "with the same seed another network came out: is everything that is drawn, the "
-        "initial weights too, made from the seed?",
+        float(away[k]) < 0.05,
+        f"T = {T}: at t = {k + 1} your network's guesses are {float(away[k]):.3f} away "
+        f"from the best ones (mean square), where 0.05 would do, at the others "
+        f"{others:.3f} on average: {ask}",
+    )
+
+
+def _long_chain(trial, got, alike):
+    T, ask = trial.schedule.T, trial.question(got, alike)
+    early = (3 * T) // 10
+    away = trial.away(got)
+    first, rest = float(away[:early].mean()), float(away[early:].mean())
+    expect(
+        first < 0.12 and rest < 0.05,
+        f"T = {T}: your network's guesses are {first:.3f} away from the best ones (mean "
+        f"square) up to t = {early}, where 0.12 would do, and {rest:.3f} beyond, where "
+        f"0.05 would: {ask or 'does its idea of t fit a chain of any length?'}",
     )

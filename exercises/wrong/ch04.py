@@ -6,7 +6,51 @@ import torch
 
 from wrong import wrong
 
-EQUIVALENT = {}
+# Slips of the solutions that change no value, with what proves it.
+EQUIVALENT = {
+    (
+        "04.2",
+        "mean = sum(w * m for w, m, v in peaks); "
+        "second = sum(w * (v + m**2) for w, m, v in peaks)",
+        "second = sum(w * (v + m**2) for w, m, v in peaks); "
+        "mean = sum(w * m for w, m, v in peaks)",
+    ): "Neither of the two lines reads what the other one sets, so their order is free.",
+    (
+        "04.2",
+        "mean = sum(w * m for w, m, v in peaks)",
+        "mean = sum(w * m for (m, w, v) in peaks)",
+    ): "The two names are exchanged, and a product is the same in either order.",
+    (
+        "04.3",
+        "return float(snr[s] - snr[t]) / 2",
+        "return (snr[s] - snr[t]) / 2",
+    ): "A tensor with one element counts as the number in it, and halving is exact.",
+    (
+        "04.4",
+        "p = history.square().mean(1).sqrt()",
+        "p = -history.square().mean(1).sqrt()",
+    ): "The next line divides p by its sum, and the signs of both cancel.",
+    (
+        "04.4",
+        "p = history.square().mean(1).sqrt()",
+        "p = history.square().sum(1).sqrt()",
+    ): "All rows have K losses: p is root K times as large, and so is its sum.",
+    (
+        "04.4",
+        "edges = p.cumsum(0)",
+        "edges = p.cumsum(-1)",
+    ): "p has one dimension, which is the first and the last one.",
+    (
+        "04.4",
+        "index = torch.searchsorted(edges[:-1].contiguous(), u, right=True)",
+        "index = torch.searchsorted(edges[:-1], u, right=True)",
+    ): "A slice from the beginning is contiguous already, and only speed depends on it.",
+    (
+        "04.4",
+        "return index + 1, 1 / (len(p) * p[index])",
+        "return index + 1, 1 / (len(edges) * p[index])",
+    ): "edges is a cumulative sum of p and as long as p.",
+}
 
 
 @wrong("04.1", "where does the width of a bin come in")

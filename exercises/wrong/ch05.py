@@ -6,7 +6,29 @@ import torch
 
 from wrong import wrong
 
-EQUIVALENT = {}
+# Slips of the solutions that change no value, with what proves it.
+EQUIVALENT = {
+    (
+        "05.3",
+        "X = torch.stack([x_t, torch.ones_like(x_t)], 1)",
+        "X = torch.stack([x_t, torch.ones_like(x_0)], 1)",
+    ): "x_0 and x_t are float64 (N,), and ones_like takes nothing else from them.",
+    (
+        "05.3",
+        "X = torch.stack([x_t, torch.ones_like(x_t)], 1)",
+        "X = torch.stack([x_t, torch.ones_like(noise)], 1)",
+    ): "noise and x_t are float64 (N,), and ones_like takes nothing else from them.",
+    (
+        "05.3",
+        "slope, offset = torch.linalg.lstsq(X, noise[:, None]).solution[:, 0].tolist()",
+        "slope, offset = torch.linalg.lstsq(X, noise[:, None]).solution[:, 0]",
+    ): "A tensor with one element counts as the number in it.",
+    (
+        "05.3",
+        "slope, offset = torch.linalg.lstsq(X, noise[:, None]).solution[:, 0].tolist()",
+        "slope, offset = torch.linalg.lstsq(X, noise[:, None]).solution[:, -1].tolist()",
+    ): "The right-hand side has one column, which is the first and the last one.",
+}
 
 
 @wrong("05.1", "or its square")
@@ -164,8 +186,9 @@ def offset_first(x_0, noise, alpha_bar, t):
     return _line(_x_t(x_0, noise, alpha_bar[t]), noise)[::-1]
 
 
-def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
-    torch.manual_seed(seed)
+def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how="", low=1, high=0, shift=0):
+    if seed is not None:
+        torch.manual_seed(seed)
     T, n = len(alpha_bar) - 1, len(x_0)
 
     def features(x, t):
@@ -176,10 +199,13 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
     layers = [m for a, b in sizes for m in (torch.nn.Linear(a, b), torch.nn.SiLU())]
     network = torch.nn.Sequential(*layers[:-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     for _ in range(steps):
-        index, step = torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))
-        noise, a = torch.randn(512, 1), alpha_bar[step][:, None]
+        index, step = torch.randint(n, (512,)), torch.randint(low, T + 1 + high, (512,))
+        noise, a = torch.randn(512, 1), alpha_bar[step + shift][:, None]
         kept, added = (a, 1 - a) if how == "no roots" else (a.sqrt(), (1 - a).sqrt())
+        if how == "exchanged":
+            kept, added = added, kept
         noisy = kept * x_0[index] + added * noise
         target = x_0[index] if how == "x_0" else noise
         if how == "apart":
@@ -188,6 +214,7 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=300, how=""):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        slower.step()
     with torch.no_grad():
         return network(features(x_t, t))
 
@@ -197,7 +224,7 @@ def learns_x_0(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, how="x_0")
 
 
-@wrong("05.4", "that belong to it")
+@wrong("05.4", "noise that belongs to its x_t")
 def compares_with_other_noise(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, how="apart")
 
@@ -212,11 +239,36 @@ def variances_for_deviations_in_x_t(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, how="no roots")
 
 
+@wrong("05.4", "goes with which root")
+def exchanges_the_roots(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, how="exchanged")
+
+
+@wrong("05.4", "which entry of alpha_bar")
+def takes_the_entry_before(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=600, shift=-1)
+
+
+@wrong("05.4", "how often does this t come up")
+def never_draws_the_last_t(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=600, high=-1)
+
+
 @wrong("05.4", "long enough")
 def trains_too_little(x_0, alpha_bar, x_t, t, seed):
-    return _learn(x_0, alpha_bar, x_t, t, seed, steps=60)
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=10)
 
 
-@wrong("05.4", "is it the noise")
+@wrong("05.4", "has it learnt anything")
 def does_not_train(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, steps=0)
+
+
+@wrong("05.4", "another network came out")
+def draws_without_the_seed(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, None, steps=600)
+
+
+@wrong("05.4", "what depends on the seed")
+def a_seed_of_its_own(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, 0, steps=600)
