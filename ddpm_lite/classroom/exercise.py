@@ -173,7 +173,7 @@ def near(a, b, rtol=1e-9, atol=1e-12):
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
 
 
-def apart(a, b, digits=3):
+def apart(a, b, digits=4):
     r"""Two different numbers as texts that differ, with as few digits as that takes."""
     for n in range(digits, 18):
         texts = f"{a:.{n}g}", f"{b:.{n}g}"
@@ -187,7 +187,7 @@ def reason(got, guesses, otherwise):
 
     guesses: what typical mistakes would have given. otherwise: the words when none fits.
     """
-    fits = (words for value, words in guesses if near(got, value, rtol=1e-6, atol=1e-9))
+    fits = (words for value, words in guesses if near(got, value, rtol=1e-5, atol=1e-9))
     return next(fits, otherwise)
 
 
@@ -202,6 +202,16 @@ def drawn_schedules(*seed):
     rise = uniform((T[2],), 3, *seed).sort().values.cumsum(0)
     beta = 1e-4 + (8 + 4 * c) * rise / rise.sum()
     return linear, Schedule.cosine(T[1], 0.004 + 0.01 * s), Schedule.from_beta(beta)
+
+
+def between(low, high, *seed):
+    r"""One random number in [low, high) that depends on the numbers in seed alone."""
+    return low + (high - low) * float(uniform((1,), *seed))
+
+
+def whole(low, high, *seed):
+    r"""One random whole number in low..high that depends on the numbers in seed alone."""
+    return int(steps(low, high, 1, *seed))
 
 
 def schedules(*seed):
