@@ -374,3 +374,6 @@ def the_way_up_forgets(x, down, middle, up):
         given = torch.cat([kept[-1], kept.pop()], 1)
         x = block(given)
     return x
+
+
+EQUIVALENT = {("06.1", "seen, apart = 1, 1", "(apart, seen) = 1, 1"): "both are 1"}

@@ -307,12 +307,9 @@ def moves_one_shuffle_on(N, batch, seed, step):
 
 
 @wrong("07.4", "where does the next one go on")
-def begins_anew_where_a_batch_reaches_over(N, batch, seed, step):
-    place = (step - 1) * batch
-    epoch = place // N
-    more = [_shuffle(N, 1000 * seed + epoch + i) for i in range(batch // N + 2)]
-    at = place % N
-    return torch.cat([more[0], *more[2:], more[1]])[at : at + batch]
+def fills_up_from_the_same_shuffle(N, batch, seed, step):
+    places = torch.arange((step - 1) * batch, step * batch)
+    return _shuffle(N, 1000 * seed + int(places[0]) // N)[places % N]
 
 
 @wrong("07.4", "are numbered")
@@ -447,3 +444,18 @@ def generator_outside_the_state(X, y, state, steps, seed):
 @wrong("07.5", "get its turn")
 def the_first_eight_only(X, y, state, steps, seed):
     return _train(X[:8], y[:8], state, steps, seed)
+
+
+_SUM = "return sum(g * (size / total) for g, size in zip(gradients, sizes))"
+EQUIVALENT = {
+    (
+        "07.2",
+        _SUM,
+        "return sum(g * (size / total) for (size, g) in zip(gradients, sizes))",
+    ): "n (g / N) is g (n / N), but for the last digit",
+    (
+        "07.2",
+        _SUM,
+        "return sum(g * (size / total) for g, size in zip(sizes, gradients))",
+    ): "n (g / N) is g (n / N), but for the last digit",
+}
