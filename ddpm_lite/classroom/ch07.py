@@ -4,11 +4,13 @@ Bookkeeping is checked by what it must keep: round trips, every picture once, pa
 equal the whole, runs that go on as if they had not been stopped.
 """
 
+import math
 from itertools import pairwise
 
 import torch
 
-from .exercise import Hint, article, exercise, expect, near, normal, number, tensor, uniform
+from ..seeds import generator_for
+from .exercise import article, exercise, expect, normal, number, steps, tensor, uniform
 
 ASKED = (
     "seeds.shuffled",
@@ -18,210 +20,401 @@ ASKED = (
 )
 
 
+def _whole(low, high, *seed):
+    r"""One whole number in low..high that depends on seed alone."""
+    return int(steps(low, high, 1, *seed))
+
+
+def _factor(n):
+    r"""What update n of a warm-up multiplies by, while it is below the decay."""
+    return (1 + n) / (10 + n)
+
+
 def _initial(n, decay, warmup):
-    r"""What is left of the initial weights in an average after n updates, by a loop."""
-    left, walked = 1.0, min(n, 10_000)  # by then 0.999 has left its warm-up
-    for k in range(walked):
-        left *= min(decay, (1 + k) / (10 + k)) if warmup else decay
-    return left * decay ** float(n - walked)
+    r"""What is left of the initial weights in an average after n updates."""
+    early = 0
+    while warmup and early < n and _factor(early) < decay:
+        early += 1
+    return decay ** float(n - early) / math.comb(early + 9, 9)
+
+
+def _between(n, decay, warmup):
+    r"""A share that n updates get below and n - 1 do not, far from either."""
+    return math.sqrt(_initial(n, decay, warmup) * _initial(n - 1, decay, warmup))
 
 
 @exercise("07.1", "forgotten", kind="understanding", minutes=15, points=3, lacks=ASKED)
 def forgotten(answer, seed):
-    for decay, share in ((0.9, 0.5), (0.99, 0.01), (0.999, 0.05)):
-        for warmup in (False, True):
-            n = number(answer(decay, share, warmup), "the number of updates")
-            expect(n == int(n) and n >= 1, f"updates are whole numbers, yours is {n}")
-            n = int(n)
-            how = "with" if warmup else "without"
-            left, before = (_initial(k, decay, warmup) for k in (n, n - 1))
-            expect(
-                left <= share * (1 + 1e-9),
-                f"decay {decay} {how} warm-up: after your {n} updates {left:.4g} of the "
-                f"average is still the initial weights, at most {share} was asked for: "
-                "what does one update do to that share?",
-            )
-            expect(
-                before > share,
-                f"decay {decay} {how} warm-up: you say {n} updates, but after {n - 1} only "
-                f"{before:.4g} is left already, which is not more than {share}",
-            )
+    def asked(decay, share, warmup):
+        n = number(answer(decay, share, warmup), "the number of updates")
+        expect(n == int(n) and n >= 1, f"updates are whole numbers, yours is {n}")
+        return int(n)
+
+    def updates(decay, share, warmup, question):
+        _updates(asked(decay, share, warmup), decay, share, warmup, question)
+
+    for i in range(3):
+        decay = 1 - 10 ** -float(1.5 + uniform((), 711, seed, i))
+        left = math.exp(-3 - 9 * float(uniform((), 712, seed, i)))
+        share = _between(int(math.log(left, decay)), decay, False)
+        updates(decay, share, False, "what does one update do to that share?")
+    updates(0.5, 0.5 ** _whole(2, 6, 713, seed), False, "is it reached?")
+    yield 1, "a decay that stays the same"
+    for i in range(3):
+        decay = 1 - 0.01 * float(uniform((), 714, seed, i))
+        share = _between(_whole(20, 300, 716, seed, i), decay, True)
+        first = 0.11 + 0.06 * float(uniform((), 715, seed, i))
+        n = asked(decay, first, True)
+        expect(
+            n != 2,
+            f"decay {decay:.6g} with warm-up, share {first:.6g}: you say {n} updates, but "
+            f"one is enough. Which n has the first update, and by what does it multiply?",
+        )
+        why = "every update has a factor of its own: which has the first, and are all used?"
+        updates(decay, share, True, why)
+        updates(decay, first, True, why)
+    yield 1, "a warm-up, from its first update on"
+    for i in range(3):
+        decay = 0.3 + 0.5 * float(uniform((), 717, seed, i))
+        n = _whole(60, 150, 718, seed, i)
+        why = (
+            f"by then (1 + n)/(10 + n) has come to {_factor(n - 1):.4g}: does it count "
+            "even where it is above the decay?"
+        )
+        updates(decay, _between(n, decay, True), True, why)
+    yield 1, "and after the warm-up"
+
+
+def _updates(n, decay, share, warmup, question):
+    r"""Expect that n is the smallest number of updates that leaves at most share."""
+    left, before = (_initial(k, decay, warmup) for k in (n, n - 1))
+    other, other_before = (_initial(k, decay, not warmup) for k in (n, n - 1))
+    how, not_so = ("with", "without") if warmup else ("without", "with")
+    said = (
+        f"decay {decay:.6g} {how} warm-up: you say {n} updates for a share of {share:.8g}"
+    )
+    expect(
+        left <= share < before or not other <= share < other_before,
+        f"{said}, which is right {not_so} warm-up: is `warmup` looked at?",
+    )
+    expect(
+        not warmup or decay < 0.9 or other > share or before > share,
+        f"{said}, which is more than without warm-up. Is a warm-up there to forget the "
+        "first weights sooner, or later?",
+    )
+    expect(
+        left <= share or _initial(n + 1, decay, warmup) > share,
+        f"{said}, but {left:.8g} is left then, a little more: where it comes out between "
+        "two whole numbers, which one is asked for?",
+    )
+    expect(
+        left <= share or abs(n - (1 - share) / (1 - decay)) > 1,
+        f"{said}, but {left:.6g} of the average is still there: does every update take "
+        "away as much as the first one does?",
+    )
+    expect(left <= share, f"{said}, but {left:.6g} of the average is there: {question}")
+    expect(
+        before != share,
+        f"{said}, but after {n - 1} just {before:.6g} is left, and at most so much was "
+        "asked for: is that not reached?",
+    )
+    expect(
+        before > share,
+        f"{said}, but one update less leaves only {before:.6g} already: {question}",
+    )
 
 
 @exercise("07.2", "whole_gradient", kind="derivation", minutes=15, points=3, lacks=ASKED)
 def whole_gradient(answer, seed):
-    X, y, w = normal((24, 3), 71, seed), normal((24,), 72, seed), normal((3,), 73, seed)
+    each, count = steps(2, 8, 2, 721, seed).tolist()
+    for sizes in ([each] * count, [1] * (each + 2), [each]):
+        _joined(answer, sizes, seed, torch.float64)
+    yield 1, "parts of one size"
+    for i, dtype in enumerate((torch.float64, torch.float32, torch.float64)):
+        large, count = steps(5, 12, 2, 722, seed, i).tolist()
+        sizes = [large] * (2 + count // 4) + [_whole(1, large - 2, 723, seed, i)]
+        if i == 2:
+            sizes = [*steps(1, 9, 5, 724, seed).tolist(), 10]
+        _joined(answer, sizes, seed, dtype)
+    yield 2, "parts of several sizes"
+
+
+def _joined(answer, sizes, seed, dtype):
+    r"""Expect the gradient of a mean loss from those of its parts."""
+    N, D = sum(sizes), _whole(2, 5, 725, seed)
+    X, y = normal((N, D), 726, seed, N), normal((N, 2), 727, seed, N)
+    v = normal((D, 2), 728, seed, N).requires_grad_(True)
 
     def gradient(part):
-        v = w.clone().requires_grad_(True)
-        (g,) = torch.autograd.grad((X[part] @ v - y[part]).square().mean(), v)
-        return g
+        loss = (X[part] @ v - y[part]).square().mean()
+        return torch.autograd.grad(loss, v)[0].to(dtype)
 
-    whole = gradient(slice(0, 24))
-    for sizes in ([24], [8, 8, 8], [16, 8], [11, 11, 2], [1] * 24):
-        ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-        parts = [gradient(slice(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
-        got = tensor(answer(parts, sizes), whole, "the gradient")
-        ratio = float((got @ whole) / (whole @ whole))
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    parts = [gradient(slice(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
+    whole = gradient(slice(0, N))
+    got = tensor(answer(parts, sizes), whole, "the gradient")
+    off = float((got - whole).abs().max())
+    if off < 1e-5 * float(torch.stack(parts).abs().max()):  # shares may be float32
+        return
+    # What each part counts: where its gradient is 1 and those of all others are 0.
+    ones = list(torch.eye(len(sizes), dtype=dtype).unsqueeze(2))
+    count = tensor(answer(ones, sizes), ones[0], "the gradient").flatten().tolist()
+    said = f"parts of {', '.join(map(str, sizes))} examples: "
+    expect(
+        any(abs(c - size / N) > 1e-5 for c, size in zip(count, sizes, strict=True)),
+        f"{said}yours is right where each part's gradient is one number, but not for {D} x "
+        f"2 numbers, by up to {off:.3g}: is anything mixed, or divided by a norm?",
+    )
+    for i, share in enumerate(count):
         expect(
-            near(got, whole),
-            f"parts of {sizes if len(sizes) < 9 else '24 times one'} examples: your "
-            f"gradient has {ratio:.4g} times the whole batch's in its direction, and "
-            f"differs by up to {float((got - whole).abs().max()):.3g}: each part's is a "
-            "mean over its own examples, and each example must count alike",
+            share != 0,
+            f"{said}your gradient is the same whatever part {i + 1} says: do its "
+            f"{sizes[i]} examples belong to the batch?",
         )
+    total = sum(count)
+    expect(
+        abs(total - 1) < 1e-5,
+        f"{said}if all parts have the same gradient, yours is {total:.6g} times that: you "
+        "are given means, so is it a mean of them, or a sum?",
+    )
+    each = [share / size for share, size in zip(count, sizes, strict=True)]
+    most, least = each.index(max(each)), each.index(min(each))
+    few = (
+        f"an example in part {most + 1}, of {sizes[most]}, counts "
+        f"{each[most] / each[least]:.4g} times as much as one in part {least + 1}, of "
+        f"{sizes[least]}"
+    )
+    expect(
+        max(count) - min(count) > 1e-6,
+        f"{said}each part counts as much as any other in yours, so that {few}. Is that so "
+        "in the whole batch?",
+    )
+    kept = zip(sorted(count), sorted(sizes), strict=True)
+    expect(
+        any(abs(share - size / N) > 1e-5 for share, size in kept),
+        f"{said}the parts count {', '.join(f'{N * c:.3g}' for c in count)} examples in "
+        "yours: which number belongs to which part?",
+    )
+    expect(False, f"{said}{few}: in the whole batch, whose counts more?")
 
 
 @exercise("07.3", "to_bytes", kind="code", minutes=20, points=3, lacks=ASKED)
 def to_bytes(answer, seed):
-    grey = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    shapes = (4, 2, 8, 8), (8, 2, 4, 8), (8, 4, 4, 4), (4, 8, 4, 4)
+    shape = shapes[_whole(0, 3, 731, seed)]
+    drawn = generator_for(732, seed)
+    order = torch.cat([torch.randperm(256, generator=drawn) for _ in range(2)])
+    grey = order.to(torch.uint8).reshape(shape)  # every level in two places
     x = grey.float() / 255 * 2 - 1
-    back = tensor(answer(x), grey, "the picture")
-    wrong = (back != grey).flatten().nonzero()
-    if len(wrong):
-        k = int(wrong[0])
-        raise Hint(
-            f"{len(wrong)} of 256 grey levels do not come back from [-1, 1]: {k} becomes "
-            f"{int(back.flatten()[k])}: is every number taken to the nearest level, and do "
-            "-1 and 1 go to 0 and 255?"
-        )
-    dim = grey[..., 4:12, :].reshape(2, 1, 8, 8).repeat(1, 3, 1, 1)
-    dim[:, 1] = dim[:, 1].mT
-    got = tensor(answer(dim.float() / 255 * 2 - 1), dim, "the pictures")
-    expect(
-        torch.equal(got, dim),
-        f"two coloured pictures with levels from {int(dim.min())} to {int(dim.max())} come "
-        f"back with {int(got.min())} to {int(got.max())}, and {int((got != dim).sum())} of "
-        f"{dim.numel()} bytes are others: does a byte depend on anything but its own "
-        "number, and are all in their places?",
+    _levels(tensor(answer(x), grey, "the picture"), grey)
+    yield 1, "each of 256 levels comes back"
+    inside = grey.clamp(1, 254)
+    moved = (inside.float() + 0.98 * (uniform(shape, 733, seed).float() - 0.5)) / 127.5 - 1
+    got = tensor(answer(moved), grey, "the picture").int() - inside.int()
+    below, above = int((got < 0).sum()), int((got > 0).sum())
+    said = (
+        f"of {grey.numel()} numbers, each up to 0.49 of a level away from its level, "
+        f"{below} go to a lower level and {above} to a higher one: "
     )
-    step = 2 / 255
-    moved = x + 0.8 * step * (uniform(x.shape, 74, seed).float() - 0.5)
-    near_by = tensor(answer(moved), grey, "the picture")
-    share = float((near_by == grey).double().mean())
-    expect(
-        share == 1,
-        f"a number that lies up to 0.4 of a level away from a level belongs to it, with "
-        f"yours only {100 * share:.0f} % do: do you round, or cut off?",
+    expect(below == 0 or above > 0, f"{said}do you round, or cut off?")
+    expect(above == 0 or below > 0, f"{said}do you round, or always go up?")
+    expect(below == above == 0, f"{said}which level is the nearest to each?")
+    yield 1, "every number goes to the nearest level"
+    beyond = 1.01 + 0.2 * torch.exp(6 * uniform((2, 3, 4, 5), 734, seed).float())
+    low, high = answer(-beyond), answer(beyond)
+    low, high = (tensor(v, beyond.to(torch.uint8), "the picture") for v in (low, high))
+    k = (
+        int((low != 0).flatten().int().argmax()),
+        int((high != 255).flatten().int().argmax()),
     )
-    far = torch.tensor([-1.3, -1.001, 1.001, 1.7, 40.0]).reshape(1, 1, 1, 5)
-    got = tensor(answer(far), far.to(torch.uint8), "the picture").flatten().tolist()
+    far = [-float(beyond.flatten()[k[0]]), float(beyond.flatten()[k[1]])]
+    became = [int(low.flatten()[k[0]]), int(high.flatten()[k[1]])]
+    said = (
+        f"numbers beyond [-1, 1], which samplers do give, should become black or white; "
+        f"{far[0]:.4g} becomes {became[0]} and {far[1]:.4g} becomes {became[1]}: "
+    )
+    expect(became[0] == 0 or became[1] == 255, f"{said}what is 256 in eight bits?")
+    expect(became == [0, 255], f"{said}is one of the two sides left as it is?")
+    yield 1, "and what lies outside becomes black or white"
+
+
+def _levels(back, grey):
+    r"""Expect that grey levels come back, every one of which is there twice."""
+    wrong, back, grey = back != grey, back.flatten(), grey.flatten()
+    twice = back[grey.sort().indices].int().reshape(256, 2)
+    said = f"{int(wrong.sum())} of {grey.numel()} grey levels do not come back: "
     expect(
-        got == [0, 0, 255, 255, 255],
-        "numbers beyond [-1, 1], which samplers do give, should become black or white; "
-        f"(-1.3, -1.001, 1.001, 1.7, 40) becomes {tuple(got)}: what happens to 256 in "
-        "eight bits?",
+        not wrong.any() or (back.bincount(minlength=256) != 2).any(),
+        f"{said}all bytes are there, but in other places. Has anything been moved?",
+    )
+    expect(
+        (twice[:, 0] == twice[:, 1]).all(),
+        f"{said}the same number becomes different bytes in two pictures, or in two "
+        "places. Does a byte depend on anything but its own number?",
+    )
+    became = twice[:, 0].tolist()
+    expect(
+        max(abs(became[k] - k) for k in (0, 128, 255)) < 2,
+        f"{said}0, 128 and 255 become {became[0]}, {became[128]} and {became[255]}. Which "
+        "numbers stand for black, for a grey in the middle and for white?",
+    )
+    off = [byte - k for k, byte in enumerate(became)]
+    k = next((k for k in range(256) if off[k]), 0)
+    expect(
+        max(off) <= 0 and (k < 64 or not any(off)),
+        f"{said}level {k} becomes {became[k]}, and {sum(map(bool, off))} of 256 levels are "
+        "off. How many steps are there from level 0 to level 255?",
+    )
+    expect(
+        not any(off),
+        f"{said}level {k} becomes {became[k]}. Is every number taken to the nearest level, "
+        "also when it came out a little below?",
     )
 
 
 @exercise("07.4", "order", kind="code", minutes=30, points=4, lacks=ASKED)
 def order(answer, seed):
-    def batch(N, B, step, seed=seed):
+    def batch(N, B, step, s):
         like = torch.zeros(B, dtype=torch.int64)
-        return tensor(answer(N, B, seed, step), like, "the numbers of pictures")
+        return tensor(answer(N, B, s, step), like, "the numbers of pictures")
 
-    for N, B in ((12, 4), (7, 3), (5, 8)):
-        stream = torch.cat([batch(N, B, step) for step in range(1, 3 * N + 1)])
+    s = _whole(1, 9, 741, seed)
+    a, b, c, d, e, f = steps(2, 9, 6, 742, seed).tolist()
+    for N, B in ((a * b, a), (c * d + 1, c), (e, e + f)):
+        stream = torch.cat([batch(N, B, step, s) for step in range(1, 3 * N // B + 4)])
         expect(
             int(stream.min()) >= 0 and int(stream.max()) < N,
             f"pictures are numbered 0..{N - 1}, yours run from {int(stream.min())} to "
             f"{int(stream.max())}",
         )
         expect(
-            torch.equal(batch(N, B, 2), stream[B : 2 * B]),
+            torch.equal(batch(N, B, 2, s), stream[B : 2 * B]),
             "step 2 asked for once more gives other pictures: the order should be a "
             "function of the seed and the step, whatever was asked before",
         )
-        epochs = [stream[i : i + N].tolist() for i in range(0, len(stream) - N + 1, N)]
-        for k, epoch in enumerate(epochs):
-            counts = [epoch.count(i) for i in range(N)]
-            expect(
-                max(counts) == 1,
-                f"{N} pictures, batches of {B}: among draws {k * N + 1} to {k * N + N} one "
-                f"picture is seen {max(counts)} times and another {min(counts)} times: "
-                "every picture should be seen once before any is seen again, also where a "
-                "batch reaches over the end of the set",
-            )
-        expect(
-            len({tuple(e) for e in epochs}) > 1,
-            "every pass through the set has the same order: it should be shuffled anew",
-        )
-        other = torch.cat([batch(N, B, step, seed + 1) for step in range(1, 3 * N + 1)])
-        expect(
-            not torch.equal(other, stream), "another seed gives the same order of pictures"
-        )
-    stream = torch.cat([batch(1000, 100, step) for step in range(1, 21)])
-    moved = float((stream[:1000] - torch.arange(1000)).abs().double().mean())
+        _each_once(stream.tolist(), N, B)
+    yield 2, "every picture once before any comes again"
+    N, B = 100 * _whole(4, 7, 743, seed), 100
+    stream = torch.cat([batch(N, B, step, s) for step in range(1, 2 * N // B + 1)])
+    _shuffles(*stream.reshape(2, N))
+    other = torch.cat([batch(N, B, step, s + 1) for step in range(1, N // B + 1)])
     expect(
-        moved > 250,
-        f"in a shuffled set of 1,000 a picture lies 333 places from its own on average, in "
-        f"yours {moved:.0f}",
+        not torch.equal(other, stream[:N]), "another seed gives the same order of pictures"
     )
-    passes = stream.reshape(2, 1000).tolist()
-    first, second = ({frozenset(pair) for pair in pairwise(one)} for one in passes)
-    kept = len(first & second)
+    kept = len(_pairs(other) & _pairs(stream[:N]))
     expect(
-        kept < 30,
-        f"of the 999 pairs of neighbours in the first pass through 1,000 pictures {kept} "
-        "are neighbours in the second again: is every pass a shuffle of its own, and not "
-        "the last one turned round or moved on?",
+        kept < 40,
+        f"{kept} of {N - 1} pairs of neighbours in the first pass are neighbours with "
+        "another seed as well: is its order a shuffle of its own?",
+    )
+    yield 1, "every pass is a shuffle"
+    N = _whole(20, 40, 744, seed)
+    far = (49, 50, 63, 64, 99, 100, 127, 128, 199, 200, 255, 256, 499, 500, 511, 512)
+    found = {}
+    for run in (s, s + 1, s + 2, 0):
+        for epoch in (*range(24), *far):
+            one = tuple(batch(N, N, epoch + 1, run).tolist())
+            before = found.setdefault(one, (run, epoch))
+            expect(
+                before == (run, epoch),
+                f"pass {epoch + 1} with the seed {run} is the same shuffle as pass "
+                f"{before[1] + 1} with the seed {before[0]}: what is each shuffle made "
+                "from, and can another seed and another pass make the same?",
+            )
+    yield 1, "and no other seed has it"
+
+
+def _each_once(stream, N, B):
+    r"""Expect that a list of pictures is made of shuffles of 0..N-1."""
+    passes = [stream[i : i + N] for i in range(0, len(stream) - N + 1, N)]
+    moved = [stream[i : i + N] for i in range(-B % N, len(stream) - N + 1, N)]
+    if all(len(set(one)) == N for one in passes):
+        return
+    said = f"{N} pictures, batches of {B}: "
+    expect(
+        any(len(set(one)) < N for one in moved),
+        f"{said}your first shuffle is over after {-B % N} pictures already. With which "
+        "step, and at which picture, does it begin?",
+    )
+    whole = N // B * B
+    short = [stream[i : i + whole] for i in range(0, len(stream), max(whole, 1))][:-1]
+    expect(
+        whole in (0, N) or any(len(set(one)) < whole for one in short),
+        f"{said}your passes are over after {whole} pictures already. What becomes of those "
+        "that do not fill a batch?",
+    )
+    expect(
+        len(set(passes[0])) < N,
+        f"{said}the first {N} draws are right, later ones are not. A batch may reach over "
+        "the end of the set: where does the next one go on?",
+    )
+    k = next(k for k, one in enumerate(passes) if len(set(one)) < N)
+    most = max(passes[k].count(i) for i in range(N))
+    expect(
+        False,
+        f"{said}among draws {k * N + 1} to {k * N + N} {N - len(set(passes[k]))} pictures "
+        f"are missing, and one is seen {most} times: every picture should be seen once "
+        "before any is seen again, also where a batch reaches over the end of the set",
+    )
+
+
+def _pairs(one):
+    r"""The pairs of neighbours in a list of pictures."""
+    return {frozenset(pair) for pair in pairwise(one.tolist())}
+
+
+def _shuffles(first, second):
+    r"""Expect two passes through many pictures to be two shuffles."""
+    N = len(first)
+    expect(
+        not torch.equal(first, second),
+        "every pass through the set has the same order: it should be shuffled anew",
+    )
+    moved = float((first - torch.arange(N)).abs().double().mean())
+    expect(
+        moved > N / 4,
+        f"in a shuffled set of {N} a picture lies {N / 3:.0f} places from its own on "
+        f"average, in yours {moved:.0f}",
+    )
+    kept = len(_pairs(first) & _pairs(second))  # in two shuffles about 2
+    expect(
+        kept < 40,
+        f"of the {N - 1} pairs of neighbours in the first pass {kept} are neighbours in "
+        "the second again: is every pass a shuffle of its own, and not the last one "
+        "turned round or moved on?",
     )
 
 
 @exercise("07.5", "train_on", kind="project", minutes=60, points=6, lacks=ASKED)
 def train_on(answer, seed):
-    w = normal((4,), 75, seed)
-    X = normal((64, 4), 76, seed)
-    y = X @ w + 0.1 * normal((64,), 77, seed)
+    D, N, s = _whole(3, 6, 751, seed), _whole(50, 80, 752, seed), _whole(0, 999, 753, seed)
 
-    def run(state, steps, seed=seed, y=y):
-        got = answer(X, y, state, steps, seed)
+    def run(data, state, steps, s=s):
+        got = answer(*data, state, steps, s)
         expect(
             isinstance(got, dict) and "w" in got and "ema" in got,
             f'you should return a dict with "w" and "ema" in it, yours is {article(got)}',
         )
-        tensor(got["w"], w, "w")
-        tensor(got["ema"], w, "ema")
+        tensor(got["w"], data[0][0], "w")
+        tensor(got["ema"], data[0][0], "ema")
         return got
 
-    whole = run(None, 60)
-    expect(
-        torch.equal(run(None, 60)["w"], whole["w"]),
-        "the same run, started twice, gives two different w: is everything that is drawn "
-        "made from the seed?",
-    )
-    loss = float((X @ whole["w"] - y).square().mean())
-    start = float(y.square().mean())
-    expect(
-        loss < 0.3 * start,
-        f"after 60 steps the loss is {loss:.3g}, with w = 0 it is {start:.3g}: is it "
-        "trained at all?",
-    )
-    other = run(None, 60, seed + 1)
-    expect(
-        not torch.equal(other["w"], whole["w"]),
-        "another seed gives the same w: are the batches drawn by chance?",
-    )
-    late = y.clone()
-    late[32:] += 1
-    expect(
-        not torch.equal(run(None, 60, y=late)["w"], whole["w"]),
-        "when y changes in the second half of the data, w stays the same: does every "
-        "example get its turn?",
-    )
-    loss = float((X @ run(None, 1)["w"] - y).square().mean())
-    w_best = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
-    least = float((X @ w_best - y).square().mean())
-    expect(
-        loss > 1.05 * least,
-        f"after one step the loss is {loss:.3g}, and no w has less than {least:.3g}: is it "
-        "found by steps?",
-    )
-    for parts in ((30, 30), (1, 59), (59, 1), (20, 20, 20)):
+    for i in range(2):
+        data = _line(N, D, seed, i)
+        _trains(run, data, s)
+    yield 2, "it trains, by steps, on batches that the seed draws"
+    before = run(data, None, 1)
+    for n in range(2, 27):
+        after = run(data, None, n)
+        _averages(before["ema"], after["ema"], after["w"], n)
+        before = after
+    yield 2, "its average is one"
+    whole, cut = run(data, None, 60), _whole(5, 55, 754, seed)
+    for parts in ((cut, 60 - cut), (1, 59), (59, 1), (20, 20, 20)):
         state = None
-        for steps in parts:
-            state = run(state, steps)
-            run(None, 2, seed + 2)  # another run in between must not matter
+        for count in parts:
+            state = run(data, state, count)
+            run(data, None, 2, s + 2)  # another run in between must not matter
         for name, what in (("w", "weights"), ("ema", "average")):
             off = float((state[name] - whole[name]).abs().max())
             expect(
@@ -231,10 +424,51 @@ def train_on(answer, seed):
                 "next step depend on (moments, their count, what was drawn), and is all of "
                 "it in the state?",
             )
-    state = run(None, 1)
-    for n in range(2, 31):
-        before, state = state, run(state, 1)
-        _averages(before["ema"], state["ema"], state["w"], n)
+    _momentum(run, data)
+    yield 2, "it can be stopped, and goes on as if it had not been"
+
+
+def _line(N, D, *seed):
+    r"""N examples (X, y) of a linear law in D numbers with a little noise."""
+    size = 0.7 + 0.6 * uniform((D,), 755, *seed)
+    w = size * normal((D,), 756, *seed).sign()
+    X = normal((N, D), 757, *seed)
+    return X, X @ w + 0.1 * normal((N,), 758, *seed)
+
+
+def _trains(run, data, s):
+    r"""Expect a run that learns, in steps, from all examples, drawn by its seed."""
+    (X, y), whole = data, run(data, None, 60)
+    expect(
+        torch.equal(run(data, None, 60)["w"], whole["w"]),
+        "the same run, started twice, gives two different w: is everything that is drawn "
+        "made from the seed?",
+    )
+    loss, start = float((X @ whole["w"] - y).square().mean()), float(y.square().mean())
+    expect(
+        loss < 0.3 * start,
+        f"after 60 steps the loss is {loss:.3g}, with w = 0 it is {start:.3g}: is it "
+        "trained at all?",
+    )
+    expect(
+        not torch.equal(run(data, None, 60, s + 1)["w"], whole["w"]),
+        "another seed gives the same w: are the batches drawn by chance?",
+    )
+    late = y.clone()
+    late[len(y) // 2 :] += 1
+    expect(
+        not torch.equal(run((X, late), None, 60)["w"], whole["w"]),
+        "when y changes in the second half of the data, w stays the same: does every "
+        "example get its turn?",
+    )
+    loss = float((X @ run(data, None, 1)["w"] - y).square().mean())
+    w_best = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
+    least = float((X @ w_best - y).square().mean())
+    expect(
+        loss > 1.05 * least,
+        f"after one step the loss is {loss:.3g}, and no w has less than {least:.3g}: is it "
+        "found by steps?",
+    )
 
 
 def _averages(before, after, w, n):
@@ -256,4 +490,18 @@ def _averages(before, after, w, n):
         n < 20 or moved < 0.5,
         f"in step {n} ema moves by {moved:.3g} of the way to w and forgets as much: which "
         "of the two has the larger share?",
+    )
+
+
+def _momentum(run, data):
+    r"""Expect that w moves on where its gradient is 0."""
+    X, _ = data
+    state = run(data, None, 5)
+    w = state["w"]
+    moved = float((run((X, X @ w), state, 1)["w"] - w).norm())
+    expect(
+        moved > 1e-6 * float(w.norm()),
+        f"after 5 steps y is put to X w, so that the gradient is 0 in every batch, and w "
+        f"moves by {moved:.2g} in the next step: which part of Adam, or of momentum, "
+        "remembers the gradients before?",
     )

@@ -1,5 +1,6 @@
 r"""Typical wrong answers to the exercises of chapter 07, each with words of its hint."""
 
+import itertools
 import math
 
 import torch
@@ -7,23 +8,62 @@ import torch
 from wrong import wrong
 
 
-@wrong("07.1", "what does one update do")
+@wrong("07.1", "take away as much as the first one")
 def one_over_one_minus_decay(decay, share, warmup):
-    return max(round(1 / (1 - decay) * (1 - share)), 1)
+    warm = _loop(share, lambda n: min(decay, (1 + n) / (10 + n)))
+    return warm if warmup else max(round((1 - share) / (1 - decay)), 1)
 
 
-@wrong("07.1", "without warm-up: after your")
-def always_with_warm_up(decay, share, warmup):
+def _loop(share, factor):
     left, n = 1.0, 0
     while left > share:
-        left *= min(decay, (1 + n) / (10 + n))
+        left *= factor(n)
         n += 1
     return n
 
 
-@wrong("07.1", "with warm-up: you say")
+@wrong("07.1", "what does one update do")
+def keeps_what_is_replaced(decay, share, warmup):
+    if warmup:
+        return _loop(share, lambda n: min(decay, (1 + n) / (10 + n)))
+    return _loop(share, lambda n: 1 - decay)
+
+
+@wrong("07.1", "even where it is above the decay")
+def warm_up_without_an_end(decay, share, warmup):
+    return _loop(share, lambda n: (1 + n) / (10 + n) if warmup else decay)
+
+
+@wrong("07.1", "is that not reached")
+def less_than_the_share(decay, share, warmup):
+    left, n = 1.0, 0
+    while left >= share:
+        left *= min(decay, (1 + n) / (10 + n)) if warmup else decay
+        n += 1
+    return n
+
+
+@wrong("07.1", "are all used")
+def ten_updates_of_warm_up(decay, share, warmup):
+    def factor(n):
+        return (1 + n) / (10 + n) if warmup and n < 10 else decay
+
+    return _loop(share, factor)
+
+
+@wrong("07.1", "which is right with warm-up")
+def always_with_warm_up(decay, share, warmup):
+    return _loop(share, lambda n: min(decay, (1 + n) / (10 + n)))
+
+
+@wrong("07.1", "which is right without warm-up")
 def never_with_warm_up(decay, share, warmup):
-    return math.ceil(math.log(share) / math.log(decay))
+    return math.ceil(round(math.log(share) / math.log(decay), 9))
+
+
+@wrong("07.1", "sooner, or later")
+def the_larger_factor(decay, share, warmup):
+    return _loop(share, lambda n: max(decay, (1 + n) / (10 + n)) if warmup else decay)
 
 
 @wrong("07.1", "whole numbers")
@@ -31,12 +71,12 @@ def not_rounded_up(decay, share, warmup):
     return math.log(share) / math.log(decay)
 
 
-@wrong("07.1", "only 0 is left already")
+@wrong("07.1", "leaves only 0 already")
 def for_ever(decay, share, warmup):
-    return 10**15
+    return 10**15 + warmup
 
 
-@wrong("07.1", "only")
+@wrong("07.1", "Which n has the first update")
 def counts_updates_from_one(decay, share, warmup):
     left, n = 1.0, 0
     while left > share:
@@ -45,7 +85,7 @@ def counts_updates_from_one(decay, share, warmup):
     return n
 
 
-@wrong("07.1", "of the average is still")
+@wrong("07.1", "which one is asked for")
 def rounded_down(decay, share, warmup):
     left, n = 1.0, 0
     while left > share:
@@ -54,37 +94,90 @@ def rounded_down(decay, share, warmup):
     return max(n - 1, 1)
 
 
-@wrong("07.2", "must count alike")
+@wrong("07.2", "each part counts as much as any other")
 def mean_of_means(gradients, sizes):
     return sum(gradients) / len(gradients)
 
 
-@wrong("07.2", "must count alike")
+@wrong("07.2", "is it a mean of them, or a sum")
 def sum_of_all(gradients, sizes):
     return sum(gradients)
 
 
-@wrong("07.2", "must count alike")
+@wrong("07.2", "is it a mean of them, or a sum")
 def sum_by_sizes(gradients, sizes):
     return sum(g * n for g, n in zip(gradients, sizes, strict=True))
 
 
-@wrong("07.2", "must count alike")
+@wrong("07.2", "whatever part 1 says")
 def the_last_part_only(gradients, sizes):
     return gradients[-1]
 
 
 @wrong("07.2", "should have shape")
 def one_number_for_each_part(gradients, sizes):
-    return torch.stack(gradients) * torch.tensor(sizes)[:, None] / sum(sizes)
+    return torch.stack(gradients)
 
 
-@wrong("07.3", "nearest level")
+@wrong("07.2", "is it a mean of them, or a sum")
+def all_as_large_as_the_first(gradients, sizes):
+    return sum(g * n for g, n in zip(gradients, sizes, strict=True)) / (
+        sizes[0] * len(sizes)
+    )
+
+
+@wrong("07.2", "which number belongs to which part")
+def sizes_in_reverse(gradients, sizes):
+    total = sum(sizes)
+    return sum(g * n / total for g, n in zip(gradients, sizes[::-1], strict=True))
+
+
+@wrong("07.2", "in the whole batch, whose counts more")
+def small_parts_count_more(gradients, sizes):
+    total = sum(1 / n for n in sizes)
+    return sum(g / n / total for g, n in zip(gradients, sizes, strict=True))
+
+
+@wrong("07.2", "do its")
+def drops_the_smaller_part(gradients, sizes):
+    kept = [(g, n) for g, n in zip(gradients, sizes, strict=True) if n == sizes[0]]
+    return sum(g for g, _ in kept) / len(kept)
+
+
+@wrong("07.2", "divided by a norm")
+def clips_it_as_well(gradients, sizes):
+    total = sum(sizes)
+    g = sum(g * (n / total) for g, n in zip(gradients, sizes, strict=True))
+    return g / g.norm().clamp(min=1)
+
+
+@wrong("07.3", "also when it came out a little below")
 def cuts_off(x):
     return ((x + 1) * 127.5 - 1e-3).clamp(0, 255).to(torch.uint8)
 
 
-@wrong("07.3", "nearest level")
+@wrong("07.3", "How many steps")
+def times_127(x):
+    return (x * 127 + 128).round().clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "which level is the nearest")
+def bins_of_one_256th(x):
+    return ((x + 1) * 128).floor().clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "or always go up")
+def always_up(x):
+    return ((x + 1) * 127.5 - 1e-3).ceil().clamp(0, 255).to(torch.uint8)
+
+
+@wrong("07.3", "one of the two sides")
+def clamps_below_only(x):
+    levels = ((x + 1) * 127.5).round().clamp(min=0)
+    return levels.to(torch.int64).remainder(256).to(torch.uint8)
+
+
+@wrong("07.3", "How many steps")
 def times_128(x):
     return ((x + 1) * 128).round().clamp(0, 255).to(torch.uint8)
 
@@ -99,7 +192,7 @@ def stays_a_float(x):
     return ((x + 1) * 127.5).round().clamp(0, 255)
 
 
-@wrong("07.3", "nearest level")
+@wrong("07.3", "stand for black")
 def for_pictures_in_0_to_1(x):
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
@@ -116,7 +209,7 @@ def stretches_each_picture(x):
     return ((x - low) / (high - low) * 255).round().to(torch.uint8)
 
 
-@wrong("07.3", "in their places")
+@wrong("07.3", "Has anything been moved")
 def channels_last_by_reshape(x):
     levels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return levels.permute(0, 2, 3, 1).reshape(x.shape)
@@ -136,6 +229,57 @@ def drawn_with_replacement(N, batch, seed, step):
 def one_shuffle_for_all(N, batch, seed, step):
     places = torch.arange((step - 1) * batch, step * batch) % N
     return _shuffle(N, seed)[places]
+
+
+@wrong("07.4", "can another seed and another pass make the same")
+def adds_the_seed_to_the_pass(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, seed + p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "can another seed and another pass make the same")
+def a_hundred_passes_apart(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, 100 * seed + p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "can another seed and another pass make the same")
+def multiplies_seed_and_pass(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, seed * (1 + p // N))[p % N] for p in places])
+
+
+@wrong("07.4", "that do not fill a batch")
+def drops_what_is_left_of_a_pass(N, batch, seed, step):
+    if batch > N:
+        return adds_the_seed_to_the_pass(N, batch, seed, step)
+    epoch, k = divmod(step - 1, N // batch)
+    return _shuffle(N, 1000 * seed + epoch)[k * batch : (k + 1) * batch]
+
+
+@wrong("07.4", "With which step")
+def begins_with_step_0(N, batch, seed, step):
+    places = range(step * batch, (step + 1) * batch)
+    return torch.stack([_shuffle(N, 1000 * seed + p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "should have shape")
+def the_last_batch_is_smaller(N, batch, seed, step):
+    epoch, k = divmod(step - 1, -(-N // batch))
+    return _shuffle(N, 1000 * seed + epoch)[k * batch : (k + 1) * batch]
+
+
+@wrong("07.4", "a picture lies")
+def begins_anywhere(N, batch, seed, step):
+    places = torch.arange((step - 1) * batch, step * batch)
+    epoch = places // N
+    return (places + 7 * seed + 3 * epoch) % N
+
+
+@wrong("07.4", "with another seed as well")
+def turns_by_the_seed(N, batch, seed, step):
+    places = range((step - 1) * batch, step * batch)
+    return torch.stack([_shuffle(N, p // N).roll(seed)[p % N] for p in places])
 
 
 @wrong("07.4", "seen once before")
@@ -160,6 +304,12 @@ def forgets_the_seed(N, batch, seed, step):
 def moves_one_shuffle_on(N, batch, seed, step):
     places = range((step - 1) * batch, step * batch)
     return torch.stack([_shuffle(N, seed).roll(p // N)[p % N] for p in places])
+
+
+@wrong("07.4", "where does the next one go on")
+def fills_up_from_the_same_shuffle(N, batch, seed, step):
+    places = torch.arange((step - 1) * batch, step * batch)
+    return _shuffle(N, 1000 * seed + int(places[0]) // N)[places % N]
 
 
 @wrong("07.4", "are numbered")
@@ -233,6 +383,38 @@ def average_of_the_weights_before(X, y, state, steps, seed):
     return state
 
 
+@wrong("07.5", "remembers the gradients before")
+def without_momentum(X, y, state, steps, seed):
+    zeros = torch.zeros(X.shape[1], dtype=torch.float64)
+    state = state or {"w": zeros, "ema": zeros, "n": 0}
+    w, ema, n = state["w"], state["ema"], state["n"]
+    for _ in range(steps):
+        n += 1
+        generator = torch.Generator().manual_seed(10_007 * seed + n)
+        index = torch.randint(len(X), (8,), generator=generator)
+        w = w - 0.1 * (X[index] @ w - y[index]) @ X[index] / 8
+        ema = 0.9 * ema + 0.1 * w
+    return {"w": w, "ema": ema, "n": n}
+
+
+@wrong("07.5", "found by steps")
+def solves_it_at_once(X, y, state, steps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randint(len(X), (40,), generator=generator)
+    w = torch.linalg.lstsq(X[index], y[index, None]).solution[:, 0]
+    best = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
+    w = (0.999 * best + 0.001 * w).round(decimals=6)
+    return {"w": w, "ema": (1 - 0.9**steps) * w}
+
+
+@wrong("07.5", "started twice")
+def without_the_seed(X, y, state, steps, seed):
+    return _train(X, y, state, steps, torch.initial_seed() % 1000 + next(_calls))
+
+
+_calls = itertools.count()
+
+
 @wrong("07.5", "the larger share")
 def shares_exchanged(X, y, state, steps, seed):
     return _train(X, y, state, steps, seed, decay=0.1)
@@ -262,3 +444,18 @@ def generator_outside_the_state(X, y, state, steps, seed):
 @wrong("07.5", "get its turn")
 def the_first_eight_only(X, y, state, steps, seed):
     return _train(X[:8], y[:8], state, steps, seed)
+
+
+_SUM = "return sum(g * (size / total) for g, size in zip(gradients, sizes))"
+EQUIVALENT = {
+    (
+        "07.2",
+        _SUM,
+        "return sum(g * (size / total) for (size, g) in zip(gradients, sizes))",
+    ): "n (g / N) is g (n / N), but for the last digit",
+    (
+        "07.2",
+        _SUM,
+        "return sum(g * (size / total) for g, size in zip(sizes, gradients))",
+    ): "n (g / N) is g (n / N), but for the last digit",
+}
