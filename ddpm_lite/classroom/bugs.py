@@ -75,7 +75,10 @@ def _names(value, known):
         f'faults should return a list of names such as ["{next(iter(known))}"], yours is '
         f"{article(value)}",
     )
-    expect(len(value) > 0, "faults: you name none, and the samples are not those of a sound run")
+    expect(
+        len(value) > 0,
+        "faults: you name none, and the samples are not those of a sound run",
+    )
     unknown = [name for name in value if name not in known]
     expect(not unknown, f"faults: {unknown[:1]} is not in the list of the statement")
     return list(dict.fromkeys(value))
