@@ -10,11 +10,11 @@ def check(number, function, *also):
     r"""Check a function against the exercise `number`, and print pass or a hint.
 
     number: text such as "02.3". function: the reader's own. also: what else the exercise
-    asks for, such as the names of the faults where there is a bug to find. Unsolved exercises print that
-    they are, so that a notebook runs from top to bottom. While nbgrader executes a notebook
-    to grade it, a check that fails raises AssertionError, which is how nbgrader learns of
-    it. Raises ValueError for a number that there is not, TypeError for something that is
-    not a function.
+    asks for, such as the names of the faults where there is a bug to find. Unsolved
+    exercises print that they are, so that a notebook runs from top to bottom. While
+    nbgrader executes a notebook to grade it, a check that fails raises AssertionError,
+    which is how nbgrader learns of it. Raises ValueError for a number that there is not,
+    TypeError for something that is not a function.
     """
     exercise = find(number)
     for one in (function, *also):

@@ -1,9 +1,10 @@
 r"""What an exercise is, and the words in which its checks speak.
 
-An exercise asks for one function, and the kind "bug" for a second one, `faults`. Its check calls that function with inputs of its own
-and looks at properties of what comes back: moments, invariants, shapes, round trips. The
-check never sees the code, only an `answer` that it may call, so that the same check runs
-in a notebook and, with the function in another process, in the grader.
+An exercise asks for one function, and the kind "bug" for a second one, `faults`. Its
+check calls them with inputs of its own and looks at properties of what comes back:
+moments, invariants, shapes, round trips. The check never sees the code, only an `answer`
+that it may call, so that the same check runs in a notebook and, with the function in
+another process, in the grader.
 """
 
 import math
