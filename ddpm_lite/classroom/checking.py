@@ -1,9 +1,23 @@
 r"""`check`, which a chapter's exercises call: pass, or what is wrong, in words."""
 
 import os
+from dataclasses import dataclass
 
 from .answer import Answer
-from .exercise import Hint, Unsolved, find
+from .exercise import Hint, Unsolved, find, stages
+
+
+@dataclass(frozen=True)
+class Verdict:
+    r"""How a check ended. points: what was earned. said: that, in words, with the hint.
+
+    hint: only what is wrong, "" if nothing is.
+    """
+
+    passed: bool
+    points: int
+    said: str
+    hint: str = ""
 
 
 def check(number, function, *also):
@@ -20,14 +34,14 @@ def check(number, function, *also):
     for one in (function, *also):
         if not callable(one):
             raise TypeError(f"check takes a function, got a {type(one).__name__}")
-    passed, said = verdict(exercise, (function, *also))
-    print(f"{number} {said}")
-    if not passed and os.environ.get("NBGRADER_EXECUTION"):
-        raise AssertionError(f"{number} {said}")
+    made = verdict(exercise, (function, *also))
+    print(f"{number} {made.said}")
+    if not made.passed and os.environ.get("NBGRADER_EXECUTION"):
+        raise AssertionError(f"{number} {made.said}")
 
 
 def verdict(exercise, function, seed=0):
-    r"""Whether a function passes an exercise's check, and the words for it.
+    r"""The `Verdict` of an exercise's check on a function in this process.
 
     function: one, or a tuple of all that the exercise asks for, in the order of `names`.
     """
@@ -35,16 +49,36 @@ def verdict(exercise, function, seed=0):
     others = dict(zip(exercise.also, also, strict=False))
     module = getattr(function, "__module__", None) or ""
     if module.startswith("ddpm_lite."):
-        return False, f"not yet: {module} has this one; write your own"
+        hint = f"{module} has this one; write your own"
+        return Verdict(False, 0, f"not yet: {hint}", hint)
+    return judged(exercise, exercise.check, Answer(function, others), seed)
+
+
+def judged(exercise, check, answer, seed, gone=()):
+    r"""The `Verdict` of a check, the exercise's own or another one, on an answer.
+
+    What was earned before something goes wrong is kept. gone: errors that say that the
+    answer itself did not come back.
+    """
+    earned, held = 0, []
     try:
-        exercise.check(Answer(function, others), seed)
+        for got, words in stages(check, answer, seed):
+            earned += got
+            held.append(words)
     except Unsolved:
-        return False, "not solved yet"
-    except Hint as hint:
-        return False, f"not yet: {hint}"
+        if not earned:
+            return Verdict(False, 0, "not solved yet", "not solved yet")
+        hint = "the rest is not solved yet"
+    except Hint as error:
+        hint = str(error)
+    except gone as error:
+        hint = f"your function {error}"
     except Exception as error:
-        return False, f"not yet: {unreadable(error)}"
-    return True, f"passed ({points(exercise.points)})"
+        hint = unreadable(error)
+    else:
+        return Verdict(True, exercise.points, f"passed ({points(exercise.points)})")
+    so_far = f", {earned} of {points(exercise.points)} so far: {'; '.join(held)}. But"
+    return Verdict(False, earned, f"not yet{so_far if earned else ''}: {hint}", hint)
 
 
 def unreadable(error):

@@ -34,8 +34,10 @@ class Exercise:
 
     kind: one of `KINDS`. minutes: how long it takes. points: what it is worth. lacks:
     names that the grader's package is without, such as "process.q_sample". seconds: the
-    longest that all calls of the check may take together. check: (answer, seed) -> None,
-    raises `Hint`. also: names of what is handed in beside it, `answer.other(name)`.
+    longest that all calls of the check may take together. check: a generator (answer,
+    seed) that yields (points, words) after each stage that holds, the points of all stages
+    being the exercise's, and raises `Hint`. also: names of what is handed in beside it,
+    `answer.other(name)`.
     """
 
     number: str
@@ -70,6 +72,16 @@ def exercise(number, name, *, kind, minutes, points, lacks=(), seconds=20.0, als
         return Exercise(*facts, check, lacks, seconds, tuple(also))
 
     return made
+
+
+def stages(check, answer, seed):
+    r"""Run a check on an answer: yields the (points, words) of its stages one by one.
+
+    A check may also be a plain function, of no stages.
+    """
+    made = check(answer, seed)
+    if made is not None:
+        yield from made
 
 
 CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09")

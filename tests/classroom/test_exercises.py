@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ddpm_lite import Schedule, q_sample
-from ddpm_lite.classroom.checking import check, verdict
+from ddpm_lite.classroom.checking import Verdict, check, verdict
 from ddpm_lite.classroom.exercise import CHAPTERS, KINDS, exercises_of
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "exercises"))
 import assignments  # noqa: E402
 from wrong import handed_in, wrong_answers  # noqa: E402
 
+UNSOLVED = Verdict(False, 0, "not solved yet", "not solved yet")
 ALL = [one for chapter in CHAPTERS for one in exercises_of(chapter).values()]
 WRONG = [one for chapter in CHAPTERS for one in wrong_answers(chapter)]
 
@@ -57,38 +58,40 @@ def test_there_are_at_least_36_and_three_to_six_in_a_chapter():
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_reference_passes(one, seed, references):
-    passed, said = verdict(one, of(one, references[one.chapter]), seed)
-    assert passed, said
-    assert said == f"passed ({one.points} point{'s' * (one.points > 1)})"
+    made = verdict(one, of(one, references[one.chapter]), seed)
+    assert made.passed, made.said
+    assert made.points == one.points
+    assert made.said == f"passed ({one.points} point{'s' * (one.points > 1)})"
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_the_blank_is_not_solved(one, blanks):
-    assert verdict(one, of(one, blanks[one.chapter])) == (False, "not solved yet")
+    assert verdict(one, of(one, blanks[one.chapter])) == UNSOLVED
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_nonsense_gets_a_hint(one):
     for value in (None, "text", 7.5, [], {}, float("nan")):
-        passed, said = verdict(one, (lambda *_, value=value, **__: value,) * len(one.names))
-        assert not passed and said.startswith("not yet: ") and "could not use" not in said
+        made = verdict(one, (lambda *_, value=value, **__: value,) * len(one.names))
+        assert not made.passed and made.said.startswith("not yet: ")
+        assert "could not use" not in made.said
 
 
 @pytest.mark.parametrize("answer", WRONG, ids=lambda w: f"{w.answers}-{w.__name__}")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_wrong_answer_fails_with_the_intended_hint(answer, seed):
     (one,) = [one for one in ALL if one.number == answer.answers]
-    passed, said = verdict(one, handed_in(answer), seed)
-    assert not passed
-    assert answer.words in said, said
-    assert "could not use" not in said
+    made = verdict(one, handed_in(answer), seed)
+    assert not made.passed and made.points < one.points
+    assert answer.words in made.hint, made.said
+    assert "could not use" not in made.said
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_four_wrong_answers_and_three_hints(one):
     mine = [w for w in WRONG if w.answers == one.number]
     assert len(mine) >= 4
-    assert len({verdict(one, handed_in(w))[1].split(":")[1][:40] for w in mine}) >= 2
+    assert len({verdict(one, handed_in(w)).hint[:40] for w in mine}) >= 2
 
 
 def test_the_pages_quote_what_is_there(capsys):
