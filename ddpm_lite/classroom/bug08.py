@@ -88,7 +88,9 @@ FAULTS = (
 )
 
 
-@exercise("08.6", "draw", kind="bug", minutes=40, points=5, also=("faults",), lacks=ASKED)
+@exercise(
+    "08.6", "draw_digits", kind="bug", minutes=40, points=5, also=("faults",), lacks=ASKED
+)
 def find_the_bug(answer, seed):
     yield from independent(naming(answer, FAULTS, each=2), _repair(answer, seed))
 
@@ -137,7 +139,7 @@ def _states(answer, guess, schedule, stops, noise, clip):
 
 
 def _basis(stops):
-    r"""Noise (len(stops), B, 1): a 1 in another place for each example, none in the last."""
+    r"""Noise (len(stops), B, 1): a 1 in another place for each, none for the last."""
     count = len(stops)
     return torch.eye(count, count + 1, dtype=torch.float64)[:, :, None]
 
@@ -155,6 +157,11 @@ def _draws_right(answer, schedule, stops, seed):
     point = float(uniform((1,), 866, seed)) - 0.5
     states = _states(
         answer, lambda x, t: torch.full_like(x, point), schedule, stops, _basis(stops), WIDE
+    )
+    start = _shares(states[0])
+    expect(
+        near(start, [1.0, *[0.0] * (len(stops) - 1)]),
+        f"the chain should start from noise[0], yours holds {start[0]:.4g} of it at first",
     )
     for k, (t, s) in enumerate(pairwise(stops), 1):
         if s == 0:

@@ -168,6 +168,7 @@ def _to_the_end(answer, seed):
 def _second_order(answer, seed):
     r"""Which guess does a jump use, if all of them lie on one line in lambda?"""
     schedule, stops = _chain(seed)
+    stops[-2] = 1  # the last jump of full chains, whose lambda is not infinite yet
     a = schedule.alpha_bar
     half = ((a / (1 - a)).log() / 2).tolist()
     x = normal((3, 2), 978, seed)

@@ -9,6 +9,22 @@ from wrong import wrong
 
 RIGHT = ("last_jump_missing", "subtracted")
 
+_AT_0 = "The last stop is 0, where h is infinite, shrink 0 and D = x_0: x is then 1 times D."
+_LINE = "D = x_0 + h / 2 * (x_0 - before) / h_before"
+_SAME = "Two lines above, D has been set to x_0."
+EQUIVALENT = {
+    ("09.7", "return x", "return before"): _AT_0,
+    ("09.7", "return x", "return x_0"): _AT_0,
+    ("09.7", "return x", "return D"): _AT_0,
+    ("09.7", _LINE, _LINE.replace("= x_0", "= D")): _SAME,
+    ("09.7", _LINE, _LINE.replace("(x_0", "(D")): _SAME,
+    (
+        "09.7",
+        "h = float(half_log_snr[s] - half_log_snr[t])",
+        "h = half_log_snr[s] - half_log_snr[t]",
+    ): "A tensor without dimensions counts as a number: in a product it changes no dtype.",
+}
+
 
 def _chain(
     model,

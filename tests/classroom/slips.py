@@ -26,7 +26,7 @@ import torch  # noqa: E402
 from slip_kinds import replacements  # noqa: E402
 
 from ddpm_lite.classroom.checking import verdict  # noqa: E402
-from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of, find  # noqa: E402
+from ddpm_lite.classroom.exercise import CHAPTERS, WITH_BUGS, exercises_of, find  # noqa: E402
 
 SEEDS = (11, 12, 13)
 FILE = "<cell slip>"
@@ -316,7 +316,11 @@ def _lines(text, node, new, made):
 
 def equivalents(chapter):
     r"""The slips of a chapter that are proved to be right, {key: proof}."""
-    return getattr(import_module(f"wrong.ch{chapter}"), "EQUIVALENT", {})
+    modules = [f"wrong.ch{chapter}"] + [f"wrong.bug{chapter}"] * (chapter in WITH_BUGS)
+    found = {}
+    for module in modules:
+        found |= getattr(import_module(module), "EQUIVALENT", {})
+    return found
 
 
 # Running them.
