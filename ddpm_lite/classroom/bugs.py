@@ -59,7 +59,9 @@ def naming(answer, faults, each=1):
         yield each, "a fault is named" if k == 0 else "and the other one"
     if earned % each:
         yield earned % each, "a fault is named, and one that is not there"
-    said = f"faults: {len(hits)} of the {len(chosen)} that you name is right"
+    said = "faults: none of what you name is right"
+    if hits:
+        said = f"faults: {'one of your two names' if misses else 'what you name'} is right"
     if misses:
         wrong = misses[0]
         raise Hint(f"{said}; `{wrong.name}` {wrong.otherwise}")
@@ -103,6 +105,6 @@ def independent(*parts):
     if blank and not earned:
         raise Unsolved
     if blank:
-        said.insert(0, "one of the two functions is not solved yet")
+        said.insert(0, "a function is not solved yet, and both are handed in")
     if said:
-        raise Hint("; ".join(said))
+        raise Hint("; ".join(dict.fromkeys(said)))

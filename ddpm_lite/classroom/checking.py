@@ -1,8 +1,12 @@
 r"""`check`, which a chapter's exercises call: pass, or what is wrong, in words."""
 
+import io
 import os
+import secrets
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 
+from ..checks import check_integer
 from .answer import Answer
 from .exercise import Hint, Unsolved, find, stages
 
@@ -20,24 +24,37 @@ class Verdict:
     hint: str = ""
 
 
-def check(number, function, *also):
+def check(number, function, *also, seed=None):
     r"""Check a function against the exercise `number`, and print pass or a hint.
 
     number: text such as "02.3". function: the reader's own. also: what else the exercise
-    asks for, such as the names of the faults where there is a bug to find. Unsolved
-    exercises print that they are, so that a notebook runs from top to bottom. While
-    nbgrader executes a notebook to grade it, a check that fails raises AssertionError,
-    which is how nbgrader learns of it. Raises ValueError for a number that there is not,
-    TypeError for something that is not a function.
+    asks for, such as the names of the faults where there is a bug to find. seed: of the
+    inputs, drawn by chance if None; where something is wrong the line says how to have the
+    same ones again. Unsolved exercises print that they are, so that a notebook runs from
+    top to bottom. While nbgrader executes a notebook, the points are returned: what a cell
+    of a check shows at its end is its grade there. Raises ValueError for a number that
+    there is not, TypeError for something that is not a function.
     """
-    exercise = find(number)
-    for one in (function, *also):
+    exercise, functions = find(number), (function, *also)
+    for one in functions:
         if not callable(one):
             raise TypeError(f"check takes a function, got a {type(one).__name__}")
-    made = verdict(exercise, (function, *also))
-    print(f"{number} {made.said}")
-    if not made.passed and os.environ.get("NBGRADER_EXECUTION"):
-        raise AssertionError(f"{number} {made.said}")
+    seed = drawn(99_999) if seed is None else check_integer("seed", seed, 0, LAST_SEED)
+    grading = os.environ.get("NBGRADER_EXECUTION")  # a warning would cost all points there
+    with redirect_stderr(io.StringIO()) if grading else nullcontext():
+        made = verdict(exercise, functions, seed)
+    names = ", ".join(getattr(one, "__name__", "f") for one in functions)
+    again = f' (the same again: check("{number}", {names}, seed={seed}))'
+    print(f"{number} {made.said}{again * (made.said[:7] == 'not yet')}")
+    return made.points if grading else None
+
+
+LAST_SEED = 2**31 - 1
+
+
+def drawn(last=LAST_SEED):
+    r"""A seed in 0..last, by chance; no generator that a notebook uses moves."""
+    return secrets.randbelow(last + 1)
 
 
 def verdict(exercise, function, seed=0):

@@ -85,7 +85,7 @@ def stages(check, answer, seed):
 
 
 CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09")
-WITH_BUGS = ("08", "09")  # chapters that have a module bugNN beside chNN
+WITH_BUGS = ("05", "06", "07", "08", "09")  # chapters that have a module bugNN beside chNN
 
 
 def exercises_of(chapter):

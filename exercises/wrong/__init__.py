@@ -22,7 +22,7 @@ def handed_in(answer):
     r"""What `verdict` takes for a wrong answer: the function, or it and `faults`."""
     if answer.faults is None:
         return answer
-    return answer, lambda: list(answer.faults)
+    return answer, lambda: answer.faults
 
 
 def wrong_answers(chapter):

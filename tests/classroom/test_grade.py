@@ -20,7 +20,7 @@ pytest.importorskip("resource", reason="Windows cannot limit what a submission t
 
 from ddpm_lite import Schedule
 from ddpm_lite.classroom import jail, lacking, wire
-from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of
+from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of, expect, stages
 from ddpm_lite.classroom.feedback import feedback
 from ddpm_lite.classroom.grade import Rules, grade, grade_one
 from ddpm_lite.classroom.held_back import held_back_checks
@@ -152,7 +152,7 @@ def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, k
             assert one.errors == []
             exercise = replace(exercises[answer.answers], name=answer.__name__)
             with pytest.raises(Hint) as hint:
-                exercise.check(RemoteAnswer(one, exercise), 1)
+                list(stages(exercise.check, RemoteAnswer(one, exercise), 1))
             assert answer.words in str(hint.value)
 
 
@@ -540,6 +540,67 @@ def test_another_seed_gives_other_inputs(folder, package, kind):
     )
     seen = [said(graded([raising], package, kind, seed=s))["02.2"] for s in (0, 0, 1)]
     assert seen[0] == seen[1]
+
+
+def three_stages(answer, seed):
+    expect(answer(1) == 1, "is 1 still 1?")
+    yield 1, "one is right"
+    expect(answer(2) == 4, "and what is 2?")
+    yield 1, "and two"
+    expect(answer(seed) == seed**2, "and all others?")
+    yield 1, "and all others"
+
+
+def in_part(answer, seed):
+    expect(answer(0) == 0, "nothing is not nothing")
+    yield 2, "nothing stays nothing"
+    expect(answer(-1) == 1, "what is the square of -1?")
+
+
+def none(answer, seed):
+    expect(answer(0) == 1, "nobody passes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "own", "points", "words"),
+    [
+        ("n * n", (), 3, "passed (3 points)"),
+        ("1 + 3 * (n > 1)", (), 2, "not yet, 2 of 3 points so far: one is right; and two."),
+        ("1", (), 1, "not yet, 1 of 3 points so far: one is right. But: and what is 2?"),
+        ("1 if n == 1 else exit()", (), 1, "But: your function raised SystemExit"),
+        ("1 if n == 1 else os._exit(1)", (), 1, "But: your function ended before it"),
+        ("0", (), 0, "not yet: is 1 still 1?"),
+        ("n * n", (none,), 0, "public check passed, held-back check: not yet: nobody"),
+        ("n * abs(n)", (in_part,), 2, "held-back check: not yet, 2 of 3 points so far: no"),
+        ("n * abs(n)", (in_part, none), 0, "nobody passes"),
+        ("n * n", (in_part,), 3, "passed (3 points)"),
+    ],
+)
+def test_stages_count_in_the_grader(package, kind, body, own, points, words, monkeypatch):
+    from ddpm_lite.classroom import grade as grading
+
+    one = replace(exercises_of("02")["02.2"], check=three_stages)
+    monkeypatch.setattr(grading, "exercises_of", lambda chapter: {"02.2": one})
+    cell = f"import os\ndef merge(n): return {body}"
+    made = graded([cell], package, kind, seed=9, held_back={"02.2": own})
+    assert made.points == points and words in said(made)["02.2"]
+    kept = entry(made, {"seed": 9})
+    assert kept.exercises["02.2"][:2] == [points, 3]
+    assert f": {points} of 3\n" in feedback(kept) and words in feedback(kept)
+
+
+@pytest.mark.slow
+def test_pytest_says_which_seed_it_was(folder):
+    for name in ("bob", "=cmd", "mallory"):
+        (folder / name / "02" / "02_exercises.ipynb").unlink()
+    command = [sys.executable, "-m", "pytest", "-p", "ddpm_lite.classroom.plugin", folder]
+    for words in ([], ["--grade-seed", "5"]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        (line,) = [x for x in done.stdout.splitlines() if "seed of the checks" in x]
+        assert line.split()[-2] == "--grade-seed" and line.split()[-1].isdigit()
+        assert not words or line.endswith(" 5")
 
 
 # Reading a folder.
