@@ -11,9 +11,9 @@ RIGHT = ("variance",)
 
 EQUIVALENT = {
     ("08.6", "return x", "return x_0"): (
-        "The last stop is 0, where a_s = 1: there the weight of x_0 is beta / (1 - a_t) = 1, "
-        "that of x and sigma are 0."
-    ),
+        "The last stop is 0, where a_s = 1: there the weight of x_0 is beta / (1 - a_t) = "
+        "1, that of x and sigma are 0."
+    )
 }
 
 

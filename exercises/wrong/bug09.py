@@ -9,7 +9,9 @@ from wrong import wrong
 
 RIGHT = ("last_jump_missing", "subtracted")
 
-_AT_0 = "The last stop is 0, where h is infinite, shrink 0 and D = x_0: x is then 1 times D."
+_AT_0 = (
+    "The last stop is 0, where h is infinite, shrink 0 and D = x_0: x is then 1 times D."
+)
 _LINE = "D = x_0 + h / 2 * (x_0 - before) / h_before"
 _SAME = "Two lines above, D has been set to x_0."
 EQUIVALENT = {

@@ -19,6 +19,7 @@ import assignments  # noqa: E402
 import bugs  # noqa: E402
 
 RESULTS = json.loads(bugs.RESULTS.read_text())
+TRAINED = sorted(bugs.CHAPTERS)  # for 08 and 09 see test_bugs_sampling
 
 
 def faults_of(chapter):
@@ -31,7 +32,7 @@ def runs(chapter):
     return found["runs"][" ".join(found["shown"])], found["runs"], found["bound"]
 
 
-@pytest.mark.parametrize("chapter", WITH_BUGS)
+@pytest.mark.parametrize("chapter", TRAINED)
 def test_the_statement_shows_what_was_measured(chapter):
     text = (ROOT / "exercises" / f"{chapter}.md").read_text("utf-8")
     shown, found, bound = runs(chapter)
@@ -39,7 +40,7 @@ def test_the_statement_shows_what_was_measured(chapter):
     assert table(faults_of(chapter)) in text
 
 
-@pytest.mark.parametrize("chapter", WITH_BUGS)
+@pytest.mark.parametrize("chapter", TRAINED)
 def test_the_run_has_the_faults_that_are_right(chapter):
     right = {one.name for one in faults_of(chapter) if one.right}
     assert right == set(RESULTS[chapter]["shown"]) == set(bugs.CHAPTERS[chapter].shown)

@@ -1,4 +1,4 @@
-r"""The runs with bugs of chapters 08 and 09: the evidence names the faults, and no others."""
+r"""The bugs of chapters 08 and 09: the evidence names the faults, and no others."""
 
 import json
 import sys
@@ -24,8 +24,8 @@ LISTS = {"08": bug08.FAULTS, "09": bug09.FAULTS}
 FUNCTIONS = {"08": ("draw_digits", measured.walk), "09": ("solve", measured.solve)}
 CHAPTERS = sorted(LISTS)
 
-# By how much two runs must differ for a reader to see it, far above the scatter of 500
-# samples and of 32,000 numbers.
+# By how much two runs must differ for a reader to see it: far above the scatter of 500
+# samples, and of 32,000 numbers.
 CLEAR = {
     "contrast": 0.05,
     "roughness": 0.05,
@@ -68,6 +68,8 @@ def test_the_statement_has_the_list_and_the_numbers(chapter):
     text = statement(chapter)
     assert table(LISTS[chapter]) in text
     assert measured.sheet(chapter, RESULTS) in text
+    assert 8 <= len(LISTS[chapter]) <= 12
+    assert all(bool(one.otherwise) != one.right for one in LISTS[chapter])
     names = {one.name for one in LISTS[chapter]}
     assert names == {*measured.SHOWN[chapter], *measured.OTHERS[chapter]}
     assert {one.name for one in LISTS[chapter] if one.right} == {*measured.SHOWN[chapter]}
