@@ -33,8 +33,9 @@ class Fault:
 
 
 def table(faults):
-    r"""The list as Markdown, as the statement has it."""
-    rows = [f"| `{one.name}` | {one.does} |" for one in faults]
+    r"""The list as Markdown, as the statement has it: by name, which says nothing."""
+    ordered = sorted(faults, key=lambda one: one.name)
+    rows = [f"| `{one.name}` | {one.does} |" for one in ordered]
     return "\n".join(["| name | what the code does |", "|---|---|", *rows])
 
 
@@ -74,7 +75,7 @@ def _names(value, known):
     value = [value] if isinstance(value, str) else value
     expect(
         isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value),
-        f'faults should return a list of names such as ["{next(iter(known))}"], yours is '
+        f'faults should return a list of names, ["this_one", "that_one"], yours is '
         f"{article(value)}",
     )
     expect(
