@@ -79,6 +79,7 @@ figures: $(READY)
 	$(BIN)/python figures/guidance.py
 	$(BIN)/python figures/loading.py
 	$(BIN)/python figures/pictures.py digits
+	$(BIN)/python figures/bugs.py
 	$(BIN)/python figures/readme.py
 
 assignments: $(READY)

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
 
-from build import INSTALL, repository
+from build import INSTALL, SHOWN, embedded, repository
 
 from ddpm_lite.classroom.checking import points
 from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of
@@ -63,7 +63,7 @@ def source(chapter):
             continue
         cells.append(new_code_cell(cell.source))
         if BEGIN in cell.source:
-            check = f'check("{number}", {known[number].name})'
+            check = f'check("{number}", {", ".join(known[number].names)})'
             cells.append(new_code_cell(check, metadata={"exercise": number}))
     return cells
 
@@ -95,6 +95,8 @@ def notebook(chapter, cells):
     install = install.rsplit("```", 1)[0].rstrip()
     title = f"# Chapter {chapter}: exercises\n\n{INTRO}"
     cells = [new_markdown_cell(title), new_code_cell(install), *cells]
+    for cell in cells:
+        cell["source"] = embedded(cell["source"])
     made = nbformat.v4.new_notebook(
         cells=[dict(cell) for cell in cells],
         metadata={
@@ -141,7 +143,7 @@ def section(chapter):
     parts = ["## Exercises", head]
     for cell in map(cleared, source(chapter)):
         if cell.cell_type == "markdown":
-            parts.append(cell.source.strip())
+            parts.append(SHOWN.sub(r"](../exercises/\1)", cell.source.strip()))
         else:
             tags = ":tags: [nbval-check-output]\n\n" * cell.source.startswith("check(")
             parts.append(f"```{{code-cell}} ipython3\n{tags}{cell.source}\n```")

@@ -6,6 +6,7 @@ A page beside the chapters has no number: topic.md, and `build.py topic`.
 """
 
 import argparse
+import base64
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 FIXED = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
 BADGE = r"(colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+?(?=/blob/)"
+SHOWN = re.compile(r"\]\((?:\.\./exercises/)?(bugs/\w+\.png)\)")  # of exercises
 INSTALL = """\
 ```{{code-cell}} ipython3
 # Runs only where the package is missing, as on Colab.
@@ -68,9 +70,20 @@ def read(path):
     notebook = jupytext.read(path, fmt="md:myst")
     notebook.metadata.pop("jupytext")  # else Jupyter would look for the text beside it
     for i, cell in enumerate(notebook.cells):
+        cell["source"] = embedded(cell["source"])
         cell["id"] = hashlib.sha1(f"{path.stem}-{i}".encode()).hexdigest()[:8]
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def embedded(text):
+    r"""Markdown whose pictures of exercises are in the text: a notebook travels alone."""
+
+    def data(match):
+        content = (ROOT / "exercises" / match[1]).read_bytes()
+        return f"](data:image/png;base64,{base64.b64encode(content).decode()})"
+
+    return SHOWN.sub(data, text)
 
 
 def execute(notebook, folder=HERE, timeout=300):

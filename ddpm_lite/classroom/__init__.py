@@ -10,6 +10,7 @@ from .. import hand_on
 
 CONTENTS = {
     "exercise": (),
+    "bugs": (),
     "ch01": (),
     "ch02": (),
     "ch03": (),

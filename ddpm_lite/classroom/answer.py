@@ -11,11 +11,17 @@ class Answer:
 
     Inputs are copies, functions among them take and give copies, and what comes back is
     copied too: what works here works there, and nothing that the function does to its
-    inputs reaches the check.
+    inputs reaches the check. others: {name: function} of what is handed in beside it.
     """
 
-    def __init__(self, function):
-        self.function = function
+    def __init__(self, function, others=None):
+        self.function, self.others = function, others or {}
+
+    def other(self, name):
+        r"""Another function that was handed in with this one, as an answer."""
+        if name not in self.others:
+            raise Hint(f"there is no function {name} beside it")
+        return Answer(self.others[name], self.others)
 
     def __call__(self, *args, **options):
         given = []

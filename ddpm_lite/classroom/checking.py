@@ -24,25 +24,27 @@ class Verdict:
     hint: str = ""
 
 
-def check(number, function, seed=None):
+def check(number, function, *also, seed=None):
     r"""Check a function against the exercise `number`, and print pass or a hint.
 
-    number: text such as "02.3". function: the reader's own. seed: of the inputs, drawn by
-    chance if None; where something is wrong the line says how to have the same ones again.
-    Unsolved exercises print that they are, so that a notebook runs from top to bottom.
-    While nbgrader executes a notebook, the points are returned: what a cell of a check
-    shows at its end is its grade there. Raises ValueError for a number that there is not,
-    TypeError for something that is not a function.
+    number: text such as "02.3". function: the reader's own. also: what else the exercise
+    asks for, such as the names of the faults where there is a bug to find. seed: of the
+    inputs, drawn by chance if None; where something is wrong the line says how to have the
+    same ones again. Unsolved exercises print that they are, so that a notebook runs from
+    top to bottom. While nbgrader executes a notebook, the points are returned: what a cell
+    of a check shows at its end is its grade there. Raises ValueError for a number that
+    there is not, TypeError for something that is not a function.
     """
-    exercise = find(number)
-    if not callable(function):
-        raise TypeError(f"check takes a function, got a {type(function).__name__}")
+    exercise, functions = find(number), (function, *also)
+    for one in functions:
+        if not callable(one):
+            raise TypeError(f"check takes a function, got a {type(one).__name__}")
     seed = drawn(99_999) if seed is None else check_integer("seed", seed, 0, LAST_SEED)
     grading = os.environ.get("NBGRADER_EXECUTION")  # a warning would cost all points there
     with redirect_stderr(io.StringIO()) if grading else nullcontext():
-        made = verdict(exercise, function, seed)
-    name = getattr(function, "__name__", "f")
-    again = f' (the same again: check("{number}", {name}, seed={seed}))'
+        made = verdict(exercise, functions, seed)
+    names = ", ".join(getattr(one, "__name__", "f") for one in functions)
+    again = f' (the same again: check("{number}", {names}, seed={seed}))'
     print(f"{number} {made.said}{again * (made.said[:7] == 'not yet')}")
     return made.points if grading else None
 
@@ -56,12 +58,17 @@ def drawn(last=LAST_SEED):
 
 
 def verdict(exercise, function, seed=0):
-    r"""The `Verdict` of an exercise's check on a function in this process."""
+    r"""The `Verdict` of an exercise's check on a function in this process.
+
+    function: one, or a tuple of all that the exercise asks for, in the order of `names`.
+    """
+    function, *also = function if isinstance(function, tuple) else (function,)
+    others = dict(zip(exercise.also, also, strict=False))
     module = getattr(function, "__module__", None) or ""
     if module.startswith("ddpm_lite."):
         hint = f"{module} has this one; write your own"
         return Verdict(False, 0, f"not yet: {hint}", hint)
-    return judged(exercise, exercise.check, Answer(function), seed)
+    return judged(exercise, exercise.check, Answer(function, others), seed)
 
 
 def judged(exercise, check, answer, seed, gone=()):

@@ -1,9 +1,10 @@
 r"""What an exercise is, and the words in which its checks speak.
 
-An exercise asks for one function. Its check calls that function with inputs of its own
-and looks at properties of what comes back: moments, invariants, shapes, round trips. The
-check never sees the code, only an `answer` that it may call, so that the same check runs
-in a notebook and, with the function in another process, in the grader.
+An exercise asks for one function, and the kind "bug" for a second one, `faults`. Its
+check calls them with inputs of its own and looks at properties of what comes back:
+moments, invariants, shapes, round trips. The check never sees the code, only an `answer`
+that it may call, so that the same check runs in a notebook and, with the function in
+another process, in the grader.
 """
 
 import math
@@ -16,7 +17,7 @@ import torch
 from ..schedule import Schedule
 from ..seeds import generator_for
 
-KINDS = ("understanding", "derivation", "code", "project")
+KINDS = ("understanding", "derivation", "code", "project", "bug")
 
 
 class Hint(Exception):
@@ -35,7 +36,8 @@ class Exercise:
     names that the grader's package is without, such as "process.q_sample". seconds: the
     longest that all calls of the check may take together. check: a generator (answer,
     seed) that yields (points, words) after each stage that holds, the points of all stages
-    being the exercise's, and raises `Hint`.
+    being the exercise's, and raises `Hint`. also: names of what is handed in beside it,
+    `answer.other(name)`.
     """
 
     number: str
@@ -46,6 +48,12 @@ class Exercise:
     check: Callable = field(repr=False)
     lacks: tuple[str, ...] = ()
     seconds: float = 20.0
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self):
+        r"""All functions that are handed in, the exercise's own first."""
+        return (self.name, *self.also)
 
     @property
     def chapter(self):
@@ -53,14 +61,15 @@ class Exercise:
         return self.number[:2]
 
 
-def exercise(number, name, *, kind, minutes, points, lacks=(), seconds=20.0):
+def exercise(number, name, *, kind, minutes, points, lacks=(), seconds=20.0, also=()):
     r"""Make an `Exercise` of a check: the decorator of the checks in chNN.py."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     lacks = (lacks,) if isinstance(lacks, str) else tuple(lacks)
 
     def made(check):
-        return Exercise(number, name, kind, minutes, points, check, lacks, seconds)
+        facts = (number, name, kind, minutes, points)
+        return Exercise(*facts, check, lacks, seconds, tuple(also))
 
     return made
 
@@ -76,6 +85,7 @@ def stages(check, answer, seed):
 
 
 CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09")
+WITH_BUGS = ("05", "06", "07", "08", "09")  # chapters that have a module bugNN beside chNN
 
 
 def exercises_of(chapter):
@@ -85,8 +95,9 @@ def exercises_of(chapter):
     """
     if chapter not in CHAPTERS:
         raise ValueError(f"chapters with exercises are 01 to 09, got {chapter!r}")
-    module = import_module(f".ch{chapter}", __package__)
-    found = [value for value in vars(module).values() if isinstance(value, Exercise)]
+    modules = [f".ch{chapter}"] + [f".bug{chapter}"] * (chapter in WITH_BUGS)
+    values = [v for m in modules for v in vars(import_module(m, __package__)).values()]
+    found = [value for value in values if isinstance(value, Exercise)]
     return {one.number: one for one in sorted(found, key=lambda one: one.number)}
 
 

@@ -30,7 +30,7 @@ def __getattr__(name):
     raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
 """
 _CHECK = '''
-def check(number, function):
+def check(number, function, *also, seed=None):
     r"""Print that the grader checks by itself."""
     print(f"{number} is checked by the grader")
 '''

@@ -26,7 +26,7 @@ import torch  # noqa: E402
 from slip_kinds import replacements  # noqa: E402
 
 from ddpm_lite.classroom.checking import verdict  # noqa: E402
-from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of, find  # noqa: E402
+from ddpm_lite.classroom.exercise import CHAPTERS, WITH_BUGS, exercises_of, find  # noqa: E402
 
 SEEDS = (11, 12, 13)
 FILE = "<cell slip>"
@@ -81,13 +81,13 @@ def marked(text):
     return list(zip(begins, ends, strict=True))
 
 
-def defined(text, names, name):
-    r"""The function that a cell defines."""
+def defined(text, names, called):
+    r"""The functions that a cell defines, a tuple."""
     names = dict(names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(compile(text, FILE, "exec"), names)
-    return names[name]
+    return tuple(names[name] for name in called)
 
 
 def kinds_of(number):
@@ -114,7 +114,7 @@ def kinds_of(number):
         frame.f_trace_lines = False
         return note
 
-    function = defined(text, names, one.name)
+    function = defined(text, names, one.names)
     sys.settrace(trace)
     try:
         made = verdict(one, function, SEEDS[0])
@@ -316,7 +316,9 @@ def _lines(text, node, new, made):
 
 def equivalents(chapter):
     r"""The slips of a chapter that are proved to be right, {key: proof}."""
-    return getattr(import_module(f"wrong.ch{chapter}"), "EQUIVALENT", {})
+    modules = [f"wrong.ch{chapter}"] + [f"wrong.bug{chapter}"] * (chapter in WITH_BUGS)
+    found = [getattr(import_module(m), "EQUIVALENT", {}) for m in modules]
+    return {key: proof for one in found for key, proof in one.items()}
 
 
 # Running them.
@@ -331,7 +333,7 @@ def fates(number, seeds=SEEDS):
     one, slips = find(number), slips_of(number)
     _, names = solution(number)
     begun, start = process_time(), 0
-    verdict(one, defined(*solution(number), one.name), SEEDS[0])
+    verdict(one, defined(*solution(number), one.names), SEEDS[0])
     limit = 0.5 + 5 * (process_time() - begun)
     while start < len(slips):
         for fate in _process(one, slips[start:], names, seeds, limit):
@@ -400,7 +402,7 @@ def _fate(one, slip, names, seeds, limit):
         torch.manual_seed(0)
         signal.setitimer(signal.ITIMER_PROF, limit, 0.5)
         try:
-            made = verdict(one, defined(slip.text, names, one.name), seed)
+            made = verdict(one, defined(slip.text, names, one.names), seed)
         except _TimeUp:
             return "stopped: it takes too long", None
         except (SyntaxError, NameError) as error:

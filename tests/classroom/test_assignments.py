@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT / "exercises"))
 
 import assignments  # noqa: E402
 
+BUG = "def faults():"  # the cell of an exercise of this kind
+LISTED = re.compile(r"^\| `(\w+)` \|", re.M)  # and the names of faults in its list
 SHORTEST = 12  # characters of normalised text, below which a piece says nothing
 
 
@@ -35,13 +37,19 @@ def pieces(chapter):
     r"""What the solutions of a chapter are made of, normalised.
 
     Statements as Python itself writes them and as they stand in the text, the conditions
-    of compound ones, comments, and texts.
+    of compound ones, comments, and texts; but nothing of a faulty code that is given to be
+    mended, and no name of a list of faults.
     """
-    found = set()
+    found, given = set(), ""
     for cell in assignments.source(chapter):
+        if cell.cell_type == "markdown":
+            given += " ".join(LISTED.findall(cell.source)) + " "
         if assignments.BEGIN not in cell.source:
             continue
         tree, (first, last) = ast.parse(cell.source), _marks(cell.source)
+        if BUG in cell.source:
+            bare = assignments.cleared(cell).source
+            given += normalised(bare + ast.unparse(ast.parse(bare)))
         for node in ast.walk(tree):
             if not first < getattr(node, "lineno", 0) < last:
                 continue
@@ -60,7 +68,8 @@ def pieces(chapter):
             if token.type == tokenize.COMMENT and first < token.start[0] < last:
                 found.add(token.string.lstrip("# "))
     imports = tuple(p for p in found if p.startswith(("import ", "from ")))
-    return {normalised(p) for p in found - {*imports} if len(normalised(p)) >= SHORTEST}
+    found = {normalised(p) for p in found - {*imports}}
+    return {p for p in found if len(p) >= SHORTEST and p not in given}
 
 
 def _marks(source):

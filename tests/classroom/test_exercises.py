@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "exercises"))
 
 import assignments  # noqa: E402
-from wrong import wrong_answers  # noqa: E402
+from wrong import handed_in, wrong_answers  # noqa: E402
 
 UNSOLVED = Verdict(False, 0, "not solved yet", "not solved yet")
 ALL = [one for chapter in CHAPTERS for one in exercises_of(chapter).values()]
@@ -31,6 +31,11 @@ def functions(cells):
         if cell.cell_type == "code" and not cell.source.startswith("check("):
             exec(cell.source, names)
     return names
+
+
+def of(one, names):
+    r"""All that an exercise asks for, from a namespace."""
+    return tuple(names[name] for name in one.names)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def test_there_are_at_least_36_and_three_to_six_in_a_chapter():
     assert len(ALL) >= 36
     for chapter in CHAPTERS:
         found = exercises_of(chapter)
-        assert 3 <= len(found) <= 6
+        assert 3 <= len(found) <= 7
         assert list(found) == [f"{chapter}.{k + 1}" for k in range(len(found))]
         assert {"code", "project"} <= {one.kind for one in found.values()}
     assert {one.kind for one in ALL} == set(KINDS)
@@ -56,7 +61,7 @@ def test_there_are_at_least_36_and_three_to_six_in_a_chapter():
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 @pytest.mark.parametrize("seed", [0, 1, 2, 48213, 2**31 - 1])
 def test_the_reference_passes(one, seed, references):
-    made = verdict(one, references[one.chapter][one.name], seed)
+    made = verdict(one, of(one, references[one.chapter]), seed)
     assert made.passed, made.said
     assert made.points == one.points
     assert made.said == f"passed ({one.points} point{'s' * (one.points > 1)})"
@@ -64,13 +69,13 @@ def test_the_reference_passes(one, seed, references):
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_the_blank_is_not_solved(one, blanks):
-    assert verdict(one, blanks[one.chapter][one.name]) == UNSOLVED
+    assert verdict(one, of(one, blanks[one.chapter])) == UNSOLVED
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_nonsense_gets_a_hint(one):
     for value in (None, "text", 7.5, [], {}, float("nan")):
-        made = verdict(one, lambda *args, value=value, **options: value)
+        made = verdict(one, (lambda *_, value=value, **__: value,) * len(one.names))
         assert not made.passed and made.said.startswith("not yet: ")
         assert "could not use" not in made.said
 
@@ -79,7 +84,7 @@ def test_nonsense_gets_a_hint(one):
 @pytest.mark.parametrize("seed", [0, 1, 48213])
 def test_a_wrong_answer_fails_with_the_intended_hint(answer, seed):
     (one,) = [one for one in ALL if one.number == answer.answers]
-    made = verdict(one, answer, seed)
+    made = verdict(one, handed_in(answer), seed)
     assert not made.passed and made.points < one.points
     assert answer.words in made.hint, made.said
     assert "could not use" not in made.said
@@ -232,7 +237,9 @@ def test_while_nbgrader_executes_points_come_back(monkeypatch, capsys):
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
 def test_stages_add_up_to_the_points(one, seed, references):
-    found = list(stages(one.check, Answer(references[one.chapter][one.name]), seed))
+    names = references[one.chapter]
+    answer = Answer(names[one.name], {other: names[other] for other in one.also})
+    found = list(stages(one.check, answer, seed))
     assert sum(got for got, _ in found) == one.points
     assert all(type(got) is int and got > 0 and len(words) > 5 for got, words in found)
     assert len(found) >= min(2, one.points)

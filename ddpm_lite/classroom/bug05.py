@@ -1,0 +1,215 @@
+r"""The run with a bug of chapter 05: the loss of one batch.
+
+The check hands in a network of its own, which looks at what it is given. What the examples
+are made of is found by asking twice with one seed; a network that knows the points must
+get the loss 0.
+"""
+
+import math
+
+import torch
+
+from .bugs import Fault, independent, naming
+from .exercise import exercise, expect, normal, number, steps, tensor, uniform
+
+# What `otherwise` says was measured: figures/bugs.py, figures/runs/bugs.json.
+FAULTS = (
+    Fault(
+        "one_t",
+        "draws one $t$ for the whole batch",
+        unexplained="how far apart the losses of two neighbouring updates are",
+    ),
+    Fault(
+        "no_roots",
+        "multiplies $x_0$ and the noise by variances, without the roots",
+        unexplained="that its own loss is below the floor in some bands and above it in "
+        "others, and where between them it changes",
+    ),
+    Fault(
+        "alpha",
+        r"takes $\alpha_t$ of one step where $\bar\alpha_t$ of all steps belongs",
+        "would leave nearly no noise in its examples, so that its own loss is far above "
+        "the floor wherever the floor is low; in the last band of this run it is below",
+    ),
+    Fault(
+        "shared_noise",
+        "adds the same noise to both coordinates of a point",
+        "would make the noise easy to see, its own loss would be below the floor in every "
+        "band; here it is above it in the first",
+    ),
+    Fault(
+        "x_0_target",
+        "compares the network's answer with $x_0$",
+        "would make the last band the hardest of all, since x_0 cannot be seen there; here "
+        "its own loss is smallest there",
+    ),
+    Fault(
+        "other_noise",
+        r"compares with another draw of noise than the one in $x_t$",
+        "would leave nothing to learn, and a loss of 1 in every band; this one falls",
+    ),
+    Fault(
+        "off_by_one",
+        r"makes $x_t$ with the entry of the step before, $\bar\alpha_{t-1}$",
+        "moves everything by one step of a hundred, and the curve, the samples and all "
+        "bands but the first would look sound",
+    ),
+    Fault(
+        "half_of_t",
+        "draws $t$ from the first half of the steps only",
+        "would leave the late bands untrained, with a loss of sound examples far above the "
+        "floor there and none in the first ones; here the first ones are worst",
+    ),
+    Fault(
+        "t_unused",
+        "gives the network $t=1$, whatever $t$ is",
+        "would raise its own loss above the floor in all bands, as nobody can know how "
+        "much of x_t is noise; here the last ones are below",
+    ),
+    Fault(
+        "sum",
+        "adds the squares of the two coordinates and does not average them",
+        "would double its own loss in every band and spoil no sample",
+    ),
+)
+
+
+@exercise(
+    "05.5",
+    "training_loss",
+    kind="bug",
+    minutes=40,
+    points=5,
+    also=("faults",),
+    lacks=("process.q_sample", "loss.simple_loss", "training.trainer.Trainer"),
+)
+def find_the_bug(answer, seed):
+    yield from independent(
+        naming(answer, FAULTS), _all_steps(answer, seed), _examples(answer, seed)
+    )
+
+
+def _chain(seed):
+    r"""beta (T+1,) float32 and alpha_bar float64 of a random schedule."""
+    T = int(steps(20, 60, 1, 551, seed))
+    late = 0.1 + 0.2 * float(uniform((1,), 552, seed))
+    beta = torch.linspace(2e-3, late, T, dtype=torch.float64)
+    beta = torch.cat([torch.zeros(1, dtype=torch.float64), beta]).float()
+    return beta, (1 - beta.double()).cumprod(0)
+
+
+def _asked(answer, x_0, beta, seed, reply=None):
+    r"""(loss, x_t, t) of one call, whose network answers reply(x_t, t), or zeros."""
+    seen = []
+
+    def network(x_t, t):
+        seen.append((x_t, t))
+        return torch.zeros_like(x_0) if reply is None else reply(x_t, t)
+
+    loss = answer(network, x_0, beta, seed)
+    expect(
+        len(seen) == 1, f"the network is called {len(seen)} times for one batch, not once"
+    )
+    x_t, t = seen[0]
+    tensor(x_t, x_0, "the x_t that the network is given")
+    tensor(t, torch.zeros(len(x_0), dtype=torch.int64), "the t that the network is given")
+    low, high, T = int(t.min()), int(t.max()), len(beta) - 1
+    expect(
+        1 <= low and high <= T,
+        f"the steps are 1 to {T}, the network is given t from {low} to {high}: which x_t "
+        "would these be?",
+    )
+    return number(loss, "the loss"), x_t.double(), t
+
+
+def _all_steps(answer, seed):
+    r"""Is every step drawn as often as any other, in one batch?"""
+    (beta, _), B = _chain(seed), 4000
+    T, x_0 = len(beta) - 1, normal((B, 2), 553, seed).float()
+    _, _, t = _asked(answer, x_0, beta, seed % 1000)
+    _, _, other = _asked(answer, x_0, beta, seed % 1000 + 1)
+    low, high, kinds = int(t.min()), int(t.max()), len(t.unique())
+    expect(
+        kinds > 1,
+        f"in a batch of {B:,} points the network is given t = {low} and no other, in the "
+        f"next batch t = {int(other[0])}: what does the loss of a batch then depend on?",
+    )
+    expect(
+        kinds == T,
+        f"of {T} steps {kinds} are drawn in {B:,} points, from {low} to {high}: at which "
+        "will the network have to answer when it samples?",
+    )
+    mean = float(t.double().mean()) / (T + 1)
+    expect(
+        abs(mean - 0.5) < 5 * 0.3 / math.sqrt(B),
+        f"steps 1 to {T} should be drawn alike, with the mean {(T + 1) / 2}; yours have "
+        f"{float(t.double().mean()):.2f} in {B:,} draws",
+    )
+    expect(not torch.equal(t, other), "another seed gives every point the same t")
+    yield 1, "every point has a t of its own"
+
+
+def _examples(answer, seed):
+    r"""Is x_t what the chain makes of x_0, and the loss that of the noise in it?"""
+    beta, alpha_bar = _chain(seed)
+    B, own = 4000, seed % 1000
+    x_0 = normal((B, 2), 554, seed).float()
+    nothing = torch.zeros_like(x_0)
+    loss, x_t, t = _asked(answer, x_0, beta, own)
+    _, noisy, same = _asked(answer, nothing, beta, own)
+    expect(
+        torch.equal(t, same),
+        "the same seed gives other t to other points: is everything drawn from the seed?",
+    )
+    a = alpha_bar[t][:, None]
+    share = ((x_t - noisy) * x_0).sum(1) / x_0.double().square().sum(1)
+    off = (share / a[:, 0].sqrt() - 1).abs()
+    off[x_0.norm(dim=1) < 0.3] = 0  # where float32 leaves too few digits
+    k = int(off.argmax())
+    expect(
+        float(off[k]) < 1e-2
+        and float((x_t - noisy - share[:, None] * x_0).abs().max()) < 1e-3,
+        f"two batches with one seed, one of them with x_0 = 0, differ by what is left of "
+        f"x_0: at t = {int(t[k])} a point of length 1 has length {float(share[k]):.4f} "
+        f"left, and one that is walked through {int(t[k])} steps without noise has "
+        f"{float(a[k, 0].sqrt()):.4f}",
+    )
+    yield 1, "x_t has the share of x_0 that the chain leaves"
+    noise = noisy / (1 - a).sqrt()
+    v = float(noise.square().mean())
+    expect(
+        abs(v - 1) < 0.09,
+        f"with x_0 = 0, x_t is noise alone; its variance is {v:.3f} times what the steps "
+        "up to t add, on average: does a factor multiply a deviation or a variance?",
+    )
+    both = float((noise[:, 0] * noise[:, 1]).mean())
+    expect(
+        abs(both) < 0.09,
+        f"the noise of the two coordinates should have nothing to do with each other, "
+        f"yours has the correlation {both:.3f}",
+    )
+    late = float((noise[:-1] * noise[1:]).mean())
+    expect(abs(late) < 0.07, f"neighbours in a batch have noise of correlation {late:.3f}")
+    middle = t.median()
+    for part, where in (("early", t <= middle), ("late", t > middle)):
+        share = float(noise[where].square().mean()) if where.any() else 1.0
+        expect(
+            abs(share - 1) < 0.13, f"at {part} t the noise has {share:.3f} of its variance"
+        )
+
+    def knows(x_t, t):
+        a = alpha_bar[t][:, None]
+        return ((x_t.double() - a.sqrt() * x_0) / (1 - a).sqrt()).float()
+
+    none, _, _ = _asked(answer, x_0, beta, own, knows)
+    expect(
+        none < 1e-4,
+        f"a network that knows the points answers with the noise that is in x_t, and gets "
+        f"the loss {none:.4g} from you: with what is its answer compared?",
+    )
+    expect(
+        abs(loss / v - 1) < 1e-3,
+        f"a network that always answers 0 gets the loss {loss:.4f} from you, and the mean "
+        f"square of all {2 * B:,} numbers that it should have given is {v:.4f}",
+    )
+    yield 1, "and the noise, with which the answer is compared"

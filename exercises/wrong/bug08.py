@@ -1,0 +1,112 @@
+r"""Typical wrong answers to the run with a bug of chapter 08."""
+
+import math
+from itertools import pairwise
+
+import torch
+
+from wrong import wrong
+
+RIGHT = ("variance",)
+
+EQUIVALENT = {
+    ("08.6", "return x", "return x_0"): (
+        "The last stop is 0, where a_s = 1: there the weight of x_0 is beta / (1 - a_t) = "
+        "1, that of x and sigma are 0."
+    )
+}
+
+
+def _chain(model, alpha_bar, stops, noise, clip, sigma=None, z=None, clipped=True):
+    r"""A chain whose parts can be replaced; right if none is."""
+    x = noise[0]
+    for k, (t, s) in enumerate(pairwise(stops), 1):
+        a_t, a_s = float(alpha_bar[t]), float(alpha_bar[s])
+        noise_pred = model(x, torch.full((len(x),), t))
+        x_0 = (x - math.sqrt(1 - a_t) * noise_pred) / math.sqrt(a_t)
+        x_0 = x_0.clamp(*clip) if clipped else x_0
+        beta = 1 - a_t / a_s
+        small = beta * (1 - a_s) / (1 - a_t)
+        deviation = sigma(beta, small, s) if sigma else math.sqrt(small)
+        draw = z(noise, k) if z else noise[k]
+        of_x_t = math.sqrt(a_t / a_s) * (1 - a_s) / (1 - a_t)
+        x = math.sqrt(a_s) * beta / (1 - a_t) * x_0 + of_x_t * x + deviation * draw
+    return x
+
+
+@wrong("08.6", "what is the variance of", RIGHT)
+def names_it_and_repairs_nothing(*given):
+    return _chain(*given, sigma=lambda beta, small, s: small)
+
+
+@wrong("08.6", "the paper has two choices", RIGHT)
+def takes_the_large_variance(*given):
+    return _chain(*given, sigma=lambda beta, small, s: math.sqrt(beta) if s else 0.0)
+
+
+@wrong("08.6", "took the root, or a deviation already", RIGHT)
+def takes_the_root_twice(*given):
+    return _chain(*given, sigma=lambda beta, small, s: small**0.25)
+
+
+@wrong("08.6", "to which part of the variance", RIGHT)
+def root_of_one_factor(model, alpha_bar, stops, noise, clip):
+    return _chain(
+        model,
+        alpha_bar,
+        stops,
+        noise,
+        clip,
+        sigma=lambda beta, small, s: small / math.sqrt(beta),
+    )
+
+
+@wrong("08.6", "does every jump draw", RIGHT)
+def draws_nothing(*given):
+    return _chain(*given, sigma=lambda beta, small, s: 0.0)
+
+
+@wrong("08.6", "line 3 of Algorithm 2", RIGHT)
+def draws_at_the_end(*given):
+    return _chain(
+        *given, sigma=lambda beta, small, s: math.sqrt(small if s else 0.3 * beta)
+    )
+
+
+@wrong("08.6", "which draw belongs to which jump", RIGHT)
+def takes_the_start_again(*given):
+    return _chain(*given, z=lambda noise, k: noise[0])
+
+
+@wrong("08.6", "not clipped: what was right", RIGHT)
+def takes_the_clipping_out(*given):
+    return _chain(*given, clipped=False)
+
+
+@wrong("08.6", "is it the guess that is clipped", RIGHT)
+def clips_every_state(model, alpha_bar, stops, noise, clip):
+    states = [noise[0]]
+    for k, jump in enumerate(pairwise(stops), 1):
+        part = torch.stack([states[-1], noise[k]])
+        states.append(_chain(model, alpha_bar, jump, part, clip).clamp(*clip))
+    return states[-1]
+
+
+@wrong("08.6", "fresh noise changes them", ["no_noise"])
+def blames_missing_noise(*given):
+    return _chain(*given)
+
+
+@wrong("08.6", "much more than with 1,000", ["shared_noise"])
+def blames_the_batch(*given):
+    return _chain(*given)
+
+
+@wrong("08.6", "wider than the package's", ["variance", "asked_at_s"])
+def blames_one_too_many(*given):
+    return _chain(*given)
+
+
+@wrong("08.6", "you name 3", ["variance", "no_noise", "large"])
+def blames_whatever_has_to_do_with_noise(*given):
+    return _chain(*given)
