@@ -539,14 +539,35 @@ _equal(
     "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise_pred.dtype)",
     "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise.dtype)",
 )
+for number in ("08.3", "08.5"):
+    _equal(
+        number,
+        "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
+        "only the square of the weight is used, in which its sign is lost",
+        "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
+        "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
+        "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
+        "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
+        "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
+        "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+    )
 _equal(
-    "08.3",
-    "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
-    "only the square of the weight is used, in which its sign is lost",
-    "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
-    "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
-    "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
-    "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
-    "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
-    "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+    "08.5",
+    "noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+    "minus a draw from N(0, I) is a draw from N(0, I)",
+    "noise = -torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+)
+_equal(
+    "08.5",
+    "noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+    "a normal number of 7 digits is a normal number, and x_t takes the wider dtype, that "
+    "of x_0",
+    "noise = torch.randn(x_0.shape, generator=generator)",
+)
+_equal(
+    "08.5",
+    "noise_pred = model(x_t, torch.full((len(x_0),), t))",
+    "x_t and noise have the shape of x_0",
+    "noise_pred = model(x_t, torch.full((len(noise),), t))",
+    "noise_pred = model(x_t, torch.full((len(x_t),), t))",
 )
