@@ -539,14 +539,74 @@ _equal(
     "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise_pred.dtype)",
     "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise.dtype)",
 )
+for number in ("08.3", "08.5"):
+    _equal(
+        number,
+        "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
+        "only the square of the weight is used, in which its sign is lost",
+        "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
+        "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
+        "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
+        "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
+        "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
+        "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+    )
 _equal(
-    "08.3",
-    "of_x_0 = math.sqrt(a_s) * beta / (1 - a_t)",
-    "only the square of the weight is used, in which its sign is lost",
-    "of_x_0 = -(math.sqrt(a_s) * beta / (1 - a_t))",
-    "of_x_0 = -(math.sqrt(a_s) * beta) / (1 - a_t)",
-    "of_x_0 = -math.sqrt(a_s) * beta / (1 - a_t)",
-    "of_x_0 = math.sqrt(a_s) * -beta / (1 - a_t)",
-    "of_x_0 = math.sqrt(a_s) * beta / (a_t - 1)",
-    "of_x_0 = math.sqrt(a_s) * beta / (-(1 - a_t))",
+    "08.5",
+    "noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+    "minus a draw from N(0, I) is a draw from N(0, I)",
+    "noise = -torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+)
+_equal(
+    "08.5",
+    "noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)",
+    "a normal number of 7 digits is a normal number, and x_t takes the wider dtype, that "
+    "of x_0",
+    "noise = torch.randn(x_0.shape, generator=generator)",
+)
+_equal(
+    "08.5",
+    "noise_pred = model(x_t, torch.full((len(x_0),), t))",
+    "x_t and noise have the shape of x_0",
+    "noise_pred = model(x_t, torch.full((len(noise),), t))",
+    "noise_pred = model(x_t, torch.full((len(x_t),), t))",
+)
+_equal(
+    "08.4",
+    "generators = [torch.Generator().manual_seed(one) for one in seeds]; def draw():",
+    "draw looks for the generators when it is called, after both are there",
+    "def draw():; generators = [torch.Generator().manual_seed(one) for one in seeds]",
+)
+SIGN = "minus a draw from N(0, I) is a draw from N(0, I), from the same generator"
+_equal("08.4", "return torch.stack(each)", SIGN, "return -torch.stack(each)")
+_equal("08.4", "x = draw()", SIGN, "x = -draw()")
+_equal(
+    "08.4",
+    "x = x + math.sqrt(beta * (1 - a_s) / (1 - a_t)) * draw()",
+    SIGN,
+    "x = x - math.sqrt(beta * (1 - a_s) / (1 - a_t)) * draw()",
+    "x = x + -math.sqrt(beta * (1 - a_s) / (1 - a_t)) * draw()",
+    "x = x + math.sqrt(beta * (1 - a_s) / (1 - a_t)) * -draw()",
+)
+_equal(
+    "08.4",
+    "noise_pred = model(x, torch.full((len(seeds),), t))",
+    "there is one generator for each seed",
+    "noise_pred = model(x, torch.full((len(generators),), t))",
+)
+_equal(
+    "08.4",
+    "if s > 0:",
+    "the small variance of the jump to s = 0 is 0, and 0 times a draw changes nothing; s "
+    "= 0 is last, so that no later draw is moved. For s > 0 each condition holds",
+    *(f"if {name} > 0:" for name in "size t beta of_x_0 of_x_t a_t a_s".split()),
+    "if s >= 0:",
+    "if True:",
+    "if s > -1:",
+)
+_equal(
+    "08.4",
+    "return x",
+    "in the last jump, to s = 0, x_0 has the weight 1 and x_t the weight 0",
+    "return x_0",
 )

@@ -638,3 +638,21 @@ _equal(
     "the variable is not used, and there are as many rounds",
     "for _ in list(range(N - 1))[::-1]:",
 )
+_equal(
+    "09.3",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)",
+    "x_t, noise_pred and noise have one shape and one dtype, so they have as many "
+    "dimensions, and a factor in the dtype of one is in that of the others",
+    "return value.reshape(-1, *[1] * (noise_pred.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (noise.dim() - 1)).to(x_t.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise_pred.dtype)",
+    "return value.reshape(-1, *[1] * (x_t.dim() - 1)).to(noise.dtype)",
+)
+_equal(
+    "09.3",
+    "kept = wide((1 - a_s - sigma2).clamp(min=0).sqrt())",
+    "for 0 <= eta <= 1 it is at least (1 - a_s)^2 a_t / (a_s (1 - a_t)), which is above 0 "
+    "by more than rounding, and at s = 0 both parts are exactly 0",
+    "kept = wide((1 - a_s - sigma2).sqrt())",
+    "kept = wide((1 - a_s - sigma2).clamp(min=-1).sqrt())",
+)
