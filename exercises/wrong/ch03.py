@@ -283,9 +283,13 @@ def one_step_for_all_examples(alpha_bar, x_t, t, means, variances, weights):
     return _noise(alpha_bar, x_t, t[:1].expand_as(t), means, variances, weights)
 
 
+_APART = "apart = x_t[:, None] - a[:, :, None].sqrt() * means # (B, K, 2)"
 _LOG = "log = torch.log_softmax(-square / (2 * (1 - alpha_bar_t)), 0)"
 EQUIVALENT = {
     ("03.3", _LOG, _LOG.replace(", 0)", ", -1)")): (
         "square is (N,): its first dimension is its last."
-    )
+    ),
+    ("03.4", _APART, _APART.replace("a[:, :, None]", "a[((:, None, :))]")): (
+        "a is (B, 1): a new dimension before or after its last one gives (B, 1, 1)."
+    ),
 }
