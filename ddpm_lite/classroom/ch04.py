@@ -572,7 +572,7 @@ def _asked_for(answer, schedule, v, x_0, noise, sigma2, error=0.0):
 def bound(answer, seed):
     v, D = between(0.15, 0.6, 511, seed), whole(3, 4, 512, seed)
     chains = []
-    for k, (few, many) in enumerate(((10, 14), (80, 110))):
+    for k, (few, many) in enumerate(((10, 14), (25, 40))):
         T = whole(few, many, 513, seed, k)
         schedule = Schedule.linear(T, 0.05 / T, between(5, 8, 514, seed) / T)
         sigma2 = schedule.beta.clone()
