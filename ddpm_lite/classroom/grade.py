@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import jail, lacking, shown
-from .checking import points, unreadable
-from .exercise import Exercise, Hint, Unsolved, exercises_of
+from .checking import LAST_SEED, drawn, judged
+from .exercise import Exercise, exercises_of
 from .held import Package
 from .held_back import held_back_checks
 from .runner import RemoteAnswer, Runner, Stopped, check_ipython
@@ -59,12 +59,12 @@ class Grade:
 class Rules:
     r"""What is the same for all submissions of one grading.
 
-    held_back: {number: [check, ...]}. seed: of the checks' inputs. isolation: one of
+    seed: of the checks' inputs. held_back: {number: [check, ...]}. isolation: one of
     `jail.KINDS`. memory_gb, seconds: of one submission. packages: {chapter: folder}.
     """
 
-    held_back: dict[str, list[Callable]] = field(default_factory=dict)
     seed: int = 0
+    held_back: dict[str, list[Callable]] = field(default_factory=dict)
     isolation: str = "none"
     memory_gb: float = 4.0
     seconds: float = 120.0
@@ -76,7 +76,7 @@ def grade(
     *,
     chapter=None,
     held_back=None,
-    seed=0,
+    seed=None,
     isolation="auto",
     jobs=None,
     memory_gb=4.0,
@@ -85,12 +85,13 @@ def grade(
     r"""Grade the notebooks in a folder. Returns [Grade, ...] in the order of `read_all`.
 
     chapter: such as "02", to leave out all others. held_back: a folder with checks of the
-    teacher's own. seed: of the checks' inputs; another one than 0 gives other inputs than
-    the notebook's. isolation: one of `jail.KINDS`, or "auto" for the best that works.
-    jobs: submissions at a time, one for each processor if None. memory_gb, seconds: of
-    one submission. Raises ValueError for settings that cannot be, and on another system
-    than Linux, before anything runs.
+    teacher's own. seed: of the checks' inputs, the same for all; drawn by chance if None.
+    isolation: one of `jail.KINDS`, or "auto" for the best that works. jobs: submissions at
+    a time, one for each processor if None. memory_gb, seconds: of one submission. Raises
+    ValueError for settings that cannot be, and on another system than Linux, before
+    anything runs.
     """
+    seed = drawn() if seed is None else seed
     check_settings(isolation, jobs, memory_gb, seconds, seed)
     if chapter is not None:
         exercises_of(chapter)  # refuses one that there is not
@@ -98,7 +99,7 @@ def grade(
     own = held_back_checks(held_back) if held_back else {}
     if isolation == "auto":
         isolation = jail.isolation()
-    rules = Rules(own, seed, isolation, memory_gb, seconds)
+    rules = Rules(seed, own, isolation, memory_gb, seconds)
     made = dict(grade_each(found, rules, jobs))
     return [made[i] for i in range(len(found))]
 
@@ -112,10 +113,11 @@ def check_settings(isolation, jobs, memory_gb, seconds, seed):
         )
     if isolation not in ("auto", *jail.KINDS):
         raise ValueError(f"isolation must be auto or one of {', '.join(jail.KINDS)}")
-    if not (memory_gb >= 2 and seconds > 0 and (jobs is None or jobs >= 1) and seed >= 0):
+    jobs_fit, seed_fits = jobs is None or jobs >= 1, 0 <= seed <= LAST_SEED
+    if not (memory_gb >= 2 and seconds > 0 and jobs_fit and seed_fits):
         raise ValueError(
-            "memory_gb must be at least 2, seconds above 0, jobs at least 1, seed at least "
-            f"0; got {memory_gb}, {seconds}, {jobs}, {seed}"
+            "memory_gb must be at least 2, seconds above 0, jobs at least 1, seed in "
+            f"0..2**31 - 1; got {memory_gb}, {seconds}, {jobs}, {seed}"
         )
 
 
@@ -161,8 +163,7 @@ def _packages(found, place):
     packages = {}
     for one in sorted({s.chapter for s in found if s.problem is None}):
         packages[one] = Path(place, one)
-        lacks = {n for e in exercises_of(one).values() for n in e.lacks}
-        lacking.write(packages[one], lacks)
+        lacking.write(packages[one], lacking.asked(one))
         packages[one] = Package(packages[one])  # before anything runs
     return packages
 
@@ -215,27 +216,27 @@ def grade_one(submission, rules, running=None):
 
 
 def _outcome(runner, exercise, rules):
-    said = _said(runner, exercise, exercise.check, rules.seed)
-    if said is not None:
-        return Outcome(exercise, 0, said)
-    for check in rules.held_back.get(exercise.number, ()):
-        said = _said(runner, exercise, check, rules.seed)
-        if said is not None:
-            return Outcome(exercise, 0, f"public check passed, held-back check: {said}")
-    return Outcome(exercise, exercise.points, f"passed ({points(exercise.points)})")
+    r"""The `Outcome` of one exercise: what its stages earned, no more than its held-back
+    checks leave of it."""
+    made = _judged(runner, exercise, exercise.check, rules.seed)
+    if not made.passed:
+        return Outcome(exercise, made.points, clean(made.said))
+    held_back = rules.held_back.get(exercise.number, ())
+    own = [_judged(runner, exercise, check, rules.seed) for check in held_back]
+    failed = [one for one in own if not one.passed]
+    if failed:
+        least = min(failed, key=lambda one: one.points)
+        said = f"public check passed, held-back check: {clean(least.said)}"
+        return Outcome(exercise, min(least.points, exercise.points), said)
+    return Outcome(exercise, exercise.points, made.said)
 
 
-def _said(runner, exercise, check, seed):
-    r"""None where a check passes, else what is wrong."""
-    try:
+def _judged(runner, exercise, check, seed):
+    r"""The `Verdict` of a check on what runs in another process."""
+
+    def started(answer, seed):
         runner.start()
-        check(RemoteAnswer(runner, exercise), seed)
-    except Unsolved:
-        return "not solved yet"
-    except Hint as hint:
-        return f"not yet: {clean(hint)}"
-    except Stopped as stopped:
-        return f"not yet: your function {stopped}"
-    except Exception as error:
-        return f"not yet: {clean(unreadable(error))}"
-    return None
+        return check(answer, seed)
+
+    answer = RemoteAnswer(runner, exercise)
+    return judged(exercise, started, answer, seed, gone=Stopped)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ..checks import check_integer
 from . import jail, lacking
+from .checking import LAST_SEED, drawn
 from .exercise import exercises_of
 from .grade import Rules, grade_one
 from .held import Package
@@ -21,7 +23,8 @@ from .submissions import read
 def pytest_addoption(parser):
     r"""Add the options that `ddpm-lite grade` has too."""
     group = parser.getgroup("ddpm-lite")
-    group.addoption("--grade-seed", type=int, default=1, help="of the checks' inputs")
+    words = "of the checks' inputs; drawn by chance if not given"
+    group.addoption("--grade-seed", type=int, default=None, help=words)
     group.addoption("--held-back", default="", help="folder with checks of your own")
 
 
@@ -75,6 +78,7 @@ def _rules(config, chapter):
     kept = config.stash.setdefault(_KEPT, {})
     if not kept:
         folder = config.getoption("held_back")
+        kept["seed"] = _seed(config)
         kept["held_back"] = held_back_checks(folder) if folder else {}
         kept["isolation"] = jail.isolation()
         check_ipython(kept["isolation"])
@@ -82,14 +86,23 @@ def _rules(config, chapter):
         kept["packages"] = {}
     if chapter not in kept["packages"] and chapter is not None:
         target = Path(kept["place"].name, chapter)
-        lacking.write(target, {n for e in exercises_of(chapter).values() for n in e.lacks})
+        lacking.write(target, lacking.asked(chapter))
         kept["packages"][chapter] = Package(target)
     return Rules(
-        kept["held_back"],
-        config.getoption("grade_seed"),
-        kept["isolation"],
-        packages=kept["packages"],
+        kept["seed"], kept["held_back"], kept["isolation"], packages=kept["packages"]
     )
+
+
+def _seed(config):
+    given = config.getoption("grade_seed")
+    return drawn() if given is None else check_integer("--grade-seed", given, 0, LAST_SEED)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    r"""Say which seed it was, so that a failure can be repeated."""
+    kept = config.stash.get(_KEPT, {})
+    if "seed" in kept:
+        terminalreporter.write_line(f"seed of the checks: --grade-seed {kept['seed']}")
 
 
 def pytest_unconfigure(config):

@@ -133,6 +133,11 @@ class Record:
         else:
             self.roster = line["roster"]
 
+    def seed(self):
+        r"""The seed that most of the entries were graded with, None if there are none."""
+        seeds = [e.rules["seed"] for e in self.entries.values() if "seed" in e.rules]
+        return max(seeds, key=seeds.count, default=None)
+
     def open(self, *, new):
         r"""Begin to write, after what is there or, if new, in its place.
 

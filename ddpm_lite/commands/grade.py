@@ -2,7 +2,7 @@ r"""The command `grade`: a class's notebooks become a table of points."""
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from ..checks import check_given, check_integer, check_name, check_number
 from ..classroom import grade as grading
 from ..classroom import jail, shown
+from ..classroom.checking import LAST_SEED, drawn
 from ..classroom.course import Course, say
 from ..classroom.exercise import CHAPTERS
 from ..classroom.held_back import held_back_checks
@@ -37,7 +38,7 @@ class Options:
     moodle: str = ""  # table that Moodle imports
     eyes: str = ""  # folder for pages of drawings and sentences, and your points for them
     held_back: str = ""  # folder with checks of your own, which students do not have
-    seed: int = 1  # of the checks' inputs; notebooks use 0
+    seed: int | None = None  # of the checks' inputs; else the table's, or one by chance
     jobs: int | None = None  # submissions at a time; one for each processor if not given
     seconds: float = 120.0  # that one submission may take
     memory_gb: float = 4.0  # that one submission may take
@@ -47,7 +48,8 @@ class Options:
     def __post_init__(self):
         check_given("a folder of notebooks", self.submissions)
         check_given("a new file behind --csv", self.csv)
-        check_integer("--seed", self.seed, 0)
+        if self.seed is not None:
+            check_integer("--seed", self.seed, 0, LAST_SEED)
         if self.jobs is not None:
             check_integer("--jobs", self.jobs, 1, 1000)
         check_number("--seconds", self.seconds, 1e-3, 1e6)
@@ -65,6 +67,9 @@ def run(options, threads):
     _check_places(options, record)
     if options.extend and (record.path.exists() or Path(options.csv).exists()):
         record.read()
+    if options.seed is None:
+        known = record.seed()
+        options = replace(options, seed=drawn() if known is None else known)
     roster = _roster(options, record)
     found = read_all(  # what is wrong here, before all else
         options.submissions, options.chapter, roster=roster, latest=options.latest
@@ -79,9 +84,10 @@ def run(options, threads):
     work = Course(options, record, roster, deadlines, own, found)
     kind = jail.isolation() if options.isolation == "auto" else options.isolation
     say(f"isolation: {kind}")
+    say(f"seed: {options.seed}")
     if jail.left_open(kind):
         say(jail.left_open(kind))
-    rules = grading.Rules(own, options.seed, kind, options.memory_gb, options.seconds)
+    rules = grading.Rules(options.seed, own, kind, options.memory_gb, options.seconds)
     work.begin(kind)
     try:
         with closing(grading.grade_each(work.left, rules, options.jobs)) as each:

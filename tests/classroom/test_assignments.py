@@ -4,6 +4,7 @@ import ast
 import csv
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from ddpm_lite.classroom.checking import verdict
 from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +186,19 @@ def test_nbgrader_releases_what_students_get(course):
     assert leaks(release, "02") == []
 
 
+LAST_STAGE = """\
+import ddpm_lite.classroom.checking as _checking
+from dataclasses import replace as _replace
+_find = _checking.find
+def _in_stages(answer, seed):
+    yield 2, "two of three"
+    raise _checking.Hint("and the last?")
+_checking.find = lambda number: (
+    _replace(_find(number), check=_in_stages) if number == "02.2" else _find(number)
+)
+"""
+
+
 @pytest.mark.slow
 def test_nbgrader_grades_as_we_do(course):
     folder, nbgrader = course
@@ -194,13 +209,27 @@ def test_nbgrader_grades_as_we_do(course):
         if cell.source.startswith("check("):
             cell.source = "True"
     half = nbformat.from_dict(source)
-    for cell in half.cells:
+    for cell in half.cells:  # wrong where b is not 0
         cell.source = cell.source.replace("(1 - b) * a + b", "a + b")
+    one = exercises_of("02")["02.2"]
+    wrong = verdict(one, lambda a, b: (math.sqrt((1 - a) * (1 - b)), a + b))
+    warns, broken, stages = (nbformat.from_dict(source) for _ in range(3))
+    for cell in warns.cells:
+        cell.source = cell.source.replace(
+            "    factor =", "    import warnings; warnings.warn('careful')\n    factor ="
+        )
+    for cell in broken.cells:
+        cell.source = cell.source.replace("def merge(", "def merged(")
+    for cell in stages.cells:  # the check as it would be if its last stage failed
+        cell.source = cell.source.replace("def merge(", LAST_STAGE + "def merge(")
     for student, made in {
         "right": source,
         "blank": release,
         "patched": patched,
         "half": half,
+        "warns": warns,
+        "broken": broken,
+        "stages": stages,
     }.items():
         path = folder / "submitted" / student / name
         path.parent.mkdir(parents=True)
@@ -210,4 +239,13 @@ def test_nbgrader_grades_as_we_do(course):
     nbgrader("export", "--to", "grades.csv")
     with (folder / "grades.csv").open() as file:
         score = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert score == {"right": 21, "blank": 0, "patched": 0, "half": 18}
+    assert wrong.points < 3
+    assert score == {
+        "right": 21,
+        "blank": 0,
+        "patched": 0,
+        "half": 18 + wrong.points,
+        "warns": 21,
+        "broken": 18,
+        "stages": 20,
+    }

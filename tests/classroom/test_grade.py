@@ -20,7 +20,7 @@ pytest.importorskip("resource", reason="Windows cannot limit what a submission t
 
 from ddpm_lite import Schedule
 from ddpm_lite.classroom import jail, lacking, wire
-from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of
+from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of, expect, stages
 from ddpm_lite.classroom.feedback import feedback
 from ddpm_lite.classroom.grade import Rules, grade, grade_one
 from ddpm_lite.classroom.held_back import held_back_checks
@@ -47,7 +47,7 @@ BLANK = code(map(assignments.cleared, assignments.source("02")))
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     target = tmp_path_factory.mktemp("package")
-    lacking.write(target, {n for e in exercises_of("02").values() for n in e.lacks})
+    lacking.write(target, lacking.asked("02"))
     cells = target / "ddpm_lite" / "classroom" / "cells.py"
     cells.write_text(cells.read_text().replace("CELL_SECONDS = 20", "CELL_SECONDS = 1"))
     return target
@@ -129,7 +129,7 @@ def test_a_long_message_is_refused_before_it_is_read():
 @pytest.mark.parametrize("chapter", CHAPTERS)
 @pytest.mark.slow
 def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, kind):
-    lacking.write(tmp_path, {n for e in exercises_of(chapter).values() for n in e.lacks})
+    lacking.write(tmp_path, lacking.asked(chapter))
     cells = code(assignments.source(chapter))
     made = grade_one(
         Submission("reference", Path("x"), chapter, cells),
@@ -143,7 +143,7 @@ def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, kind):
     exercises = exercises_of(chapter)
-    lacking.write(tmp_path, {n for e in exercises.values() for n in e.lacks})
+    lacking.write(tmp_path, lacking.asked(chapter))
     text = (ROOT / "exercises" / "wrong" / f"ch{chapter}.py").read_text("utf-8")
     plain = text.replace("from wrong import wrong", "wrong = lambda *_: lambda f: f")
     with Runner([plain], tmp_path, kind, seconds=200.0) as one:
@@ -152,16 +152,16 @@ def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, k
             assert one.errors == []
             exercise = replace(exercises[answer.answers], name=answer.__name__)
             with pytest.raises(Hint) as hint:
-                exercise.check(RemoteAnswer(one, exercise), 1)
+                list(stages(exercise.check, RemoteAnswer(one, exercise), 1))
             assert answer.words in str(hint.value)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 @pytest.mark.slow
 def test_what_is_asked_is_gone_and_nothing_hangs_loose(chapter, tmp_path):
-    lacks = {n for e in exercises_of(chapter).values() for n in e.lacks}
+    lacks = lacking.asked(chapter)
     gone = lacking.write(tmp_path, lacks)
-    assert lacks <= gone
+    assert {n for e in exercises_of(chapter).values() for n in e.lacks} <= gone
     program = f"""
 import importlib, os, sys
 sys.path.insert(0, {str(tmp_path)!r})
@@ -242,6 +242,22 @@ TRIES = {
     "imports the answer": (
         "from ddpm_lite import q_sample\n" + FIRST + "return q_sample(alpha_bar)",
         "ImportError: the grader's copy of ddpm_lite.process has no q_sample",
+        "",
+    ),
+    "imports another package": (
+        FIRST + "import diffusers.schedulers",
+        "ImportError: diffusers cannot be imported while exercises are graded",
+        "",
+    ),
+    "imports others in cells": (
+        "import torch, numpy, scipy.stats, torch.nn.functional\nimport k_diffusion as K",
+        "passed",
+        "ImportError: k_diffusion cannot be imported",
+    ),
+    "has another as an option": (
+        "try:\n    import diffusers\nexcept ImportError:\n    pass\n"
+        "import importlib.util\nimportlib.util.find_spec('diffusers')",
+        "passed",
         "",
     ),
     "gives a module": (
@@ -542,6 +558,67 @@ def test_another_seed_gives_other_inputs(folder, package, kind):
     assert seen[0] == seen[1]
 
 
+def three_stages(answer, seed):
+    expect(answer(1) == 1, "is 1 still 1?")
+    yield 1, "one is right"
+    expect(answer(2) == 4, "and what is 2?")
+    yield 1, "and two"
+    expect(answer(seed) == seed**2, "and all others?")
+    yield 1, "and all others"
+
+
+def in_part(answer, seed):
+    expect(answer(0) == 0, "nothing is not nothing")
+    yield 2, "nothing stays nothing"
+    expect(answer(-1) == 1, "what is the square of -1?")
+
+
+def none(answer, seed):
+    expect(answer(0) == 1, "nobody passes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "own", "points", "words"),
+    [
+        ("n * n", (), 3, "passed (3 points)"),
+        ("1 + 3 * (n > 1)", (), 2, "not yet, 2 of 3 points so far: one is right; and two."),
+        ("1", (), 1, "not yet, 1 of 3 points so far: one is right. But: and what is 2?"),
+        ("1 if n == 1 else exit()", (), 1, "But: your function raised SystemExit"),
+        ("1 if n == 1 else os._exit(1)", (), 1, "But: your function ended before it"),
+        ("0", (), 0, "not yet: is 1 still 1?"),
+        ("n * n", (none,), 0, "public check passed, held-back check: not yet: nobody"),
+        ("n * abs(n)", (in_part,), 2, "held-back check: not yet, 2 of 3 points so far: no"),
+        ("n * abs(n)", (in_part, none), 0, "nobody passes"),
+        ("n * n", (in_part,), 3, "passed (3 points)"),
+    ],
+)
+def test_stages_count_in_the_grader(package, kind, body, own, points, words, monkeypatch):
+    from ddpm_lite.classroom import grade as grading
+
+    one = replace(exercises_of("02")["02.2"], check=three_stages)
+    monkeypatch.setattr(grading, "exercises_of", lambda chapter: {"02.2": one})
+    cell = f"import os\ndef merge(n): return {body}"
+    made = graded([cell], package, kind, seed=9, held_back={"02.2": own})
+    assert made.points == points and words in said(made)["02.2"]
+    kept = entry(made, {"seed": 9})
+    assert kept.exercises["02.2"][:2] == [points, 3]
+    assert f": {points} of 3\n" in feedback(kept) and words in feedback(kept)
+
+
+@pytest.mark.slow
+def test_pytest_says_which_seed_it_was(folder):
+    for name in ("bob", "=cmd", "mallory"):
+        (folder / name / "02" / "02_exercises.ipynb").unlink()
+    command = [sys.executable, "-m", "pytest", "-p", "ddpm_lite.classroom.plugin", folder]
+    for words in ([], ["--grade-seed", "5"]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        (line,) = [x for x in done.stdout.splitlines() if "seed of the checks" in x]
+        assert line.split()[-2] == "--grade-seed" and line.split()[-1].isdigit()
+        assert not words or line.endswith(" 5")
+
+
 # Reading a folder.
 
 
@@ -633,3 +710,31 @@ def test_grades_as_json(folder, tmp_path, capsys):
     (made,) = json.loads(capsys.readouterr().out)
     assert made["student"] == "ann" and made["points"] == made["of"] == 21
     assert made["exercises"]["02.6"] == {"points": 5, "said": "passed (5 points)"}
+
+
+def test_no_other_package_of_diffusion_can_be_imported(tmp_path):
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ddpm_lite.classroom.withheld import OTHERS, refuse_others
+refuse_others()
+import torch, numpy, scipy.linalg, scipy.stats, matplotlib
+try:
+    import torchvision
+except ModuleNotFoundError:
+    pass
+import torch.fx, torch.optim.swa_utils
+for name in OTHERS:
+    try:
+        __import__(name)
+    except ImportError as error:
+        assert "while exercises are graded" in str(error) and error.name == name
+    else:
+        raise SystemExit(name)
+"""
+    for name in ("diffusers", "k_diffusion"):  # as if they were installed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("answer = 1\n")
+    command = [sys.executable, "-c", program, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -405,7 +405,7 @@ def test_late_by_time_stamps_and_extensions(place):
 def test_a_table_is_extended_replaced_or_left_alone(place, capsys):
     ann = write(place / "sub" / "ann" / "02.ipynb", ["02.1"])
     write(place / "sub" / "bob" / "02.ipynb", ["02.1"])
-    run()
+    run("--seed", "1")
     before = Path("grades.csv").read_bytes()
     run(status=1)
     assert "go on with it by --extend, make it anew by --replace" in capsys.readouterr().err
@@ -419,6 +419,8 @@ def test_a_table_is_extended_replaced_or_left_alone(place, capsys):
     assert "ann, chapter 02: another notebook, graded again" in said
     assert "1 of 2, " in said and "2 of 2, 0 s left" in said
     assert table()["ann"]["points"] == "5" and table()["bob"]["of"] == "38"
+    run("--extend", status=0)
+    assert "seed: 1\n" in capsys.readouterr().err
     run("--extend", "--seed", "2", status=1)
     assert "by other rules (seed 1; now seed 2)" in capsys.readouterr().err
     run("--extend", "--seed", "2", "--only", "ann")
@@ -427,11 +429,78 @@ def test_a_table_is_extended_replaced_or_left_alone(place, capsys):
     run("--only", "eve", "--extend", status=1)
     assert "nobody called eve handed in; here are ann, bob" in capsys.readouterr().err
     about = json.loads(Path("grades.about.json").read_text())["runs"]
-    assert [run["options"]["seed"] for run in about] == [1, 1, 1, 2]
+    assert [run["options"]["seed"] for run in about] == [1, 1, 1, 1, 2]
     assert {"version", "isolation", "begun", "ended", "how"} <= set(about[0])
     assert about[0]["isolation"] == "none" and about[0]["how"] == "finished"
     run("--replace", "--chapter", "02")
     assert table()["bob"]["of"] == "21" and Path("grades.record.old.jsonl").exists()
+
+
+def test_the_seed_is_drawn_by_chance_once_for_a_table(place, capsys):
+    write(place / "sub" / "ann.ipynb", ["02.1"])
+    run()
+    entry = json.loads(Path("grades.record.jsonl").read_text().splitlines()[0])["entry"]
+    drawn = entry["rules"]["seed"]
+    assert f"seed: {drawn}\n" in capsys.readouterr().err
+    write(place / "sub" / "bob.ipynb", ["03.1"], "03")
+    run("--extend")
+    lines = Path("grades.record.jsonl").read_text().splitlines()
+    assert {json.loads(line)["entry"]["rules"]["seed"] for line in lines} == {drawn}
+    about = json.loads(Path("grades.about.json").read_text())["runs"]
+    assert [run["options"]["seed"] for run in about] == [drawn, drawn]
+    seeds = {drawn}
+    for _ in range(3):
+        run("--replace")
+        seeds |= {
+            json.loads(Path("grades.about.json").read_text())["runs"][-1]["options"]["seed"]
+        }
+    assert len(seeds) > 1 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+OLD = (  # of version 0.3.0, in which an exercise had all of its points or none
+    '{"entry": {"student": "ann", "chapter": "02", "status": "graded", "exercises": '
+    '{"02.1": [2, 2, "passed (2 points)"], "02.2": [0, 3, "not solved yet"], '
+    '"02.3": [0, 4, "not yet: your x_t has variance 1.53 at t = 250"]}, "remarks": [], '
+    '"late": false, "file": "ann.ipynb", "folder": "ann", "digest": "%s", "rules": '
+    '{"version": "%s", "seed": 1, "seconds": 120.0, "memory_gb": 4.0, "held_back": ""}, '
+    '"date": "2026-11-30T10:00:00+00:00"}}\n'
+)
+
+
+def test_a_record_of_the_version_before_is_read_and_extended(place):
+    write(place / "sub" / "ann.ipynb", ["02.1"])
+    write(place / "sub" / "bob.ipynb", ["02.1", "02.2"])
+    (one,) = [s for s in read_all(place / "sub") if s.student == "ann"]
+    version = sys.modules["ddpm_lite"].__version__
+    Path("grades.record.jsonl").write_text(OLD % (one.digest, version))
+    run("--extend", "--feedback", "texts")
+    rows = table()
+    assert [rows["ann"][n] for n in ("02.1", "02.2", "02.3", "points")] == list("2002")
+    assert rows["bob"]["02.2"] == "3" and rows["[passed]"]["02.1"].startswith("2 of 2")
+    with zipfile.ZipFile("texts/ann.zip") as file:
+        assert "variance 1.53" in file.read("02.md").decode()
+    lines = Path("grades.record.jsonl").read_text().splitlines()
+    assert [json.loads(line)["entry"]["rules"]["seed"] for line in lines] == [1, 1]
+
+
+def test_part_of_the_points_is_shown_and_nobody_passed_by_it(place, monkeypatch):
+    from ddpm_lite.classroom import grade
+
+    write(place / "sub" / "ann.ipynb")
+
+    def half(submission, rules, running=None):
+        known = exercises_of("02").values()
+        made = (Outcome(e, e.points - 1, "not yet, so far: x. But: y") for e in known)
+        return Grade(submission, tuple(made))
+
+    monkeypatch.setattr(grade, "grade_one", half)
+    run("--canvas", "canvas.csv", "--feedback", "texts")
+    rows, known = table(), exercises_of("02")
+    assert [rows["ann"][n] for n in known] == [str(e.points - 1) for e in known.values()]
+    assert rows["ann"]["points"] == str(sum(e.points - 1 for e in known.values()))
+    assert {rows["[passed]"][n] for n in known} == {"0 of 1 (0.0 %)"}
+    with zipfile.ZipFile("texts/ann.zip") as file:
+        assert "not yet, so far: x. But: y" in file.read("02.md").decode()
 
 
 def test_a_record_that_a_stop_has_cut(place, capsys):
