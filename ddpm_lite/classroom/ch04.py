@@ -797,3 +797,17 @@ def _each_term_has_its_own(answer, v, D, seed):
         "and variance of this step's posterior hold for any beta, and does the network "
         "get this step's t?",
     )
+    _one_step(answer, v, D, seed)
+
+
+def _one_step(answer, v, D, seed):
+    r"""A chain of one step has the prior and the decoder, and no divergence."""
+    schedule = Schedule.from_beta([between(0.3, 0.8, 516, seed)])
+    given = schedule, v, *_draws(v, 1, D, seed), 0.1 + uniform((2,), 517, seed)
+    terms, exact = _asked_for(answer, *given)[1], _long_terms(given)[0]
+    came, should = apart(float(terms[0]), float(exact[0]))
+    expect(
+        near(terms, exact, rtol=1e-6),
+        f"a chain of T = 1 step has a decoder, whose term is {should} nats per dimension, "
+        f"and yours is {came}: which of your terms need a second step?",
+    )
