@@ -572,7 +572,7 @@ def _asked_for(answer, schedule, v, x_0, noise, sigma2, error=0.0):
 def bound(answer, seed):
     v, D = between(0.15, 0.6, 511, seed), whole(3, 4, 512, seed)
     chains = []
-    for k, (few, many) in enumerate(((10, 14), (80, 110))):
+    for k, (few, many) in enumerate(((10, 14), (25, 40))):
         T = whole(few, many, 513, seed, k)
         schedule = Schedule.linear(T, 0.05 / T, between(5, 8, 514, seed) / T)
         sigma2 = schedule.beta.clone()
@@ -796,4 +796,18 @@ def _each_term_has_its_own(answer, v, D, seed):
         f"{should} nats per dimension, yours {came}: do mean "
         "and variance of this step's posterior hold for any beta, and does the network "
         "get this step's t?",
+    )
+    _one_step(answer, v, D, seed)
+
+
+def _one_step(answer, v, D, seed):
+    r"""A chain of one step has the prior and the decoder, and no divergence."""
+    schedule = Schedule.from_beta([between(0.3, 0.8, 516, seed)])
+    given = schedule, v, *_draws(v, 1, D, seed), 0.1 + uniform((2,), 517, seed)
+    terms, exact = _asked_for(answer, *given)[1], _long_terms(given)[0]
+    came, should = apart(float(terms[0]), float(exact[0]))
+    expect(
+        near(terms, exact, rtol=1e-6),
+        f"a chain of T = 1 step has a decoder, whose term is {should} nats per dimension, "
+        f"and yours is {came}: which of your terms need a second step?",
     )

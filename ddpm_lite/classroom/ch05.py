@@ -224,16 +224,16 @@ def _no_better_line(x_0, noise, schedule, t, line, about):
     ask = "is it the line of these examples, or of the law that they come from?"
     expect(
         abs(mean) < 1e-5,
-        f"{about}: of the best line over these {n} examples the errors have the mean 0, of "
-        f"yours {mean:.3g}: "
+        f"over these {n} examples the errors of the best line have the mean 0, of yours "
+        f"{mean:.3g} ({about}): "
         f"{ask if law else 'does every example count, in the slope and in the offset?'}",
     )
     best = slope - turned / float(x_t.var(correction=0))
     mine, other = apart(slope, (slope + best) / 2)
     expect(
         abs(turned) < 1e-5,
-        f"{about}: turn your line a little, from the slope {mine} to {other}, and its "
-        f"error over these {n} examples gets smaller: "
+        f"turn your line a little, from the slope {mine} to {other}, and its error over "
+        f"these {n} examples gets smaller ({about}): "
         f"{ask if law else 'does every example count, and once?'}",
     )
 
@@ -268,8 +268,8 @@ def _guesses_the_noise(x_0, noise, schedule, t, line, about):
     came, should = apart(error, floor)
     expect(
         error < floor + 0.02 and not near_to,
-        f"{about}: as a guess of the noise your line has a mean square error of {came}, "
-        f"the best one {should}: "
+        f"as a guess of the noise your line has a mean square error of {came}, the best "
+        f"one {should} ({about}): "
         f"{(near_to or ['does it go from x_t to the noise, at this t?'])[0]}",
     )
 
@@ -422,10 +422,11 @@ def _knows_each_t(trial, got, alike):
     ask = "is it trained long enough, and in the end with small enough steps?"
     if here > 6 * others:
         ask = "how often does this t come up in its training?"
+    came, enough = apart(here, float(limit[k]), 2)
     expect(
         here < limit[k],
-        f"T = {T}: at t = {k + 1} your network's guesses are {here:.3f} away from the best "
-        f"ones (mean square), where {limit[k]:.2f} would do, at the others {others:.3f} on "
+        f"T = {T}: at t = {k + 1} your network's guesses are {came} away from the best "
+        f"ones (mean square), where {enough} would do, at the others {others:.2g} on "
         f"average: {ask}",
     )
 
@@ -435,9 +436,10 @@ def _long_chain(trial, got, alike):
     early = (3 * T) // 10
     away = trial.away(got)
     first, rest = float(away[:early].mean()), float(away[early:].mean())
+    (early_on, some), (beyond, little) = apart(first, 0.12, 2), apart(rest, 0.05, 2)
     expect(
         first < 0.12 and rest < 0.05,
-        f"T = {T}: your network's guesses are {first:.3f} away from the best ones (mean "
-        f"square) up to t = {early}, where 0.12 would do, and {rest:.3f} beyond, where "
-        f"0.05 would: {ask or 'does its idea of t fit a chain of any length?'}",
+        f"T = {T}: your network's guesses are {early_on} away from the best ones (mean "
+        f"square) up to t = {early}, where {some} would do, and {beyond} beyond, where "
+        f"{little} would: {ask or 'does its idea of t fit a chain of any length?'}",
     )

@@ -51,6 +51,114 @@ EQUIVALENT = {
         "return index + 1, 1 / (len(edges) * p[index])",
     ): "edges is a cumulative sum of p and as long as p.",
 }
+EQUIVALENT |= {
+    (
+        "04.5",
+        "T = len(alpha_bar) - 1",
+        "T = len(sigma2) - 1",
+    ): "alpha_bar and sigma2 both have T + 1 entries.",
+    (
+        "04.5",
+        "terms = torch.zeros(T, dtype=torch.float64)",
+        "terms = torch.ones(T, dtype=torch.float64)",
+    ): "The loop sets every entry, so that what was there before is gone.",
+    (
+        "04.5",
+        "for t in range(1, T + 1):",
+        "for t in list(range(1, T + 1))[::-1]:",
+    ): "Each turn of the loop sets its own entry, so their order is free.",
+    (
+        "04.5",
+        "predicted = model(x_t, torch.full((len(x_0),), t))",
+        "predicted = model(x_t, torch.full((len(x_t),), t))",
+    ): "x_t has the shape of x_0.",
+    (
+        "04.5",
+        "squares = (x_0 - mean_pred) ** 2 / sigma2[1]",
+        "squares = (mean - mean_pred) ** 2 / sigma2[1]",
+    ): "At t = 1 a_s is 1: of_x_0 is 1, of_x_t is 0, and mean is x_0.",
+    (
+        "04.5",
+        "squares = (x_0 - mean_pred) ** 2 / sigma2[1]",
+        "squares = (x_0 - guess) ** 2 / sigma2[1]",
+    ): "At t = 1 a_s is 1: of_x_0 is 1, of_x_t is 0, and mean_pred is guess.",
+    (
+        "04.5",
+        "a = alpha_bar[T]",
+        "a = alpha_bar[t]",
+    ): "The loop ends with t = T, where a_t is alpha_bar[T].",
+    (
+        "04.5",
+        "prior = float(divergence(a.sqrt() * x_0, 1 - a, zero, one))",
+        "prior = float(divergence(-a.sqrt() * x_0, 1 - a, zero, one))",
+    ): "The mean is compared with 0 and squared, so that its sign is free.",
+    (
+        "04.5",
+        "prior = float(divergence(a.sqrt() * x_0, 1 - a, zero, one))",
+        "prior = float(divergence(a_t.sqrt() * x_0, 1 - a, zero, one))",
+    ): "The loop ends with t = T, where a_t is alpha_bar[T].",
+    (
+        "04.5",
+        "prior = float(divergence(a.sqrt() * x_0, 1 - a, zero, one))",
+        "prior = float(divergence(a.sqrt() * -x_0, 1 - a, zero, one))",
+    ): "The mean is compared with 0 and squared, so that its sign is free.",
+    (
+        "04.5",
+        "prior = float(divergence(a.sqrt() * x_0, 1 - a, zero, one))",
+        "prior = float(divergence(a.sqrt() * x_0, 1 - a_t, zero, one))",
+    ): "The loop ends with t = T, where a_t is alpha_bar[T].",
+}
+_ONE, _ZERO = "torch.ones((), dtype=torch.float64)", "torch.zeros((), dtype=torch.float64)"
+EQUIVALENT |= {
+    (
+        "04.5",
+        f"one, zero = {_ONE}, {_ZERO}",
+        f"one, zero = {one}, {zero}",
+    ): "0 and 1 are exact in float32, and float64 operands keep the result in float64."
+    for one, zero in (
+        ("torch.ones(())", _ZERO),
+        ("torch.ones((), dtype=torch.float32)", _ZERO),
+        (_ONE, "torch.zeros(())"),
+        (_ONE, "torch.zeros((), dtype=torch.float32)"),
+    )
+}
+_OF_X_T = "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 - a_t)"
+_CANCELS = (
+    "mean and mean_pred have the same summand of_x_t * x_t, which cancels in their "
+    "difference; only squares reads mean_pred alone, at t = 1, where 1 - a_s, 1 - of_x_0 "
+    "and 1 - t are 0."
+)
+EQUIVALENT |= {
+    ("04.5", _OF_X_T, after): _CANCELS
+    for after in (
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) * (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s)",
+        "of_x_t = -((1 - beta).sqrt() * (1 - a_s) / (1 - a_t))",
+        "of_x_t = (1 - a_s) / (1 - a_t)",
+        "of_x_t = -((1 - beta).sqrt() * (1 - a_s)) / (1 - a_t)",
+        "of_x_t = -(1 - beta).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - beta) * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - beta).square() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 + beta).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (beta).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (2 - beta).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - of_x_0).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - a_t).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - a_s).sqrt() * (1 - a_s) / (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (a_s - 1) / (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (-(1 - a_s)) / (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - t) / (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - of_x_0) / (1 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 + a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (a_t - 1)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (-(1 - a_t))",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (2 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (0 - a_t)",
+        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 - beta)",
+    )
+}
 
 
 @wrong("04.1", "where does the width of a bin come in")
