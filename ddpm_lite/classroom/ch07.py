@@ -387,7 +387,7 @@ def _shuffles(first, second):
 
 @exercise("07.5", "train_on", kind="project", minutes=60, points=6, lacks=ASKED)
 def train_on(answer, seed):
-    D, N, s = _whole(3, 6, 751, seed), _whole(50, 80, 752, seed), _whole(0, 999, 753, seed)
+    s = _whole(0, 999, 751, seed)
 
     def run(data, state, steps, s=s):
         got = answer(*data, state, steps, s)
@@ -399,16 +399,17 @@ def train_on(answer, seed):
         tensor(got["ema"], data[0][0], "ema")
         return got
 
-    other, data = (_line(N, D, seed, i) for i in range(2))
-    _learned(other, run(other, None, 60)["w"])
-    _trains(run, data, s)
-    yield 2, "it trains, by steps, on batches that the seed draws"
-    before = run(data, None, 1)
-    for n in range(2, 24):
-        after = run(data, None, n)
-        _averages(before["ema"], after["ema"], after["w"], n)
-        before = after
-    yield 2, "its average is one"
+    data = _line(seed)
+    _draws(run, data, s)
+    for size, steps_ in ((1.0, (1, 2, 5, 20)), (1e-4, (1, 7))):
+        _like_adam(run, seed, size, steps_)
+    _trains(run, data)
+    yield 2, "steps of Adam, on batches that the seed draws"
+    runs = [run(data, None, n) for n in range(1, 9)]
+    for n, (before, after) in enumerate(pairwise(runs), start=2):
+        _averages(before["ema"], after, n)
+    _averages(torch.zeros_like(runs[0]["ema"]), runs[0], 1)
+    yield 2, "an average beside them"
     whole, cut = run(data, None, 40), _whole(5, 35, 754, seed)
     for parts in ((cut, 40 - cut), (1, 39), (39, 1), (15, 10, 15)):
         state = None
@@ -424,90 +425,129 @@ def train_on(answer, seed):
                 "next step depend on (moments, their count, what was drawn), and is all of "
                 "it in the state?",
             )
-    _momentum(run, data)
     yield 2, "it can be stopped, and goes on as if it had not been"
 
 
-def _line(N, D, *seed):
-    r"""N examples (X, y) of a linear law in D numbers with a little noise."""
-    size = 0.7 + 0.6 * uniform((D,), 755, *seed)
-    w = size * normal((D,), 756, *seed).sign()
-    X = normal((N, D), 757, *seed)
-    return X, X @ w + 0.1 * normal((N,), 758, *seed)
+def _line(seed):
+    r"""Examples (X, y) of a linear law with a little noise."""
+    N, D = _whole(50, 80, 752, seed), _whole(3, 6, 753, seed)
+    size = 0.7 + 0.6 * uniform((D,), 755, seed)
+    w = size * normal((D,), 756, seed).sign()
+    X = normal((N, D), 757, seed)
+    return X, X @ w + 0.1 * normal((N,), 758, seed)
 
 
-def _learned(data, w):
-    r"""Expect a w whose loss is well below that of w = 0."""
-    X, y = data
-    loss, start = float((X @ w - y).square().mean()), float(y.square().mean())
+def _draws(run, data, s):
+    r"""Expect batches of 8 that the seed draws; they show where X is the identity."""
+    first = run(data, None, 9)["w"]
     expect(
-        loss < 0.3 * start,
-        f"after 60 steps the loss is {loss:.3g}, with w = 0 it is {start:.3g}: is it "
-        "trained at all?",
-    )
-
-
-def _trains(run, data, s):
-    r"""Expect a run that learns, in steps, from all examples, drawn by its seed."""
-    (X, y), whole = data, run(data, None, 60)
-    expect(
-        torch.equal(run(data, None, 60)["w"], whole["w"]),
+        torch.equal(run(data, None, 9)["w"], first),
         "the same run, started twice, gives two different w: is everything that is drawn "
         "made from the seed?",
     )
-    _learned(data, whole["w"])
     expect(
-        not torch.equal(run(data, None, 60, s + 1)["w"], whole["w"]),
+        not torch.equal(run(data, None, 9, s + 1)["w"], first),
         "another seed gives the same w: are the batches drawn by chance?",
     )
-    late = y.clone()
-    late[len(y) // 2 :] += 1
+    N = 200
+    one_each = torch.eye(N, dtype=torch.float64), torch.ones(N, dtype=torch.float64)
+
+    def moved(steps, s):
+        return set(run(one_each, None, steps, s)["w"].nonzero().flatten().tolist())
+
+    batches = [moved(1, s + i) for i in range(8)]
+    most = max(map(len, batches))
+    said = f"with {N} examples, each for an entry of w of its own, one step moves "
+    expect(most > 0, f"{said}none: is w moved at all?")
     expect(
-        not torch.equal(run((X, late), None, 60)["w"], whole["w"]),
-        "when y changes in the second half of the data, w stays the same: does every "
-        "example get its turn?",
+        most == 8,
+        f"{said}up to {most} entries: how many examples are in a batch, and is the "
+        "gradient made of those alone?",
     )
-    loss = float((X @ run(data, None, 1)["w"] - y).square().mean())
-    w_best = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
-    least = float((X @ w_best - y).square().mean())
     expect(
-        loss > 1.05 * least,
-        f"after one step the loss is {loss:.3g}, and no w has less than {least:.3g}: is it "
-        "found by steps?",
+        len(moved(3, s)) > 8,
+        f"{said}{len(batches[0])} entries, and three steps no others: does every step draw "
+        "a batch of its own?",
+    )
+    expect(
+        not batches[1] <= moved(2, s),
+        f"the first batch of the seed {s + 1} is the second one of the seed {s}: what is a "
+        "batch drawn from, and can another seed and another step make the same?",
+    )
+    few = one_each[0][:3, :3], one_each[1][:3]
+    never = (run(few, None, 30)["w"] == 0).nonzero().flatten().tolist()
+    expect(
+        not never,
+        f"of 3 examples number {', '.join(str(i + 1) for i in never)} is in none of 30 "
+        "batches: does every example get its turn?",
     )
 
 
-def _averages(before, after, w, n):
-    r"""Expect that step n moved an average towards w, by less than half of the way."""
-    way = w - before
-    moved = float((after - before) @ way / (way @ way).clamp(min=1e-30))
-    beside = float((after - before - moved * way).norm() / way.norm().clamp(min=1e-30))
+def _like_adam(run, seed, size, counts):
+    r"""Expect Adam's w where all examples are the same, so that all batches are."""
+    x = size * (0.5 + uniform((3,), 759, seed)) * normal((3,), 760, seed).sign()
+    X, y = x.repeat(40, 1), torch.full((40,), 3 * size, dtype=torch.float64)
+    w = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([w], lr=0.1, betas=(0.9, 0.99), eps=1e-8)
+    for n in range(1, max(counts) + 1):
+        adam.zero_grad()
+        (X @ w - y).square().mean().backward()
+        adam.step()
+        if n not in counts:
+            continue
+        got, wanted = run((X, y), None, n)["w"], w.detach()
+        way = float(got @ wanted / (wanted @ wanted))
+        off = float((got - wanted).abs().max() / wanted.abs().max())
+        said = f"with examples that are all the same, and gradients of {6 * size**2:.0e}, "
+        expect(way > 0, f"{said}w goes the wrong way: is the loss to become less?")
+        expect(
+            off < 1e-6 or n > 1 or size < 1,
+            f"{said}your first step is {way:.6g} times as long as Adam's: how long is that "
+            "in every entry, whatever the gradient?",
+        )
+        expect(
+            off < 1e-6 or size < 1,
+            f"{said}w is {off:.3g} of its length away from Adam's after {n} steps: is "
+            "every moment a mean over the steps with its own decay, and corrected for its "
+            "start at 0?",
+        )
+        expect(
+            off < 1e-6,
+            f"{said}w is {off:.3g} of its length away from Adam's after {n} steps. Such "
+            "small gradients show the epsilon: to what is it added, and is the gradient "
+            "that of the mean squared error?",
+        )
+
+
+def _trains(run, data):
+    r"""Expect a run that learns."""
+    X, y = data
+    w = run(data, None, 60)["w"]
+    loss, start = float((X @ w - y).square().mean()), float(y.square().mean())
     expect(
-        beside < 1e-4 and moved < 1 + 1e-6,
-        f"in step {n} ema does not move on the straight line from where it was to the new "
-        f"w ({100 * beside:.3g} % of the way beside it, {moved:.3g} of the way along it): "
-        "do the shares of the old average and of the new w add up to 1?",
-    )
-    expect(
-        1e-6 < moved < 1 - 1e-6,
-        f"in step {n} ema moves by {moved:.3g} of the way to w: is it an average?",
-    )
-    expect(
-        n < 20 or moved < 0.5,
-        f"in step {n} ema moves by {moved:.3g} of the way to w and forgets as much: which "
-        "of the two has the larger share?",
+        loss < 0.3 * start,
+        f"after 60 steps the loss is {loss:.3g}, with w = 0 it is {start:.3g}: does each "
+        "example meet its own y, and the w of this step?",
     )
 
 
-def _momentum(run, data):
-    r"""Expect that w moves on where its gradient is 0."""
-    X, _ = data
-    state = run(data, None, 5)
-    w = state["w"]
-    moved = float((run((X, X @ w), state, 1)["w"] - w).norm())
+def _averages(before, after, n):
+    r"""Expect that step n moved an average by a tenth of the way to the new w."""
+    way = after["w"] - before
+    moved = float((after["ema"] - before) @ way / (way @ way).clamp(min=1e-30))
+    beside = (after["ema"] - before - moved * way).norm() / way.norm().clamp(min=1e-30)
+    said = f"in step {n} ema moves by {moved:.6g} of the way to w"
     expect(
-        moved > 1e-6 * float(w.norm()),
-        f"after 5 steps y is put to X w, so that the gradient is 0 in every batch, and w "
-        f"moves by {moved:.2g} in the next step: which part of Adam, or of momentum, "
-        "remembers the gradients before?",
+        beside < 1e-6,
+        f"{said}, and beside it by {float(beside):.3g} of that way: do the shares of the "
+        "old average and of the new w add up to 1, and is it the new w?",
+    )
+    expect(1e-6 < moved < 1 - 1e-6, f"{said}: is it an average?")
+    expect(
+        moved < 0.5,
+        f"{said}, and forgets as much of what it was: which of the two has the larger "
+        "share?",
+    )
+    expect(
+        abs(moved - 0.1) < 1e-6, f"{said}: what does a decay of 0.9 leave for the new w?"
     )

@@ -376,4 +376,19 @@ def the_way_up_forgets(x, down, middle, up):
     return x
 
 
-EQUIVALENT = {("06.1", "seen, apart = 1, 1", "(apart, seen) = 1, 1"): "both are 1"}
+_TURNS = "cosines, sines = torch.diag((k * rates).cos()), torch.diag((k * rates).sin())"
+_SPLIT = "q, k, v = (x.reshape(B, -1, heads, each).transpose(1, 2) for x in (q, k, v))"
+_SCORES = "scores = q @ k.transpose(2, 3) / math.sqrt(each)"
+_OUT = "return (weights @ v).transpose(1, 2).reshape(B, N, C), weights"
+_AXES = "which of the two axes is named first does not matter"
+EQUIVALENT = {
+    ("06.1", "seen, apart = 1, 1", "(apart, seen) = 1, 1"): "both are 1",
+    ("06.3", "half = width // 2", "half = width / 2"): "width is even",
+    ("06.3", _TURNS, _TURNS.replace("(k * rates).cos", "(-k * rates).cos")): "cos is even",
+    ("06.3", _TURNS, _TURNS.replace("(k * rates).cos", "(k * -rates).cos")): "cos is even",
+    ("06.4", "B, N, C = q.shape", "B, N, C = k.shape"): "q, k and v have one shape",
+    ("06.4", "B, N, C = q.shape", "B, N, C = v.shape"): "q, k and v have one shape",
+    ("06.4", _SPLIT, _SPLIT.replace("(1, 2)", "(2, 1)")): _AXES,
+    ("06.4", _SCORES, _SCORES.replace("(2, 3)", "(3, 2)")): _AXES,
+    ("06.4", _OUT, _OUT.replace("(1, 2)", "(2, 1)")): _AXES,
+}

@@ -318,18 +318,36 @@ def counts_from_one(N, batch, seed, step):
     return 1 + torch.stack([_shuffle(N, 1000 * seed + p // N)[p % N] for p in places])
 
 
-def _train(X, y, state, steps, seed, forgets=(), decay=0.9, lr=0.1, new=None):
+def _train(
+    X,
+    y,
+    state,
+    steps,
+    seed,
+    *,
+    forgets=(),
+    decay=0.9,
+    lr=0.1,
+    new=None,
+    factor=10_007,
+    batch=8,
+    whole=False,
+    corrected=True,
+    inside=False,
+):
     zeros = torch.zeros(X.shape[1], dtype=torch.float64)
     start = {"w": zeros, "ema": zeros, "m": zeros, "v": zeros, "n": 0, "drawn": 0}
     state = start | {k: v for k, v in (state or {}).items() if k not in forgets}
     w, ema, m, v, n, drawn = (state[k] for k in start)
     for _ in range(steps):
         n, drawn = n + 1, drawn + 1
-        generator = torch.Generator().manual_seed(10_007 * seed + drawn)
-        index = torch.randint(len(X), (8,), generator=generator)
+        generator = torch.Generator().manual_seed(factor * seed + drawn)
+        index = torch.randint(len(X), (batch,), generator=generator)
+        index = torch.arange(len(X)) if whole else index
         gradient = 2 * (X[index] @ w - y[index]) @ X[index] / len(index)
         m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
-        w = w - lr * (m / (1 - 0.9**n)) / ((v / (1 - 0.99**n)).sqrt() + 1e-8)
+        m_hat, v_hat = (m / (1 - 0.9**n), v / (1 - 0.99**n)) if corrected else (m, v)
+        w = w - lr * m_hat / ((v_hat + 1e-8).sqrt() if inside else v_hat.sqrt() + 1e-8)
         ema = decay * ema + (1 - decay if new is None else new) * w
     return {"w": w, "ema": ema, "m": m, "v": v, "n": n, "drawn": drawn}
 
@@ -359,9 +377,46 @@ def average_without_memory(X, y, state, steps, seed):
     return _train(X, y, state, steps, seed, decay=0.0)
 
 
-@wrong("07.5", "trained at all")
+@wrong("07.5", "your first step is")
 def hardly_learns(X, y, state, steps, seed):
     return _train(X, y, state, steps, seed, lr=1e-4)
+
+
+@wrong("07.5", "corrected for its start at 0")
+def moments_without_correction(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, corrected=False)
+
+
+@wrong("07.5", "to what is it added")
+def epsilon_under_the_root(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, inside=True)
+
+
+@wrong("07.5", "can another seed and another step make the same")
+def adds_the_seed_to_the_step(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, factor=1)
+
+
+@wrong("07.5", "does every step draw a batch of its own")
+def one_batch_for_all_steps(X, y, state, steps, seed):
+    generator = torch.Generator().manual_seed(10_007 * seed)
+    index = torch.randint(len(X), (8,), generator=generator)
+    return _train(X[index], y[index], state, steps, seed, whole=True)
+
+
+@wrong("07.5", "what does a decay of 0.9 leave")
+def average_of_decay_99(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, decay=0.99)
+
+
+@wrong("07.5", "are the batches drawn by chance")
+def all_examples_in_each_step(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, whole=True)
+
+
+@wrong("07.5", "how many examples are in a batch")
+def batches_of_sixteen(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed, batch=16)
 
 
 @wrong("07.5", "another seed")
@@ -383,8 +438,8 @@ def average_of_the_weights_before(X, y, state, steps, seed):
     return state
 
 
-@wrong("07.5", "remembers the gradients before")
-def without_momentum(X, y, state, steps, seed):
+@wrong("07.5", "your first step is")
+def without_moments(X, y, state, steps, seed):
     zeros = torch.zeros(X.shape[1], dtype=torch.float64)
     state = state or {"w": zeros, "ema": zeros, "n": 0}
     w, ema, n = state["w"], state["ema"], state["n"]
@@ -395,16 +450,6 @@ def without_momentum(X, y, state, steps, seed):
         w = w - 0.1 * (X[index] @ w - y[index]) @ X[index] / 8
         ema = 0.9 * ema + 0.1 * w
     return {"w": w, "ema": ema, "n": n}
-
-
-@wrong("07.5", "found by steps")
-def solves_it_at_once(X, y, state, steps, seed):
-    generator = torch.Generator().manual_seed(seed)
-    index = torch.randint(len(X), (40,), generator=generator)
-    w = torch.linalg.lstsq(X[index], y[index, None]).solution[:, 0]
-    best = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
-    w = (0.999 * best + 0.001 * w).round(decimals=6)
-    return {"w": w, "ema": (1 - 0.9**steps) * w}
 
 
 @wrong("07.5", "started twice")
@@ -431,31 +476,58 @@ _generators = {}
 @wrong("07.5", "is all of it in the state")
 def generator_outside_the_state(X, y, state, steps, seed):
     if state is None:
-        _generators["it"] = torch.Generator().manual_seed(seed)
-        state = {name: torch.zeros(X.shape[1]).double() for name in ("w", "ema")}
-    w, ema = state["w"], state["ema"]
+        _generators["it"] = torch.Generator().manual_seed(1000 * seed)
     for _ in range(steps):
-        index = torch.randint(len(X), (8,), generator=_generators["it"])
-        w = w - 0.05 * 2 * (X[index] @ w - y[index]) @ X[index] / 8
-        ema = 0.9 * ema + 0.1 * w
-    return {"w": w, "ema": ema}
+        drawn = int(torch.randint(10**6, (), generator=_generators["it"]))
+        state = _train(X, y, (state or {}) | {"drawn": drawn}, 1, seed)
+    return state
 
 
 @wrong("07.5", "get its turn")
-def the_first_eight_only(X, y, state, steps, seed):
-    return _train(X[:8], y[:8], state, steps, seed)
+def never_the_last(X, y, state, steps, seed):
+    return _train(X[:-1], y[:-1], state, steps, seed)
 
 
 _SUM = "return sum(g * (size / total) for g, size in zip(gradients, sizes))"
+_ROUNDING = "n (g / N) is g (n / N), but for the last digit"
+_SEED = "generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)"
+_SHUFFLE = "chosen.append(torch.randperm(N, generator=generator)[place % N])"
+_OTHER = "also one number for each seed and pass, no two the same: other shuffles, as good"
+_DRAWN = "generator = torch.Generator().manual_seed(10_007 * seed + n)"
+_ALSO = "also one number for each seed and step: other batches, as good"
 EQUIVALENT = {
+    ("07.2", _SUM, _SUM.replace("for g, size", "for (size, g)")): _ROUNDING,
+    ("07.2", _SUM, _SUM.replace("(gradients, sizes)", "(sizes, gradients)")): _ROUNDING,
+    ("07.4", "epoch = place // N", "epoch = -(place // N)"): _OTHER,
+    ("07.4", _SEED, _SEED.replace("1_000_003 * seed +", "1000003 * seed -")): _OTHER,
+    ("07.4", _SEED, _SEED.replace("1_000_003", "1000004")): _OTHER,
+    ("07.4", _SEED, _SEED.replace("1_000_003", "1000002")): _OTHER,
+    ("07.4", _SEED, _SEED.replace("1_000_003", "2000006")): _OTHER,
+    ("07.4", _SEED, _SEED.replace("* seed", "* -seed")): _OTHER,
     (
-        "07.2",
-        _SUM,
-        "return sum(g * (size / total) for (size, g) in zip(gradients, sizes))",
-    ): "n (g / N) is g (n / N), but for the last digit",
+        "07.4",
+        _SHUFFLE,
+        _SHUFFLE.replace("% N]", "% N - 1]"),
+    ): "a shuffle moved on by one place is as likely as any other",
     (
-        "07.2",
-        _SUM,
-        "return sum(g * (size / total) for g, size in zip(sizes, gradients))",
-    ): "n (g / N) is g (n / N), but for the last digit",
+        "07.5",
+        "for _ in range(steps):",
+        "for _ in list(range(steps))[::-1]:",
+    ): "nothing in the loop depends on its number",
+    ("07.5", f"n += 1; {_DRAWN}", f"{_DRAWN}; n += 1"): _ALSO,
+    ("07.5", _DRAWN, _DRAWN.replace("10_007 * seed +", "10007 * seed -")): _ALSO,
+    ("07.5", _DRAWN, _DRAWN.replace("10_007", "10008")): _ALSO,
+    ("07.5", _DRAWN, _DRAWN.replace("10_007", "10006")): _ALSO,
+    ("07.5", _DRAWN, _DRAWN.replace("10_007", "20014")): _ALSO,
+    ("07.5", _DRAWN, _DRAWN.replace("* seed", "* -seed")): _ALSO,
+    (
+        "07.5",
+        "index = torch.randint(len(X), (8,), generator=generator)",
+        "index = -torch.randint(len(X), (8,), generator=generator)",
+    ): "index -i is index N - i, and -0 is 0: every example is as likely as before",
+    (
+        "07.5",
+        "gradient = 2 * error @ X[index] / len(index)",
+        "gradient = 2 * error @ X[index] / len(error)",
+    ): "there is one error for each example of the batch",
 }
