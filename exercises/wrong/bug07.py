@@ -93,7 +93,8 @@ def returns_the_weights_twice(pictures, w, gradient, steps, lr, decay, seed):
 
 @wrong("07.6", "is the share of the old average in each update the decay", RIGHT)
 def swaps_the_shares(pictures, w, gradient, steps, lr, decay, seed):
-    return _updates(pictures, w, gradient, steps, lr, decay, seed, other=lambda n: 1 - decay)
+    swapped = {"other": lambda n: 1 - decay}
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, **swapped)
 
 
 @wrong("07.6", "is the share of the old average in each update the decay", RIGHT)
