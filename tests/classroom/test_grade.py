@@ -20,7 +20,14 @@ pytest.importorskip("resource", reason="Windows cannot limit what a submission t
 
 from ddpm_lite import Schedule
 from ddpm_lite.classroom import jail, lacking, wire
-from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of, expect, stages
+from ddpm_lite.classroom.exercise import (
+    CHAPTERS,
+    WITH_BUGS,
+    Hint,
+    exercises_of,
+    expect,
+    stages,
+)
 from ddpm_lite.classroom.feedback import feedback
 from ddpm_lite.classroom.grade import Rules, grade, grade_one
 from ddpm_lite.classroom.held_back import held_back_checks
@@ -144,15 +151,25 @@ def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, 
 def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, kind):
     exercises = exercises_of(chapter)
     lacking.write(tmp_path, lacking.asked(chapter))
-    text = (ROOT / "exercises" / "wrong" / f"ch{chapter}.py").read_text("utf-8")
-    plain = text.replace("from wrong import wrong", "wrong = lambda *_: lambda f: f")
-    with Runner([plain], tmp_path, kind, seconds=200.0) as one:
+    names = [f"ch{chapter}"] + [f"bug{chapter}"] * (chapter in WITH_BUGS)
+    texts = [(ROOT / "exercises" / "wrong" / f"{n}.py").read_text("utf-8") for n in names]
+    marked = "wrong = lambda *_: lambda f: f"
+    texts = [text.replace("from wrong import wrong", marked) for text in texts]
+    texts += [
+        f"{w.__name__}_faults = lambda: {w.faults!r}"
+        for w in wrong_answers(chapter)
+        if w.faults is not None
+    ]
+    with Runner(texts, tmp_path, kind, seconds=200.0) as one:
         for answer in wrong_answers(chapter):
             one.start()
             assert one.errors == []
             exercise = replace(exercises[answer.answers], name=answer.__name__)
+            remote = RemoteAnswer(one, exercise)
+            ask, own = remote.other, f"{answer.__name__}_"
+            remote.other = lambda name, ask=ask, own=own: ask(own + name)
             with pytest.raises(Hint) as hint:
-                list(stages(exercise.check, RemoteAnswer(one, exercise), 1))
+                list(stages(exercise.check, remote, 1))
             assert answer.words in str(hint.value)
 
 
