@@ -235,9 +235,11 @@ def drawing(of_sound, of_shown):
     r"""The picture of the statement: the training, and samples."""
     run = load_results("digits")
     updates = [row["step"] for row in run["curve"]]
-    fig, axes = figure.canvas(
-        1, 3, width=7.6, height=2.3, gridspec_kw={"width_ratios": (1, 1, 1.7)}
-    )
+    ratios = {"height_ratios": (2, 1.35)}
+    fig, ((*axes,), below) = figure.canvas(2, 2, width=7.6, height=4, gridspec_kw=ratios)
+    for axis in below:
+        axis.remove()
+    axes.append(fig.add_subplot(below[0].get_gridspec()[1, :]))
     blue, green = figure.COLOURS["x_0"], figure.COLOURS["prediction"]
     for key, line, colour, name in (
         ("loss", "o-", green, "training"),
@@ -255,9 +257,9 @@ def drawing(of_sound, of_shown):
     axes[1].set(xlabel="$t$", title="loss by tenths of $t$", ylim=(0, None))
     axes[1].legend(fontsize=8)
     rows = [data.digits("train")[0][:20], of_sound[:20], of_shown[:20]]
-    pictures = figure.tile(torch.cat(rows).clamp(-1, 1), 10)
+    pictures = figure.tile(torch.cat(rows).clamp(-1, 1), 20)
     axes[2].imshow(pictures, cmap="gray", vmin=-1, vmax=1)
-    axes[2].set_yticks([8.5, 26.5, 44.5], ["digits", "package", "this run"])
+    axes[2].set_yticks([3.5, 12.5, 21.5], ["digits", "package", "this run"])
     axes[2].tick_params(length=0)
     axes[2].set_xticks([])
     axes[2].grid(False)

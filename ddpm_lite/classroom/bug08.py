@@ -76,8 +76,8 @@ FAULTS = (
     Fault(
         "asked_at_s",
         "asks the network at $t=s$, where the jump ends, about the state where it begins",
-        "would have the network take out too little noise, so that pictures and Gaussian "
-        "would come out wider than the package's; here they are narrower",
+        "would send the Gaussian to another mean with 20 jumps, and make it wider than the "
+        "package's; here the mean is right, and it is narrower",
     ),
     Fault(
         "root_left_out",

@@ -142,6 +142,7 @@ def test_what_the_hints_say_was_measured():
     assert abs(of["state_clipped"]["gaussian_20"][1] - sound["gaussian_20"][1]) < 0.01
     assert abs(of["step_of_one"]["gaussian_1000"][1] - sound["gaussian_1000"][1]) < 0.01
     assert of["asked_at_s"]["gaussian_20"][1] > sound["gaussian_20"][1]
+    assert of["asked_at_s"]["gaussian_20"][0] > 1
     assert abs(of["root_left_out"]["gaussian_20"][0] - 0.7) > 0.02
     assert abs(shown["gaussian_20"][0] - 0.7) < 0.01
 
