@@ -3,23 +3,24 @@ r"""`check`, which a chapter's exercises call: pass, or what is wrong, in words.
 import os
 
 from .answer import Answer
+from .box import say
 from .exercise import Hint, Unsolved, find
 
 
 def check(number, function):
-    r"""Check a function against the exercise `number`, and print pass or a hint.
+    r"""Check a function against the exercise `number`, and say pass or a hint.
 
-    number: text such as "02.3". function: the reader's own. Unsolved exercises print that
-    they are, so that a notebook runs from top to bottom. While nbgrader executes a notebook
-    to grade it, a check that fails raises AssertionError, which is how nbgrader learns of
-    it. Raises ValueError for a number that there is not, TypeError for something that is
-    not a function.
+    number: text such as "02.3". function: the reader's own. A notebook shows the words in
+    a box. Unsolved exercises say that they are, so that a notebook runs from top to bottom.
+    While nbgrader executes a notebook to grade it, a check that fails raises
+    AssertionError, which is how nbgrader learns of it. Raises ValueError for a number that
+    there is not, TypeError for something that is not a function.
     """
     exercise = find(number)
     if not callable(function):
         raise TypeError(f"check takes a function, got a {type(function).__name__}")
     passed, said = verdict(exercise, function)
-    print(f"{number} {said}")
+    say(number, said)
     if not passed and os.environ.get("NBGRADER_EXECUTION"):
         raise AssertionError(f"{number} {said}")
 
