@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib import rc_context, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, PngImagePlugin
@@ -28,6 +29,7 @@ COLOURS = {
 }
 
 SHARP = 2  # pixels of a picture for one on the page, for screens that have as many
+FILM = 1.5  # the same for films, which would be twice as large with 2
 INCH = 100  # pixels on the page
 
 STYLE = {
@@ -41,6 +43,13 @@ STYLE = {
     "lines.linewidth": 1.6,
     "svg.hashsalt": "ddpm",
 }
+
+
+def shades(colour, n):
+    r"""n shades of a colour of the book, from dark to light, for n values of one thing."""
+    rgb = np.array(to_rgb(COLOURS[colour]))
+    darker, lighter = 0.45 * rgb, 1 - 0.55 * (1 - rgb)
+    return [tuple(darker + share * (lighter - darker)) for share in np.linspace(0, 1, n)]
 
 
 def canvas(rows=1, columns=1, width=7.0, height=2.8, **subplots):
@@ -179,7 +188,7 @@ def draw(axis, array, colour, limit):
     axis.set(xticks=[], yticks=[])
 
 
-def film_frames(arrays, titles, colours="x_t", limit=None, size=None, dpi=SHARP * INCH):
+def film_frames(arrays, titles, colours="x_t", limit=None, size=None, dpi=FILM * INCH):
     r"""Render each array as one picture of a film.
 
     Arguments as for `strip`; an entry of `arrays` may be a tuple of arrays, shown side
@@ -333,8 +342,8 @@ def show(picture, alt):
     r"""Show a figure or film in a notebook, with a text for those who cannot see it.
 
     picture: a figure, or the bytes of a film. alt: what is to be seen, one sentence at
-    least. The page gets an `<img>` with alt, twice as sharp as it is wide; it shrinks with
-    the column. Beside it lie a PNG, for a film of four of its frames, for viewers that
+    least. The page gets an `<img>` with alt, sharp on screens of small pixels; it shrinks
+    with the column. Beside it lie a PNG, for a film of four of its frames, for viewers that
     strip HTML, and alt as plain text.
     Raises ValueError for an alt of fewer than 20 characters.
     """
@@ -357,7 +366,8 @@ def show(picture, alt):
 def _img(content, alt):
     r"""The bytes of a picture as an `<img>` that needs nothing beside itself."""
     with Image.open(io.BytesIO(content)) as picture:
-        width, kind = round(picture.width / SHARP), Image.MIME[picture.format]
+        scale = FILM if getattr(picture, "is_animated", False) else SHARP
+        width, kind = round(picture.width / scale), Image.MIME[picture.format]
     source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     style = "max-width:100%;height:auto"
     return f'<img alt="{escape(alt)}" width="{width}" style="{style}" src="{source}">'
@@ -367,7 +377,7 @@ def _four(film):
     r"""Four frames of a film in a row, the first and the last among them."""
     with Image.open(io.BytesIO(film)) as movie:
         chosen = np.linspace(0, movie.n_frames - 1, 4).round().astype(int)
-        width, height = (round(side / SHARP) for side in movie.size)
+        width, height = (round(side / FILM) for side in movie.size)
         row = Image.new("RGB", (4 * width, height), "white")
         for place, number in enumerate(chosen):
             movie.seek(int(number))
