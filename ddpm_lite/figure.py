@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib import rc_context
+from matplotlib import rc_context, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, PngImagePlugin
 
 from .checks import DRAWN
@@ -26,6 +28,10 @@ COLOURS = {
     "extra": "#CC79A7",  # a second model or a bound: purple
 }
 
+SHARP = 2  # pixels of a picture for one on the page, for screens that have as many
+FILM = 1.5  # the same for films, which would be twice as large with 2
+INCH = 100  # pixels on the page
+
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 10,
@@ -33,10 +39,17 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "figure.dpi": 100,
+    "figure.dpi": INCH,
     "lines.linewidth": 1.6,
     "svg.hashsalt": "ddpm",
 }
+
+
+def shades(colour, n):
+    r"""n shades of a colour of the book, from dark to light, for n values of one thing."""
+    rgb = np.array(to_rgb(COLOURS[colour]))
+    darker, lighter = 0.45 * rgb, 1 - 0.55 * (1 - rgb)
+    return [tuple(darker + share * (lighter - darker)) for share in np.linspace(0, 1, n)]
 
 
 def canvas(rows=1, columns=1, width=7.0, height=2.8, **subplots):
@@ -51,14 +64,15 @@ def canvas(rows=1, columns=1, width=7.0, height=2.8, **subplots):
         return figure, figure.subplots(rows, columns, **subplots)
 
 
-def strip(arrays, titles, colours="x_t", columns=None, limit=None, size=1.5):
+def strip(arrays, titles, colours="x_t", columns=None, limit=None, size=1.5, labels=None):
     r"""One panel for each array, side by side: points as a scatter, pictures as pixels.
 
     arrays: each (N, 2) points, or one picture (C, H, W) in [-1, 1], C 1 or 3.
     titles: one string each; `$x_t$` is set as mathematics. colours: a name in COLOURS
     for the points, or one for each panel. columns: panels in a row, all in one if None.
-    limit: points are shown in [-limit, limit]; the largest coordinate if None.
-    Returns a figure. Raises ValueError where titles and arrays differ in number.
+    limit: points are shown in [-limit, limit]; the largest coordinate if None. labels: one
+    for each row, at its left. Returns a figure. Raises ValueError where titles and arrays,
+    or labels and rows, differ in number.
     """
     arrays = [_array(a) for a in arrays]
     if len(arrays) != len(titles):
@@ -67,22 +81,25 @@ def strip(arrays, titles, colours="x_t", columns=None, limit=None, size=1.5):
     columns = columns or len(arrays)
     rows = -(-len(arrays) // columns)
     limit = limit or _limit(arrays)
-    figure, axes = canvas(
-        rows, columns, width=size * columns, height=(size + 0.25) * rows, squeeze=False
-    )
+    width = size * columns + _room(labels, rows)
+    height = (size + 0.25) * rows
+    figure, axes = canvas(rows, columns, width=width, height=height, squeeze=False)
     for axis in axes.flat[len(arrays) :]:
         axis.set_axis_off()
     for axis, array, title, colour in zip(axes.flat, arrays, titles, colours, strict=False):
         draw(axis, array, COLOURS[colour], limit)
         axis.set_title(title)
+    for axis, label in zip(axes[:, 0], labels or [], strict=False):
+        axis.set_ylabel(label, rotation=0, ha="right", va="center")
     return figure
 
 
-def image_grid(pictures, columns=10, title=None, size=0.62):
+def image_grid(pictures, columns=10, title=None, size=0.62, labels=None):
     r"""Pictures in rows, without gaps between axes to distract from them.
 
-    pictures: (N, C, H, W) in [-1, 1], C 1 or 3. Returns a figure.
-    Raises ValueError for another shape or values outside the range by more than 1e-3.
+    pictures: (N, C, H, W) in [-1, 1], C 1 or 3. labels: one for each row, at its left; a
+    row without is None or "". Returns a figure. Raises ValueError for another shape, for
+    values outside the range by more than 1e-3, or another number of labels.
     """
     pictures = _array(pictures)
     if pictures.ndim != 4 or np.abs(pictures).max() > 1 + 1e-3:
@@ -91,9 +108,23 @@ def image_grid(pictures, columns=10, title=None, size=0.62):
             f"{np.abs(pictures).max():.3g}"
         )
     rows = -(-len(pictures) // columns)
-    figure, axis = canvas(width=size * columns, height=size * rows + 0.3 * bool(title))
+    room = _room(labels, rows)
+    shape = dict(width=size * columns + room, height=size * rows + 0.3 * bool(title))
+    figure, axis = canvas(**shape)
     axis.imshow(tile(pictures, columns), cmap="gray", vmin=-1, vmax=1)
     axis.set_axis_off()
+    step = pictures.shape[2] + 1  # a row and the line below it
+    for row, label in enumerate(labels or []):
+        middle = row * step + step / 2 - 1
+        axis.annotate(
+            label or "",
+            (0, middle),
+            xycoords=("axes fraction", "data"),
+            xytext=(-6, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+        )
     if title:
         axis.set_title(title)
     return figure
@@ -115,11 +146,39 @@ def tile(pictures, columns, gap=1):
     return big[0] if C == 1 else (np.moveaxis(big, 0, -1) + 1) / 2
 
 
+def boxes(places, arrows, width=10.0, height=2.6, colour="x_0"):
+    r"""A drawing: a box for each thing, and arrows that say what leads where.
+
+    places: {name: (column, row, words)}, row 0 at the bottom; a box says its name, and
+    below it the words. arrows: pairs of names. colour: a name in COLOURS. Returns a figure.
+    Raises KeyError for an arrow to a name that has no place.
+    """
+    figure, axis = canvas(width=width, height=height)
+    look = dict(boxstyle="round,pad=0.02", edgecolor=COLOURS[colour], facecolor="#e8f1f8")
+    drawn = {}
+    for name, (x, y, words) in places.items():
+        drawn[name] = FancyBboxPatch((x - 0.36, y - 0.3), 0.72, 0.6, **look)
+        axis.add_patch(drawn[name])
+        name_at = y + 0.17 if words else y
+        axis.text(x, name_at, name, ha="center", va="center", weight="bold")
+        axis.text(x, y - 0.1, words, ha="center", va="center", fontsize=9)
+    for first, second in arrows:
+        ends = [places[name][:2] for name in (first, second)]
+        kind = dict(arrowstyle="-|>", mutation_scale=12, color="#777777", linewidth=1.4)
+        near = dict(patchA=drawn[first], patchB=drawn[second], shrinkA=2, shrinkB=2)
+        axis.add_patch(FancyArrowPatch(*ends, **kind, **near))
+    x, y = ([place[i] for place in places.values()] for i in (0, 1))
+    axis.set(xlim=(min(x) - 0.45, max(x) + 0.45), ylim=(min(y) - 0.4, max(y) + 0.4))
+    axis.set_axis_off()
+    return figure
+
+
 def draw(axis, array, colour, limit):
     r"""Draw points (N, 2) or one picture (C, H, W) on a matplotlib axis, without ticks."""
     array = _array(array)
     if array.ndim == 2:
-        axis.scatter(*array.T, s=2, color=colour, alpha=0.35, linewidths=0)
+        area = min(9, max(3, 4000 / len(array)))  # square points: fewer are larger
+        axis.scatter(*array.T, s=area, color=colour, alpha=0.5, linewidths=0)
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         for spine in axis.spines.values():
             spine.set(visible=True, color="#bbbbbb")
@@ -129,26 +188,52 @@ def draw(axis, array, colour, limit):
     axis.set(xticks=[], yticks=[])
 
 
-def film_frames(arrays, titles, colours="x_t", limit=None, size=2.6, dpi=72):
+def film_frames(arrays, titles, colours="x_t", limit=None, size=None, dpi=FILM * INCH):
     r"""Render each array as one picture of a film.
 
     Arguments as for `strip`; an entry of `arrays` may be a tuple of arrays, shown side
-    by side, with a tuple of colours. Returns a list of PIL images of one size.
+    by side, with a tuple of colours. size: of one panel, in inches; if None, the film is
+    about five inches wide. Returns a list of PIL images of one size.
     """
     arrays = [a if isinstance(a, tuple) else (a,) for a in arrays]
     arrays = [tuple(_array(b) for b in a) for a in arrays]
-    colours = [colours] * len(arrays[0]) if isinstance(colours, str) else colours
+    panels = len(arrays[0])
+    colours = [colours] * panels if isinstance(colours, str) else colours
     limit = limit or _limit([b for a in arrays for b in a])
+    size = size or max(2.6, 4.8 / panels)
+    shape = dict(width=size * panels, height=size + 0.35, squeeze=False)
+    figure, axes = canvas(1, panels, **shape)
     frames = []
-    for panels, title in zip(arrays, titles, strict=True):
-        figure, axes = canvas(
-            1, len(panels), width=size * len(panels), height=size + 0.35, squeeze=False
-        )
-        for axis, array, colour in zip(axes.flat, panels, colours, strict=True):
+    for shown, title in zip(arrays, titles, strict=True):
+        for axis, array, colour in zip(axes.flat, shown, colours, strict=True):
+            axis.clear()
             draw(axis, array, COLOURS[colour], limit)
         figure.suptitle(title, fontsize=11)
-        frames.append(Image.open(io.BytesIO(png(figure, dpi))).convert("RGB"))
+        frames.append(_rendered(figure, dpi))
+        figure.set_layout_engine("none")  # the first frame's, so that nothing jumps
     return frames
+
+
+def film(frames, seconds=0.1, hold=1.2):
+    r"""Put frames together to an animated WebP that loops and rests on its last frame.
+
+    frames: PIL images of one size, kept as they are, pixel for pixel. seconds: for each,
+    hold: for the last. Returns bytes, the same for the same frames. A browser shows it,
+    and nothing else needs to: see `show`. `gif` makes the same for a README.
+    """
+    file = io.BytesIO()
+    frames[0].save(
+        file,
+        format="WEBP",
+        save_all=True,
+        append_images=frames[1:],
+        loop=0,
+        duration=_durations(frames, seconds, hold),
+        lossless=True,
+        quality=50,
+        method=2,
+    )
+    return file.getvalue()
 
 
 def gif(frames, seconds=0.1, hold=1.2, colours=24):
@@ -161,7 +246,6 @@ def gif(frames, seconds=0.1, hold=1.2, colours=24):
         f.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         for f in frames
     ]
-    durations = [round(1000 * seconds)] * (len(frames) - 1) + [round(1000 * hold)]
     file = io.BytesIO()
     frames[0].save(
         file,
@@ -169,67 +253,18 @@ def gif(frames, seconds=0.1, hold=1.2, colours=24):
         save_all=True,
         append_images=frames[1:],
         loop=0,
-        duration=durations,
+        duration=_durations(frames, seconds, hold),
         optimize=True,
     )
     return file.getvalue()
 
 
-def html_player(frames, label="film", seconds=0.1):
-    r"""The same film with a slider and a play button, as one piece of HTML.
-
-    frames: PIL images. label: what a screen reader says. Needs no network and no
-    library. Returns a string for `IPython.display.HTML` or a file.
-    """
-    sources = []
-    for frame in frames:
-        file = io.BytesIO()
-        frame.quantize(24).save(file, format="PNG", optimize=True)
-        sources.append(
-            "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        )
-    width, height = frames[0].size
-    listed = ",".join(f'"{source}"' for source in sources)
-    last = len(frames) - 1
-    return f"""<div class="ddpm-player" style="width:{width}px">
-<img width="{width}" height="{height}" alt="{escape(label)}" src="{sources[0]}">
-<div style="display:flex;gap:8px">
-<button type="button" aria-label="play or pause">&#9654;</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="frame" style="flex:1">
-</div>
-<script>
-(function (root) {{
-  var frames = [{listed}], timer = null;
-  var image = root.querySelector("img"), slider = root.querySelector("input");
-  var button = root.querySelector("button");
-  function show(i) {{ slider.value = i; image.src = frames[i]; }}
-  function stop() {{ clearInterval(timer); timer = null; button.textContent = "\\u25B6"; }}
-  slider.oninput = function () {{ stop(); show(+slider.value); }};
-  button.onclick = function () {{
-    if (timer) {{ stop(); return; }}
-    button.textContent = "\\u23F8";
-    timer = setInterval(function () {{
-      show((+slider.value + 1) % frames.length);
-    }}, {round(1000 * seconds)});
-  }};
-}})(document.currentScript.parentElement);
-</script></div>"""
-
-
-def png(figure, dpi=100, **options):
+def png(figure, dpi=SHARP * INCH, **options):
     r"""A figure as PNG bytes, the same for the same figure, in at most 256 colours.
 
     options: of Pillow's `save`.
     """
-    file, small = io.BytesIO(), io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(file, format="png", dpi=dpi)
-    picture = Image.open(file).convert("RGB")
-    picture = picture.quantize(
-        256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    )
-    picture.save(small, format="PNG", optimize=True, **options)
-    return small.getvalue()
+    return _packed(_rendered(figure, dpi), **options)
 
 
 def save(picture, path):
@@ -237,7 +272,7 @@ def save(picture, path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(picture, bytes):
-        picture = png(picture, dpi=130, pnginfo=mark("figure"))
+        picture = png(picture, pnginfo=mark("figure"))
     path.write_bytes(picture)
     return path
 
@@ -306,18 +341,101 @@ def save_series(series, path, columns=4, title=""):
 def show(picture, alt):
     r"""Show a figure or film in a notebook, with a text for those who cannot see it.
 
-    picture: a figure, or the bytes of a GIF. alt: what is to be seen, one sentence at
-    least; it stands in the notebook's metadata and as the output's plain text.
+    picture: a figure, or the bytes of a film. alt: what is to be seen, one sentence at
+    least. The page gets an `<img>` with alt, sharp on screens of small pixels; it shrinks
+    with the column. Beside it lie a PNG, for a film of four of its frames, for viewers that
+    strip HTML, and alt as plain text.
     Raises ValueError for an alt of fewer than 20 characters.
     """
     from IPython.display import display
 
     if len(alt) < 20:
         raise ValueError(f"alt must say in a sentence what is to be seen, got {alt!r}")
-    kind = "image/gif" if isinstance(picture, bytes) else "image/png"
-    content = picture if isinstance(picture, bytes) else png(picture)
-    bundle = {kind: base64.b64encode(content).decode(), "text/plain": alt}
-    display(bundle, raw=True, metadata={kind: {"alt": alt}})
+    if isinstance(picture, bytes):
+        sharp, still = picture, _packed(_four(picture))
+    else:
+        sharp, still = png(picture), png(picture, dpi=INCH)
+    bundle = {
+        "text/html": _img(sharp, alt),
+        "image/png": base64.b64encode(still).decode(),
+        "text/plain": alt,
+    }
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _img(content, alt):
+    r"""The bytes of a picture as an `<img>` that needs nothing beside itself."""
+    with Image.open(io.BytesIO(content)) as picture:
+        scale = FILM if getattr(picture, "is_animated", False) else SHARP
+        width, kind = round(picture.width / scale), Image.MIME[picture.format]
+    source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    style = "max-width:100%;height:auto"
+    return f'<img alt="{escape(alt)}" width="{width}" style="{style}" src="{source}">'
+
+
+def _four(film):
+    r"""Four frames of a film in a row, the first and the last among them."""
+    with Image.open(io.BytesIO(film)) as movie:
+        chosen = np.linspace(0, movie.n_frames - 1, 4).round().astype(int)
+        width, height = (round(side / FILM) for side in movie.size)
+        row = Image.new("RGB", (4 * width, height), "white")
+        for place, number in enumerate(chosen):
+            movie.seek(int(number))
+            small = movie.convert("RGB").resize((width, height), Image.Resampling.BOX)
+            row.paste(small, (place * width, 0))
+    return row
+
+
+def _durations(frames, seconds, hold):
+    return [round(1000 * seconds)] * (len(frames) - 1) + [round(1000 * hold)]
+
+
+def _rendered(figure, dpi):
+    r"""A figure as a PIL image, at so many pixels an inch."""
+    with rc_context(STYLE):
+        _plain_ticks(figure)
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+
+
+def _packed(picture, **options):
+    r"""A PIL image as the bytes of a small PNG, in at most 256 colours."""
+    file = io.BytesIO()
+    picture = picture.quantize(
+        256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
+    picture.save(file, format="PNG", optimize=True, **options)
+    return file.getvalue()
+
+
+class _Plain(ticker.LogFormatterSciNotation):
+    r"""The labels that matplotlib chooses for a logarithmic axis, as 1.2 or 0.05."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def _plain_ticks(figure):
+    r"""Say 1.2 and not 1.2 x 10^0 where a logarithmic axis spans less than two decades."""
+    for axis in [one for axes in figure.axes for one in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        if axis.get_scale() != "log" or not 0.001 <= low < high < min(100 * low, 1e5):
+            continue
+        if type(axis.get_major_formatter()) is ticker.LogFormatterSciNotation:
+            axis.set_major_formatter(_Plain(labelOnlyBase=True))
+        if type(axis.get_minor_formatter()) is ticker.LogFormatterSciNotation:
+            axis.set_minor_formatter(_Plain(labelOnlyBase=False))
+
+
+def _room(labels, rows):
+    r"""Inches that the labels of rows take at the left."""
+    if not labels:
+        return 0.0
+    if len(labels) != rows:
+        raise ValueError(f"got {len(labels)} labels for {rows} rows")
+    lines = [line for label in labels for line in (label or "").splitlines()]
+    return 0.15 + 0.075 * max(map(len, lines), default=0)
 
 
 def _array(value):

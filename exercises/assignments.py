@@ -91,10 +91,10 @@ def cleared(cell):
 
 def notebook(chapter, cells):
     r"""A notebook of these cells, with a title, the cell for Colab, and steady ids."""
-    install = INSTALL.format(repository=repository()).split("\n", 1)[1]
-    install = install.rsplit("```", 1)[0].rstrip()
+    text = INSTALL.format(repository=repository())
+    (install,) = jupytext.reads(text, fmt="md:myst").cells
     title = f"# Chapter {chapter}: exercises\n\n{INTRO}"
-    cells = [new_markdown_cell(title), new_code_cell(install), *cells]
+    cells = [new_markdown_cell(title), install, *cells]
     for cell in cells:
         cell["source"] = embedded(cell["source"])
     made = nbformat.v4.new_notebook(

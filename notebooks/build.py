@@ -23,9 +23,14 @@ ROOT = HERE.parent
 FIXED = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
 BADGE = r"(colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+?(?=/blob/)"
 SHOWN = re.compile(r"\]\((?:\.\./exercises/)?(bugs/\w+\.png)\)")  # of exercises
+TOP = re.compile(r"(\A.*?^# [^\n]*\n\n)[^\n]*", re.M | re.S)
 INSTALL = """\
 ```{{code-cell}} ipython3
-# Runs only where the package is missing, as on Colab.
+:cellView: form
+:jupyter: {{source_hidden: true}}
+:tags: [hide-input]
+
+# @title Install the package where it is missing, as on Colab
 import importlib.util
 import os
 
@@ -65,6 +70,26 @@ def pointed(text):
     )
 
 
+def links(path):
+    r"""The line below a text's title: the chapters beside it, the contents, and Colab."""
+    names = [chapter.stem for chapter in chapters()]
+    place = names.index(path.stem) if path.stem in names else None
+    line = []
+    if place:
+        line.append(f"[← Chapter {names[place - 1][:2]}]({names[place - 1]}.ipynb)")
+    if place != 0:
+        line.append(f"[Contents]({names[0]}.ipynb)")
+    if place is not None and place + 1 < len(names):
+        line.append(f"[Chapter {names[place + 1][:2]} →]({names[place + 1]}.ipynb)")
+    colab = f"colab.research.google.com/github/{repository()}/blob/main/notebooks"
+    return " · ".join([*line, f"[Open in Colab](https://{colab}/{path.name[:-3]}.ipynb)"])
+
+
+def written(path):
+    r"""A text as it must be: `pointed`, and with its `links` below its title."""
+    return TOP.sub(lambda m: m[1] + links(path), pointed(path.read_text("utf-8")), count=1)
+
+
 def read(path):
     r"""The notebook that a text describes, without outputs, with ids that stay."""
     notebook = jupytext.read(path, fmt="md:myst")
@@ -87,7 +112,11 @@ def embedded(text):
 
 
 def execute(notebook, folder=HERE, timeout=300):
-    r"""Run a notebook in `folder` and drop what differs between two runs or machines."""
+    r"""Run a notebook in `folder` and drop what differs between two runs.
+
+    The names of kernel and language stay as JupyterLab writes them, so that opening the
+    notebook, on the same version of Python, does not change it.
+    """
     os.environ.update(FIXED)
     client = NotebookClient(
         notebook,
@@ -98,7 +127,6 @@ def execute(notebook, folder=HERE, timeout=300):
     )
     client.execute()
     notebook.metadata.pop("widgets", None)
-    notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -125,8 +153,9 @@ def main():
     texts = [*chapters(), *pages()]
     for path in [*texts, ROOT / "README.md"]:
         text = path.read_text("utf-8")
-        if pointed(text) != text:
-            path.write_text(pointed(text), "utf-8")
+        wanted = written(path) if path in texts else pointed(text)
+        if wanted != text:
+            path.write_text(wanted, "utf-8")
     unknown = set(numbers) - {called(path) for path in texts}
     if unknown:
         sys.exit(f"there is no chapter or page {', '.join(sorted(unknown))}")

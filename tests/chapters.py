@@ -46,9 +46,12 @@ def printed(cell):
     for output in cell.outputs:
         if output.output_type == "stream":
             said[output.name] += output.text
-        for kind, content in output.get("data", {}).items():
+        data = output.get("data", {})
+        drawn = any(kind.startswith("image/") for kind in data)  # then HTML is the picture
+        for kind, content in data.items():
             if not kind.startswith("image/") and "widget" not in kind:
-                said[kind] = said.get(kind, "") + str(content)
+                if not (drawn and kind == "text/html"):
+                    said[kind] = said.get(kind, "") + str(content)
     return {kind: text.strip() for kind, text in said.items() if text.strip()}
 
 

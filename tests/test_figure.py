@@ -1,7 +1,10 @@
 r"""Figures: sizes, the same bytes every time, and films that need no network."""
 
+import base64
 import io
 import re
+from html.parser import HTMLParser
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -37,8 +40,9 @@ def test_strip_has_a_panel_for_each_array():
     assert [axis.get_title() for axis in picture.axes] == ["a", "b", "c", "$x_0$"]
     width, height = size(figure.png(picture, dpi=100))
     assert (width, height) == (400, 125)
+    assert size(figure.png(picture)) == (800, 250)  # for screens with twice as many pixels
     two_rows = figure.strip(POINTS, "abc", columns=2, size=1.0)
-    assert size(figure.png(two_rows)) == (200, 250) and len(two_rows.axes) == 4
+    assert size(figure.png(two_rows, dpi=100)) == (200, 250) and len(two_rows.axes) == 4
     limits = {axis.get_xlim() for axis in picture.axes[:3]}
     largest = max(float(p.abs().max()) for p in POINTS)
     assert len(limits) == 1 and limits.pop()[1] == pytest.approx(1.05 * largest, rel=1e-6)
@@ -68,19 +72,37 @@ def film():
     return figure.film_frames(POINTS, ["t = 2", "t = 1", "t = 0"], size=1.0)
 
 
-def test_film():
+@pytest.mark.parametrize(("make", "kind"), [(figure.gif, "GIF"), (figure.film, "WEBP")])
+def test_film(make, kind):
     frames = film()
     assert len({frame.size for frame in frames}) == 1
-    data = figure.gif(frames, seconds=0.2, hold=1.0)
-    assert data == figure.gif(film(), seconds=0.2, hold=1.0) and data[:3] == b"GIF"
+    data = make(frames, seconds=0.2, hold=1.0)
+    assert data == make(film(), seconds=0.2, hold=1.0)
     movie = Image.open(io.BytesIO(data))
+    assert movie.format == kind and movie.info["loop"] == 0
     assert movie.n_frames == 3 and movie.size == frames[0].size
-    assert movie.info["loop"] == 0
     durations = []
     for k in range(3):
         movie.seek(k)
+        movie.load()
         durations.append(movie.info["duration"])
     assert durations == [200, 200, 1000]
+
+
+def test_a_film_keeps_every_grey():
+    ramp = torch.linspace(-1, 1, 64).reshape(1, 8, 8)
+    frames = figure.film_frames([ramp, -ramp], "ab")
+    movie = Image.open(io.BytesIO(figure.film(frames)))
+    for k, frame in enumerate(frames):
+        movie.seek(k)
+        assert np.array_equal(np.asarray(movie.convert("RGB")), np.asarray(frame))
+    assert len(np.unique(np.asarray(frames[0]))) > 60
+
+
+def test_films_are_wide_enough():
+    for panels, wide in ((1, 480), (2, 520), (3, 780)):
+        (frame,) = figure.film_frames([(PICTURES[0],) * panels], ["a"])
+        assert frame.width == figure.FILM * wide
 
 
 def test_film_of_several_panels():
@@ -90,15 +112,6 @@ def test_film_of_several_panels():
     assert frames[0].width == 2 * single[0].width
     with pytest.raises(ValueError, match="argument 2 is"):
         figure.film_frames(POINTS, "ab")
-
-
-def test_html_player_needs_no_network():
-    html = figure.html_player(film(), label="points that move")
-    assert html == figure.html_player(film(), label="points that move")
-    assert not re.search(r"https?:|src=\"//|<link|import", html)
-    assert html.count("data:image/png;base64,") == 4  # three frames, the first one shown
-    assert 'alt="points that move"' in html and 'max="2"' in html
-    assert "setInterval" in html and "}, 100);" in html
 
 
 def test_save(tmp_path):
@@ -115,19 +128,122 @@ def test_arrays_of_every_kind_look_the_same():
     assert one == figure.png(figure.strip([tensor.tolist()], ["a"]))
 
 
-def test_show_says_what_is_to_be_seen(monkeypatch):
+ALT = 'three "clouds" of points, a < b'
+
+
+def shown(monkeypatch, picture):
+    """What `show` hands to Jupyter: (bundle, metadata)."""
     display = pytest.importorskip("IPython.display")
-    shown = []
-    monkeypatch.setattr(display, "display", lambda *a, **k: shown.append((a, k)))
-    alt = "three clouds of points, one beside the other"
-    figure.show(figure.strip(POINTS, "abc"), alt)
-    figure.show(figure.gif(film()), alt)
-    for (bundle,), options in shown:
-        kind = next(iter(bundle))
-        assert bundle["text/plain"] == alt and options["metadata"] == {kind: {"alt": alt}}
-    assert [next(iter(a[0])) for a, _ in shown] == ["image/png", "image/gif"]
+    calls = []
+    monkeypatch.setattr(display, "display", lambda *a, **k: calls.append((a, k)))
+    figure.show(picture, ALT)
+    (((bundle,), options),) = calls
+    assert options["raw"]
+    return bundle, options["metadata"]
+
+
+def inside(html):
+    """The only tag of a piece of HTML: (attributes, the picture that it holds)."""
+    tags = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
+    reader.feed(html)
+    ((tag, attributes),) = tags
+    kind, data = re.fullmatch(r"data:image/(\w+);base64,(.*)", attributes["src"]).groups()
+    picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+    assert tag == "img" and picture.format == kind.upper()
+    return attributes, picture
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_show_says_what_is_to_be_seen(monkeypatch, moves):
+    picture = figure.film(film()) if moves else figure.strip(POINTS, "abc", size=1.0)
+    bundle, metadata = shown(monkeypatch, picture)
+    assert list(bundle) == ["text/html", "image/png", "text/plain"]
+    assert bundle["text/plain"] == ALT and metadata == {"image/png": {"alt": ALT}}
+    attributes, seen = inside(bundle["text/html"])
+    assert attributes["alt"] == ALT and "max-width:100%" in attributes["style"]
+    sharp = 1.5 if moves else 2  # pixels for one on the page
+    assert seen.width == sharp * int(attributes["width"])
+    assert getattr(seen, "n_frames", 1) == (3 if moves else 1)
+    still = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert still.format == "PNG" and getattr(still, "n_frames", 1) == 1
+    assert still.width == int(attributes["width"]) * (4 if moves else 1)
+
+
+def test_the_still_of_a_film_holds_its_first_and_last_frame():
+    greys = [torch.full((1, 8, 8), value) for value in (-1.0, 0.0, 1.0, 0.0, 1.0, 0.5)]
+    frames = [figure.tile(grey[None], 1) for grey in greys]
+    frames = [Image.fromarray(np.uint8((f + 1) * 127.5)).convert("RGB") for f in frames]
+    row = np.asarray(figure._four(figure.film(frames)))[2]
+    assert row[2::5, 0].tolist() == [0, 255, 127, 191]  # 8 pixels are 5 on the page
+
+
+def test_show_wants_a_sentence():
     with pytest.raises(ValueError, match=r"alt must say in a sentence .* got 'points'"):
         figure.show(figure.strip(POINTS, "abc"), "points")
+
+
+def test_rows_have_labels():
+    labels = ["first", None, "third"]
+    bare = figure.image_grid(PICTURES, 3)
+    grid = figure.image_grid(PICTURES, 3, labels=labels)
+    (axis,) = grid.axes
+    assert [text.get_text() for text in axis.texts] == ["first", "", "third"]
+    assert [text.xy[1] for text in axis.texts] == [1.5, 6.5, 11.5]  # rows of 4, and a line
+    assert grid.get_figwidth() > bare.get_figwidth() + 0.3
+    ink = np.asarray(figure._rendered(grid, 100)).min(axis=(0, 2)) < 128
+    room = round(100 * (grid.get_figwidth() - bare.get_figwidth()))
+    assert ink[: room - 10].any() and not ink[0]  # a label, and it is not cut off
+    rows = figure.strip(POINTS, "abc", columns=2, labels=["one", "two"])
+    assert [axis.get_ylabel() for axis in rows.axes] == ["one", "", "two", ""]
+    with pytest.raises(ValueError, match="got 2 labels for 3 rows"):
+        figure.image_grid(PICTURES, 3, labels=["a", "b"])
+
+
+def ticks(low, high):
+    picture, axis = figure.canvas()
+    axis.set(xlim=(0, 1), ylim=(low, high), yscale="log")
+    figure.png(picture)
+    both = axis.get_yticklabels() + axis.get_yticklabels(minor=True)
+    return {label.get_text() for label in both} - {""}
+
+
+def test_short_logarithmic_axes_have_plain_numbers():
+    assert {"1", "2", "3"} < ticks(0.9, 4)
+    assert {"0.1", "1"} <= ticks(0.09, 5) and "0.2" not in ticks(0.09, 5)
+    assert all("10^{" in label for label in ticks(1e-3, 10))
+    own, axis = figure.canvas()
+    axis.set(yscale="log", ylim=(1, 5))
+    axis.yaxis.set_major_formatter("about {x}")
+    figure.png(own)
+    assert axis.yaxis.get_major_formatter()(2) == "about 2"
+
+
+def test_shades_are_told_apart():
+    for colour in figure.COLOURS:
+        light = [sum(shade) / 3 for shade in figure.shades(colour, 4)]
+        assert all(b - a > 0.1 for a, b in pairwise(light))
+        assert 0 <= light[0] and light[-1] < 0.85  # seen on white
+
+
+def test_boxes_and_arrows():
+    places = {"a": (0, 0, "first"), "b": (1, 0, "second"), "c": (1, 1, "")}
+    (axis,) = figure.boxes(places, [("a", "b"), ("b", "c")]).axes
+    words = [text.get_text() for text in axis.texts]
+    assert words == ["a", "first", "b", "second", "c", ""]
+    kinds = [type(patch).__name__ for patch in axis.patches]
+    assert kinds == ["FancyBboxPatch"] * 3 + ["FancyArrowPatch"] * 2
+    with pytest.raises(KeyError, match="d"):
+        figure.boxes(places, [("a", "d")])
+
+
+def test_few_points_are_large():
+    areas = []
+    for N in (100, 1000, 4000):
+        picture = figure.strip([normal(N, 2)], "a")
+        areas.append(picture.axes[0].collections[0].get_sizes()[0])
+    assert areas == [9, 4, 3]
 
 
 def test_bad_input():
@@ -137,7 +253,3 @@ def test_bad_input():
         figure.image_grid(PICTURES * 0 + 2)
     with pytest.raises(ValueError, match=r"\(N, C, H, W\) in \[-1, 1\], got \(1, 4, 6\)"):
         figure.image_grid(PICTURES[0])
-
-
-def test_the_label_of_a_player_cannot_break_out_of_its_attribute():
-    assert 'alt="a &quot;b&quot;"' in figure.html_player(film(), 'a "b"')

@@ -1,9 +1,9 @@
 r"""Exercises that check themselves: in a notebook by `check`, for a class by a command.
 
-Read `exercise` and one chapter's checks (`ch02`), then `checking`; `wire`, `messages`,
-`cells`, `worker`, `jail`, `lacking` and `grade` put a class's notebooks through the same
-checks; `record`, `table`, `feedback`, `eyes` and `course` make what a teacher keeps and
-students get.
+Read `exercise` and one chapter's checks (`ch02`), then `checking` and `box`; `wire`,
+`messages`, `cells`, `worker`, `jail`, `lacking` and `grade` put a class's notebooks through
+the same checks; `record`, `table`, `feedback`, `eyes` and `course` make what a teacher
+keeps and students get.
 """
 
 from .. import hand_on
@@ -23,6 +23,7 @@ CONTENTS = {
     "wire": (),
     "messages": (),
     "answer": (),
+    "box": (),
     "checking": ("check",),
     "withheld": (),
     "shell": (),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..checks import check_integer
 from .answer import Answer
+from .box import say
 from .exercise import Hint, Unsolved, find, stages
 
 
@@ -45,7 +46,7 @@ def check(number, function, *also, seed=None):
         made = verdict(exercise, functions, seed)
     names = ", ".join(getattr(one, "__name__", "f") for one in functions)
     again = f' (the same again: check("{number}", {names}, seed={seed}))'
-    print(f"{number} {made.said}{again * (made.said[:7] == 'not yet')}")
+    say(number, f"{made.said}{again * (made.said[:7] == 'not yet')}")
     return made.points if grading else None
 
 
