@@ -14,7 +14,8 @@ real ones with planted faults, and writes figures/runs/measures_WHICH.json. Mode
              writes figures/runs/measures_WHICH_sheet.json;
 --page       writes what figures/runs holds into docs/measures.md; the others do it too.
 
-Samples are kept in runs/measures, so that a second call only judges.
+--half rounds a model's weights to float16 first, which is how a model is shipped. Samples
+are kept in runs/measures, so that a second call only judges.
 """
 
 import argparse
@@ -46,11 +47,11 @@ _SHEET = 323  # how a sheet is mixed
 _EVEN = dict(sampler="dpmpp_2m", spacing="log_snr")
 CHAINS = [
     _EVEN | {"steps": 25},
-    *(_EVEN | {"steps": 25, "guidance": scale} for scale in (1.25, 1.5)),
-    dict(sampler="ancestral", steps=50, variance="small"),
+    *(_EVEN | {"steps": 25, "guidance": scale} for scale in (1.25, 1.35, 1.5)),
+    dict(sampler="dpmpp_2m_sde", steps=25, spacing="log_snr", guidance=1.25),
     dict(sampler="dpmpp_2m", steps=25, spacing="trailing"),
+    dict(sampler="ancestral", steps=50, variance="small"),
     dict(sampler="ancestral", steps=100, variance="small"),
-    dict(sampler="ancestral", steps=250, variance="small"),
 ]
 
 
@@ -290,6 +291,8 @@ def main(arguments=None):
     parser.add_argument("--num", type=int, default=1000, help="pictures judged at a time")
     parser.add_argument("--held-out", type=int, default=2000, help="unseen pictures")
     parser.add_argument("--precision", default="auto", help="of the network")
+    helped = "round the weights to float16, as those of shipped models are"
+    parser.add_argument("--half", action="store_true", help=helped)
     helped = "options of sample, such as sampler=ddim steps=50; those stored with the model"
     parser.add_argument("--with", nargs="+", type=pair, dest="chain", help=helped)
     modes = parser.add_mutually_exclusive_group()

@@ -41,6 +41,8 @@ def open_pictures(options, real):
     r"""Load the model and find its chain; refuse one that the judge cannot see."""
     name = options.model or options.which
     found = open_model(name)
+    if options.half:
+        found.model.half().float()
     shape = real.panel.classifier.shape
     if found.sample_shape != shape:
         raise ValueError(
@@ -76,6 +78,8 @@ def drawn(model, chain, seed, y, n, cache, what):
     seed (seed, i), as `sample` gives it.
     """
     asked = None if y is None else y.tolist()
+    if y is None:  # chains that differ in guidance alone draw the same
+        chain = {name: value for name, value in chain.items() if name != "guidance"}
     key = short([model.mark, chain, seed, asked, n, model.precision])
     path = cache / f"{model.name}_{key}.npy"
     if path.is_file():

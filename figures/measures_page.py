@@ -46,6 +46,7 @@ MEASURES = {
     "label": "asked label recognised, over real",
 }
 FAULTS = {
+    "no_fault": "no fault",
     "invisible_noise": "noise of ±2 grey levels",
     "speckle": "speckle in 40 %",
     "two_classes_missing": "two classes missing",
@@ -108,39 +109,52 @@ def tables(which, result):
     judge = result["judge"]
     lines += [
         f"{result['num']:,} pictures a draw, {result['held_out']:,} held-out pictures. The "
-        f"classifier sees {100 * judge['accuracy']:.1f} % of {judge['unseen']:,} unseen "
-        "pictures rightly. ± is the deviation between draws.",
+        f"classifier recognises {100 * judge['accuracy']:.1f} % of {judge['unseen']:,} "
+        "unseen pictures. ± is the standard deviation of three draws.",
         "",
     ]
     columns = {}
     if "drawn" in result:
         chain = ", ".join(f"{k} {v}" for k, v in result["drawn"]["drawn_with"].items())
         lines += [f"`{result['model']['name']}` draws by {chain}.", ""]
-        columns[f"`{result['model']['name']}`"] = result["drawn"]["measures"]
-    columns |= {"training pictures": result["training"], "unseen": result["unseen"]}
+        columns[f"`{result['model']['name']}`"] = {
+            name: cell(which, name, both)
+            for name, both in result["drawn"]["measures"].items()
+        }
+    for words, kind in (("training pictures", "training"), ("unseen", "unseen")):
+        columns[words] = {name: with_spread(both) for name, both in result[kind].items()}
     lines += table(
         ["measure", "target", *columns],
         [
-            [words, wanted(which, name), *(with_spread(c[name]) for c in columns.values())]
+            [words, wanted(which, name), *(c[name] for c in columns.values())]
             for name, words in MEASURES.items()
         ],
     )
+    faults = result["faults"]
+    known = {fault: words for fault, words in FAULTS.items() if fault in faults}
+    beside = ", where those without a fault are inside" if "no_fault" in known else ""
     lines += [
         "",
-        "The same of real pictures with one fault. Bold: outside the limit, seen.",
+        "The same of one draw of unseen pictures, each kind with one fault. Bold: outside "
+        f"the limit{beside}, so the fault is seen.",
         "",
     ]
-    faults = result["faults"]
     rows = []
     for name, words in MEASURES.items():
         cells = []
-        for fault in FAULTS:
+        for fault in known:
             mark = SEEN if name in result["seen"][fault] else UNSEEN
             cells.append(f"{mark}{number(faults[fault][name])}{mark}")
         rows.append([words, *cells])
-    lines += table(["measure", *FAULTS.values()], rows)
+    lines += table(["measure", *known.values()], rows)
     if result.get("other_numbers"):
-        lines += ["", "The model's ratios with other numbers of held-out pictures:", ""]
+        lines += [
+            "",
+            "The model's ratios with other numbers of held-out pictures, of one seed and "
+            "one draw of training pictures, so not the means above. Targets are for "
+            f"{result['held_out']:,}.",
+            "",
+        ]
         kinds = list(next(iter(result["other_numbers"].values())))
         lines += table(
             ["held-out pictures", *(MEASURES[kind] for kind in kinds)],
@@ -153,8 +167,17 @@ def tables(which, result):
 
 
 def wanted(which, name):
-    r"""The target of a measure in words, "none" where it has none."""
-    return limits_in_words(*TARGETS[which][name]) if name in TARGETS[which] else "none"
+    r"""The target of a measure in words; where it has none, what counts as a fault seen."""
+    words = limits_in_words(*LIMITS[which][name])
+    return words if name in TARGETS[which] else f"none (fault: not {words})"
+
+
+def cell(which, name, both):
+    r"""A model's number, bold where it misses a target."""
+    target = TARGETS[which].get(name)
+    missed = target and outside(which, name, both["mean"]) > 0
+    mark = SEEN if missed else UNSEEN
+    return f"{mark}{with_spread(both)}{mark}"
 
 
 def table(head, rows):

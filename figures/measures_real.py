@@ -63,7 +63,8 @@ def open_real(options):
         )
     order = torch.randperm(len(test), generator=generator_for(_UNSEEN, 0))
     marks = [fingerprint(s.x_0, s.y) for s in (train, test)]
-    mark = short([*marks, digest(eye.state_dict()), n, H, DRAWS, COUNTED, TREES])
+    mark = [*marks, digest(eye.state_dict()), n, H, DRAWS, COUNTED, TREES, list(FAULTS)]
+    mark = short(mark)
     path = options.cache / f"real_{options.which}_{mark}.json"
     if path.is_file():
         counts = torch.tensor(json.loads(path.read_text("utf-8"))["counts"])
@@ -98,7 +99,7 @@ def short(values):
 
 
 def planted(real):
-    r"""{fault: (pictures, labels or None)}: unseen pictures, each kind with one fault."""
+    r"""{fault: (pictures, labels or None)}: unseen pictures, without a fault and with."""
     x, y = real.unseen[0]
     n = len(x)
     rest = real.order[len(real.panel.held_out) :]
@@ -107,6 +108,7 @@ def planted(real):
     copied = known[foolers.repeated(n, min(250, n))]
     gaussian = evaluate.fitted_gaussian(real.train.to_float(known), n)
     found = {
+        "no_fault": (x, y),
         "invisible_noise": (foolers.invisible_noise(x), y),
         "speckle": (foolers.speckle(x), y),
         "two_classes_missing": (real.test.to_float(kept), real.test.y[kept]),
@@ -123,7 +125,7 @@ def judge_real(real, which):
 
     Returns {"rows": what `judge` says of the draws of training pictures, "training",
     "unseen": {measure: mean and spread}, "faults": {fault: {measure: number}}, "seen":
-    {fault: the measures that lie outside their limits}}.
+    {fault: the measures that it takes outside their limits}}.
     """
     path = real.path
     if path.is_file():
@@ -145,9 +147,13 @@ def judge_real(real, which):
         found["faults"][fault] = over_real(row, rows["training"])
         bar.update()
     bar.close()
-    found["seen"] = {
+    out = {
         fault: [name for name, value in row.items() if outside(which, name, value) > 0]
         for fault, row in found["faults"].items()
+    }
+    found["seen"] = {
+        fault: [name for name in names if name not in out["no_fault"]]
+        for fault, names in out.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(found))

@@ -10,13 +10,16 @@ and ddpm_lite/pretrained/NAME.safetensors. clothes and mnist are drawn and measu
 chain that is stored with the weights: the one that `figures/measures.py NAME --chains`
 chose, if its results are there (measures_clothes_chains.json, measures_mnist_chains.json in
 figures/runs), else the preset's. To choose one for weights that are trained and not shipped
-yet, give it --model runs/shipped_NAME, and call this command again.
+yet, give it --model runs/shipped_NAME --half, and call this command again.
 """
 
 import argparse
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+
+from measures_real import digest
 
 from ddpm_lite import figure, save_model
 from ddpm_lite.evaluation import evaluate
@@ -78,22 +81,25 @@ def shortened(found):
     }
 
 
-def chosen_chain(name, config, weights):
+def chosen_chain(name, config, trainer):
     r"""The chain to store with a model, {} if none was chosen, and who chose it, in words.
 
     The winner in figures/runs/measures_NAME_chains.json, if that is there, else the one of
-    the preset. weights: their number. SystemExit where another network was measured.
+    the preset. SystemExit where other weights were measured than those to be shipped.
     """
     path = ROOT / "figures" / "runs" / f"measures_{name}_chains.json"
     if not path.is_file():
         known = "of the preset" if config.drawn_with else "none, so 50 steps of DDIM"
         return config.drawn_with, known
     found = json.loads(path.read_text("utf-8"))
-    if found["model"]["weights"] != weights:
+    shipped = copy.deepcopy(trainer.ema.model).half().float()
+    if found["model"]["mark"] != digest(
+        {"beta": trainer.schedule.beta, **shipped.state_dict()}
+    ):
         raise SystemExit(
-            f"{path.name} is of a network of {found['model']['weights']:,} weights, and "
-            f"this one has {weights:,}: choose its chain by figures/measures.py {name} "
-            f"--chains --model runs/shipped_{name}, or move the file away"
+            f"{path.name} is of other weights: choose the chain of these by "
+            f"figures/measures.py {name} --chains --model runs/shipped_{name} --half, or "
+            "move the file away"
         )
     return found["chosen"], f"chosen in {path.name}"
 
@@ -202,7 +208,7 @@ def grey(arguments):
     prepared = replace(prepared, config=config)
     trainer, n = prepared.trainer, 1000
     weights = sum(p.numel() for p in trainer.model.parameters())
-    chain, chosen = chosen_chain(name, config, weights)
+    chain, chosen = chosen_chain(name, config, trainer)
     print(f"drawn with {chain or PLAIN}: {chosen}", flush=True)
     model, how = with_guidance(trainer.ema.model, chain or PLAIN)
     counts = class_counts(config, prepared.pictures)  # digits are not equally frequent

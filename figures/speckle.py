@@ -41,7 +41,7 @@ from ddpm_lite.seeds import WEIGHTS, seeded
 from ddpm_lite.training.facts import versions
 
 ROOT = Path(__file__).resolve().parent.parent
-N = 500
+N = 200
 PARTS = ("samplers", "halves", "minutes")
 SHOWN = dict(sampler="ddim", steps=50)  # as the first model's sheet was drawn
 QUICK = dict(sampler="dpmpp_2m", steps=20)
@@ -114,7 +114,7 @@ class Eyes:
     r"""What is measured of every set of samples, beside real pictures."""
 
     def __init__(self, held_out, real):
-        self.held_out, self.judge = held_out, load_judge("clothes")
+        self.held_out, (self.judge, _) = held_out, load_judge("clothes")
         self.usual = metrics.frechet_distance(real, held_out)
 
     def __call__(self, x, y):
@@ -138,9 +138,10 @@ def drawn(model, schedule, **how):
             (len(part), 1, 28, 28),
             y=y[part],
             seed=[(0, int(i)) for i in part],
+            progress=False,
             **how,
         )
-        for part in torch.arange(N).split(250)
+        for part in torch.arange(N).split(100)
     ]
     return torch.cat(parts), y
 

@@ -212,7 +212,7 @@ RUNS = {
         held_out_split="test",
         schedule="cosine",
         unet=UNetConfig.preset("grey-28"),
-        train=replace(_GREY, steps=14_000),
+        train=replace(_GREY, steps=28_000, drop_label=0.2),
         drawn_with=_GUIDED | {"guidance": 1.5},
     ),
     "mnist": RunConfig(

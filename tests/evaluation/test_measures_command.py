@@ -1,9 +1,11 @@
 r"""`python figures/measures.py` from pictures to its files, on digits and two steps."""
 
+import copy
 import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -89,9 +91,14 @@ def test_the_whole_table_and_that_a_second_run_draws_nothing(
         assert done == (measures.outside("mnist", name, mean) == 0)
     # after two steps the background is grey, and noise of two grey levels is not black
     assert not found["drawn"]["reached"]["black"]
-    assert "black" in found["seen"]["invisible_noise"]
-    assert "copying_share" in found["seen"]["memoriser"]
-    assert "label" in found["seen"]["wrong_labels"]
+    out = {
+        fault: {k for k, v in row.items() if measures.outside("mnist", k, v) > 0}
+        for fault, row in found["faults"].items()
+    }
+    assert "black" in out["invisible_noise"] and "label" in out["wrong_labels"]
+    assert "copying_share" in out["memoriser"]
+    for fault, seen in found["seen"].items():  # what no fault does too is not its doing
+        assert set(seen) == out[fault] - out["no_fault"]
     said = capsys.readouterr().out
     assert "NO" in said and "not the chain that is stored with digits" in said
     assert str(FIGURES) not in json.dumps(found) and "/tmp" not in json.dumps(found)
@@ -267,11 +274,68 @@ def test_the_page_shows_every_table(run, measures, tmp_path):
     for fault, words in measures.page.FAULTS.items():
         assert words in text
         assert found["faults"][fault]["fd_pixels"] is not None
-    black = next(
-        x for x in lines if x.startswith("| exact black over real | ") and "**" in x
-    )
+    own, black = (x.split(" | ") for x in lines if x.startswith("| exact black over real"))
     value = found["faults"]["invisible_noise"]["black"]
-    assert black.split(" | ")[1] == f"**{value:.2f}**"
+    assert black[2] == f"**{value:.2f}**" and "*" not in black[1]
+    assert own[2].startswith("**") and "*" not in own[3]  # the model misses the target
     assert "| 150 |" not in text and "nan" not in text
     done = measures.page.reached(found, "mnist")
     assert len(done) == 1 + len(measures.page.MEASURES)
+
+
+# --- what is shipped is what was measured
+
+
+@pytest.mark.parametrize("name", ["clothes", "mnist"])
+def test_the_numbers_are_of_the_weights_that_are_shipped(name, measures):
+    found = load_pretrained(name)
+    digest = importlib.import_module("measures_real").digest
+    own = digest({"beta": found.schedule.beta, **found.model.state_dict()})
+    for results in (f"measures_{name}", f"measures_{name}_chains"):
+        path = FIGURES / "runs" / f"{results}.json"
+        about = json.loads(path.read_text("utf-8"))
+        assert about["model"]["mark"] == own
+    assert about["chosen"] == found.drawn_with
+
+
+def test_a_chain_that_other_weights_chose_is_refused(measures, tmp_path, monkeypatch):
+    pictures = importlib.import_module("pictures")
+    found = load_pretrained("digits")
+    model = copy.deepcopy(found.model)
+    with torch.no_grad():
+        model.conv_in.bias += 1e-5  # float16 does not see it, or not all of it
+    trainer = SimpleNamespace(ema=SimpleNamespace(model=model), schedule=found.schedule)
+    digest = importlib.import_module("measures_real").digest
+    half = copy.deepcopy(model).half().float()
+    mark = digest({"beta": found.schedule.beta, **half.state_dict()})
+    monkeypatch.setattr(pictures, "ROOT", tmp_path)
+    config = SimpleNamespace(drawn_with={"sampler": "ddim", "steps": 9})
+    assert pictures.chosen_chain("x", config, trainer) == (
+        config.drawn_with,
+        "of the preset",
+    )
+    path = tmp_path / "figures" / "runs" / "measures_x_chains.json"
+    path.parent.mkdir(parents=True)
+    chosen = {"sampler": "ddim", "steps": 7}
+    path.write_text(json.dumps({"model": {"mark": mark}, "chosen": chosen}))
+    assert pictures.chosen_chain("x", config, trainer)[0] == chosen
+    with torch.no_grad():
+        model.conv_in.bias += 0.1
+    with pytest.raises(SystemExit, match="of other weights: choose the chain of these by"):
+        pictures.chosen_chain("x", config, trainer)
+
+
+def test_half_is_what_a_shipped_model_is(run, tmp_path):
+    found = load_pretrained("digits")
+    model = copy.deepcopy(found.model)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(1 + 1e-5)
+    marks = []
+    for half in (False, True):
+        path = tmp_path / f"{half}.safetensors"
+        save_model(path, model, found.schedule, found.config, half=half)
+        words = [*FAST, *(["--half"] * (not half))]
+        marks.append(run(*words, model=str(path), cache=tmp_path)["measures_mnist"])
+    assert marks[0]["model"]["mark"] == marks[1]["model"]["mark"]
+    assert marks[0]["drawn"]["each"] == marks[1]["drawn"]["each"]
