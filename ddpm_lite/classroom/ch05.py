@@ -415,7 +415,7 @@ def _beats_zero(trial, got, alike):
 
 def _knows_each_t(trial, got, alike):
     away, T = trial.away(got), trial.schedule.T
-    limit = torch.full((T,), 0.05, dtype=torch.float64)
+    limit = torch.full((T,), 0.06, dtype=torch.float64)
     limit[0] = 0.15  # the least noise is the hardest to guess
     k = int((away / limit).argmax())
     here, others = float(away[k]), float(away.sum() - away[k]) / (T - 1)
