@@ -362,7 +362,7 @@ class _Trial:
 def _short_chain(seed):
     r"""Few steps that differ much, above all the first and the last, of little noise."""
     T = whole(4, 6, 62, seed)
-    first, last = between(0.025, 0.04, 63, seed), between(0.6, 0.75, 64, seed)
+    first, last = between(0.01, 0.015, 63, seed), between(0.6, 0.75, 64, seed)
     middle = 0.1 + 0.1 * uniform((T - 2,), 65, seed)
     return Schedule.from_beta([first, *middle.tolist(), last])
 
@@ -415,8 +415,8 @@ def _beats_zero(trial, got, alike):
 
 def _knows_each_t(trial, got, alike):
     away, T = trial.away(got), trial.schedule.T
-    limit = torch.full((T,), 0.05, dtype=torch.float64)
-    limit[0] = 0.12  # the least noise is the hardest to guess
+    limit = torch.full((T,), 0.06, dtype=torch.float64)
+    limit[0] = 0.15  # the least noise is the hardest to guess
     k = int((away / limit).argmax())
     here, others = float(away[k]), float(away.sum() - away[k]) / (T - 1)
     ask = "is it trained long enough, and in the end with small enough steps?"
