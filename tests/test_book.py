@@ -64,7 +64,7 @@ def code_cells(notebook):
 
 def disagreements(notebook, text):
     """Where the executed notebook is not made from this text."""
-    source = jupytext.reads(text, fmt="md:myst")
+    source = jupytext.reads(build.embedded(text), fmt="md:myst")
     source.metadata.pop("jupytext")
     try:
         compare_notebooks(

@@ -163,8 +163,7 @@ def _packages(found, place):
     packages = {}
     for one in sorted({s.chapter for s in found if s.problem is None}):
         packages[one] = Path(place, one)
-        lacks = {n for e in exercises_of(one).values() for n in e.lacks}
-        lacking.write(packages[one], lacks)
+        lacking.write(packages[one], lacking.asked(one))
         packages[one] = Package(packages[one])  # before anything runs
     return packages
 

@@ -1,14 +1,18 @@
 r"""A copy of the package without what an exercise asks for.
 
-"Write q_sample" is not answered by `from ddpm_lite import q_sample`. So the process that
-runs submissions gets a copy in which the asked names are gone, and with them all that is
-made of them, the checks, and this package's grader. Whoever imports such a name gets a
-`withheld.stand_in`, which fails when it is called.
+"Write q_sample" is not answered by `from ddpm_lite import q_sample`, nor by
+`noise_from_v`, which is the same sum under another name. So the process that runs
+submissions gets a copy in which the asked names are gone, whole rooms of formulas
+(`FORMULAS`), and with them all that is made of them, the checks, and this package's
+grader. Whoever imports such a name gets a `withheld.stand_in`, which fails when it is
+called.
 """
 
 import ast
 import shutil
 from pathlib import Path
+
+from .exercise import exercises_of
 
 PACKAGE = Path(__file__).parent.parent
 KEPT = (
@@ -21,6 +25,8 @@ KEPT = (
     "withheld",
     "worker",
 )  # of the classroom
+FORMULAS = ("process", "loss", "oracle", "denoiser")
+FORMULAS += ("sampling", "training", "models", "lab")
 _MISSING = """
 
 def __getattr__(name):
@@ -36,14 +42,20 @@ def check(number, function, *also, seed=None):
 '''
 
 
+def asked(chapter):
+    r"""What the grader's package lacks for a chapter: `lacks` of its exercises, `FORMULAS`."""
+    return {n for one in exercises_of(chapter).values() for n in one.lacks} | {*FORMULAS}
+
+
 def write(target, lacks):
     r"""Write the copy as the folder target/ddpm_lite.
 
-    lacks: names such as "process.q_sample" or "schedule.Schedule.cosine". Returns all that
-    the copy lacks, those names and what uses them. Raises ValueError for a name that the
-    package has not.
+    lacks: names such as "process.q_sample" or "schedule.Schedule.cosine", or those of whole
+    modules or rooms, such as "process". Returns all that the copy lacks, those names and
+    what uses them. Raises ValueError for a name that the package has not.
     """
     trees = {_name(p): ast.parse(p.read_text("utf-8")) for p in _sources()}
+    lacks = _opened(lacks, trees)
     unknown = sorted(set(lacks) - _everything(trees))
     if unknown:
         raise ValueError(f"the package has no {', '.join(unknown)}")
@@ -64,6 +76,21 @@ def write(target, lacks):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     return gone - set(handed_on)
+
+
+def _opened(lacks, trees):
+    r"""Names, where some stand for all functions and classes of a module or a room."""
+    found = set()
+    for name in lacks:
+        inside = [m for m in trees if m == name or m.startswith(f"{name}.")]
+        found |= set() if inside else {name}
+        found |= {
+            f"{module}.{made.name}"
+            for module in inside
+            for made in trees[module].body
+            if isinstance(made, (ast.FunctionDef, ast.ClassDef))
+        }
+    return found
 
 
 def _sources():

@@ -86,7 +86,7 @@ def _rules(config, chapter):
         kept["packages"] = {}
     if chapter not in kept["packages"] and chapter is not None:
         target = Path(kept["place"].name, chapter)
-        lacking.write(target, {n for e in exercises_of(chapter).values() for n in e.lacks})
+        lacking.write(target, lacking.asked(chapter))
         kept["packages"][chapter] = Package(target)
     return Rules(
         kept["seed"], kept["held_back"], kept["isolation"], packages=kept["packages"]

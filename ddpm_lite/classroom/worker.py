@@ -14,6 +14,7 @@ import torch
 from . import wire
 from .answer import message_of
 from .cells import main_module, run_cells
+from .withheld import refuse_others
 
 
 def main(fd, memory, seconds, processes):
@@ -32,6 +33,7 @@ def main(fd, memory, seconds, processes):
         *([(resource.RLIMIT_NPROC, processes)] if processes else []),
     ):
         resource.setrlimit(what, (limit, limit))
+    refuse_others()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     connection = socket.socket(fileno=fd)

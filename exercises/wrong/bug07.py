@@ -26,7 +26,7 @@ EQUIVALENT = {
 RIGHT = ("ema_from_zero",)
 
 
-def _train(pictures, w, gradient, steps, lr, decay, seed, ema=None, other=None, **how):
+def _updates(pictures, w, gradient, steps, lr, decay, seed, ema=None, other=None, **how):
     generator = torch.Generator().manual_seed(seed)
     ema, fixed = w.clone() if ema is None else ema, None
     for n in range(steps):
@@ -44,22 +44,22 @@ def _train(pictures, w, gradient, steps, lr, decay, seed, ema=None, other=None, 
 @wrong("07.6", "what should the average of numbers that are all the same be", RIGHT)
 def names_and_repairs_nothing(pictures, w, gradient, steps, lr, decay, seed):
     zero = torch.zeros_like(w)
-    return _train(pictures, w, gradient, steps, lr, decay, seed, zero)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, zero)
 
 
 @wrong("07.6", "`ema_slow` would leave the average near the first weights", ("ema_slow",))
 def takes_it_for_a_high_decay(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed)
 
 
 @wrong("07.6", "would turn every second sample", ("ema_from_zero", "flips"))
 def one_name_too_many(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed)
 
 
 @wrong("07.6", "the same as the weights", ("ema_swapped",))
 def takes_it_for_swapped_shares(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed)
 
 
 @wrong(
@@ -77,23 +77,24 @@ def takes_it_for_swapped_shares(pictures, w, gradient, steps, lr, decay, seed):
     ),
 )
 def names_them_all(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed)
 
 
 @wrong("07.6", "you name none", ())
 def names_nothing(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed)
 
 
 @wrong("07.6", "is the share of the old average in each update the decay", RIGHT)
 def returns_the_weights_twice(pictures, w, gradient, steps, lr, decay, seed):
-    w, _ = _train(pictures, w, gradient, steps, lr, decay, seed)
+    w, _ = _updates(pictures, w, gradient, steps, lr, decay, seed)
     return w, w
 
 
 @wrong("07.6", "is the share of the old average in each update the decay", RIGHT)
 def swaps_the_shares(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed, other=lambda n: 1 - decay)
+    swapped = {"other": lambda n: 1 - decay}
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, **swapped)
 
 
 @wrong("07.6", "is the share of the old average in each update the decay", RIGHT)
@@ -101,13 +102,13 @@ def the_plain_mean(pictures, w, gradient, steps, lr, decay, seed):
     def other(n):
         return n / (n + 1)
 
-    return _train(pictures, w, gradient, steps, lr, decay, seed, other=other)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, other=other)
 
 
 @wrong("07.6", "what should the average of numbers that are all the same be", RIGHT)
 def starts_at_one(pictures, w, gradient, steps, lr, decay, seed):
     one = torch.ones_like(w)
-    return _train(pictures, w, gradient, steps, lr, decay, seed, one)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, one)
 
 
 @wrong("07.6", "who is trained, the weights or the average", RIGHT)
@@ -123,24 +124,24 @@ def goes_on_from_the_average(pictures, w, gradient, steps, lr, decay, seed):
 
 @wrong("07.6", "in no place of the data", RIGHT)
 def mirrors_pictures(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed, flip=True)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, flip=True)
 
 
 @wrong("07.6", "is every batch drawn anew", RIGHT)
 def always_the_same_batch(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, seed, fixed=True)
+    return _updates(pictures, w, gradient, steps, lr, decay, seed, fixed=True)
 
 
 @wrong("07.6", "the gradient is asked for", RIGHT)
 def one_update_too_few(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps - 1, lr, decay, seed)
+    return _updates(pictures, w, gradient, steps - 1, lr, decay, seed)
 
 
 @wrong("07.6", "once, lr times, downhill", RIGHT)
 def climbs(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, -lr, decay, seed)
+    return _updates(pictures, w, gradient, steps, -lr, decay, seed)
 
 
 @wrong("07.6", "what is drawn from the seed", RIGHT)
 def does_not_use_the_seed(pictures, w, gradient, steps, lr, decay, seed):
-    return _train(pictures, w, gradient, steps, lr, decay, 0)
+    return _updates(pictures, w, gradient, steps, lr, decay, 0)

@@ -82,12 +82,12 @@ def marked(text):
 
 
 def defined(text, names, called):
-    r"""The functions that a cell defines, a tuple."""
+    r"""What a cell defines under a name, or under several, a tuple."""
     names = dict(names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(compile(text, FILE, "exec"), names)
-    return tuple(names[name] for name in called)
+    return names[called] if isinstance(called, str) else tuple(map(names.get, called))
 
 
 def kinds_of(number):

@@ -20,7 +20,14 @@ pytest.importorskip("resource", reason="Windows cannot limit what a submission t
 
 from ddpm_lite import Schedule
 from ddpm_lite.classroom import jail, lacking, wire
-from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of, expect, stages
+from ddpm_lite.classroom.exercise import (
+    CHAPTERS,
+    WITH_BUGS,
+    Hint,
+    exercises_of,
+    expect,
+    stages,
+)
 from ddpm_lite.classroom.feedback import feedback
 from ddpm_lite.classroom.grade import Rules, grade, grade_one
 from ddpm_lite.classroom.held_back import held_back_checks
@@ -47,7 +54,7 @@ BLANK = code(map(assignments.cleared, assignments.source("02")))
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     target = tmp_path_factory.mktemp("package")
-    lacking.write(target, {n for e in exercises_of("02").values() for n in e.lacks})
+    lacking.write(target, lacking.asked("02"))
     cells = target / "ddpm_lite" / "classroom" / "cells.py"
     cells.write_text(cells.read_text().replace("CELL_SECONDS = 20", "CELL_SECONDS = 1"))
     return target
@@ -129,7 +136,7 @@ def test_a_long_message_is_refused_before_it_is_read():
 @pytest.mark.parametrize("chapter", CHAPTERS)
 @pytest.mark.slow
 def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, kind):
-    lacking.write(tmp_path, {n for e in exercises_of(chapter).values() for n in e.lacks})
+    lacking.write(tmp_path, lacking.asked(chapter))
     cells = code(assignments.source(chapter))
     made = grade_one(
         Submission("reference", Path("x"), chapter, cells),
@@ -143,25 +150,35 @@ def test_references_pass_in_the_package_that_lacks_the_names(chapter, tmp_path, 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, kind):
     exercises = exercises_of(chapter)
-    lacking.write(tmp_path, {n for e in exercises.values() for n in e.lacks})
-    text = (ROOT / "exercises" / "wrong" / f"ch{chapter}.py").read_text("utf-8")
-    plain = text.replace("from wrong import wrong", "wrong = lambda *_: lambda f: f")
-    with Runner([plain], tmp_path, kind, seconds=200.0) as one:
+    lacking.write(tmp_path, lacking.asked(chapter))
+    names = [f"ch{chapter}"] + [f"bug{chapter}"] * (chapter in WITH_BUGS)
+    texts = [(ROOT / "exercises" / "wrong" / f"{n}.py").read_text("utf-8") for n in names]
+    marked = "wrong = lambda *_: lambda f: f"
+    texts = [text.replace("from wrong import wrong", marked) for text in texts]
+    texts += [
+        f"{w.__name__}_faults = lambda: {w.faults!r}"
+        for w in wrong_answers(chapter)
+        if w.faults is not None
+    ]
+    with Runner(texts, tmp_path, kind, seconds=200.0) as one:
         for answer in wrong_answers(chapter):
             one.start()
             assert one.errors == []
             exercise = replace(exercises[answer.answers], name=answer.__name__)
+            remote = RemoteAnswer(one, exercise)
+            ask, own = remote.other, f"{answer.__name__}_"
+            remote.other = lambda name, ask=ask, own=own: ask(own + name)
             with pytest.raises(Hint) as hint:
-                list(stages(exercise.check, RemoteAnswer(one, exercise), 1))
+                list(stages(exercise.check, remote, 1))
             assert answer.words in str(hint.value)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 @pytest.mark.slow
 def test_what_is_asked_is_gone_and_nothing_hangs_loose(chapter, tmp_path):
-    lacks = {n for e in exercises_of(chapter).values() for n in e.lacks}
+    lacks = lacking.asked(chapter)
     gone = lacking.write(tmp_path, lacks)
-    assert lacks <= gone
+    assert {n for e in exercises_of(chapter).values() for n in e.lacks} <= gone
     program = f"""
 import importlib, os, sys
 sys.path.insert(0, {str(tmp_path)!r})
@@ -242,6 +259,22 @@ TRIES = {
     "imports the answer": (
         "from ddpm_lite import q_sample\n" + FIRST + "return q_sample(alpha_bar)",
         "ImportError: the grader's copy of ddpm_lite.process has no q_sample",
+        "",
+    ),
+    "imports another package": (
+        FIRST + "import diffusers.schedulers",
+        "ImportError: diffusers cannot be imported while exercises are graded",
+        "",
+    ),
+    "imports others in cells": (
+        "import torch, numpy, scipy.stats, torch.nn.functional\nimport k_diffusion as K",
+        "passed",
+        "ImportError: k_diffusion cannot be imported",
+    ),
+    "has another as an option": (
+        "try:\n    import diffusers\nexcept ImportError:\n    pass\n"
+        "import importlib.util\nimportlib.util.find_spec('diffusers')",
+        "passed",
         "",
     ),
     "gives a module": (
@@ -694,3 +727,31 @@ def test_grades_as_json(folder, tmp_path, capsys):
     (made,) = json.loads(capsys.readouterr().out)
     assert made["student"] == "ann" and made["points"] == made["of"] == 21
     assert made["exercises"]["02.6"] == {"points": 5, "said": "passed (5 points)"}
+
+
+def test_no_other_package_of_diffusion_can_be_imported(tmp_path):
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ddpm_lite.classroom.withheld import OTHERS, refuse_others
+refuse_others()
+import torch, numpy, scipy.linalg, scipy.stats, matplotlib
+try:
+    import torchvision
+except ModuleNotFoundError:
+    pass
+import torch.fx, torch.optim.swa_utils
+for name in OTHERS:
+    try:
+        __import__(name)
+    except ImportError as error:
+        assert "while exercises are graded" in str(error) and error.name == name
+    else:
+        raise SystemExit(name)
+"""
+    for name in ("diffusers", "k_diffusion"):  # as if they were installed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("answer = 1\n")
+    command = [sys.executable, "-c", program, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -22,7 +22,6 @@ import torch
 pytest.importorskip("resource", reason="Windows cannot limit what a submission takes")
 
 from ddpm_lite.classroom import confine, jail, lacking, messages, wire
-from ddpm_lite.classroom.exercise import exercises_of
 from ddpm_lite.classroom.held import Package
 from ddpm_lite.classroom.runner import Runner, Stopped
 
@@ -532,7 +531,7 @@ def test_root_and_others_each_get_the_room_that_fits(monkeypatch):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     target = tmp_path_factory.mktemp("package")
-    lacking.write(target, {n for e in exercises_of("02").values() for n in e.lacks})
+    lacking.write(target, lacking.asked("02"))
     return target
 
 

@@ -305,7 +305,7 @@ def said(made):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     target = tmp_path_factory.mktemp("package")
-    lacking.write(target, {n for e in exercises_of("02").values() for n in e.lacks})
+    lacking.write(target, lacking.asked("02"))
     return target
 
 

@@ -1,0 +1,234 @@
+r"""Is an answer left in the grader's package? python tests/classroom/withheld_search.py 02.3
+
+Takes every function, method and class, public or private, of the copy that submissions
+get, calls it once with a check's inputs, in every order, up to five of them, and looks
+whether the check passes. A `Schedule` made of the inputs and small numbers go in, too.
+"""
+
+import argparse
+import importlib
+import inspect
+import os
+import pkgutil
+import resource
+import signal
+import sys
+import tempfile
+import warnings
+from itertools import permutations
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+
+import torch  # noqa: E402
+from slips import defined, solution  # noqa: E402
+
+from ddpm_lite.classroom import lacking  # noqa: E402
+from ddpm_lite.classroom.answer import Answer  # noqa: E402
+from ddpm_lite.classroom.checking import judged  # noqa: E402
+from ddpm_lite.classroom.exercise import CHAPTERS, exercises_of, find  # noqa: E402
+
+MOST = 5  # arguments
+SECONDS = 0.5  # of one call
+LEFT_OUT = ("commands", "bench", "classroom", "__main__")  # programs, and the checks' words
+NUMBERS = {"0": 0, "1": 1}
+SEED = 3
+
+
+class _TimeUp(BaseException):
+    pass
+
+
+def _time_up(*_):
+    raise _TimeUp
+
+
+def copy_of(lacks, folder, name):
+    r"""Write the package without these names as a package of another name; its modules."""
+    lacking.write(folder, lacks)
+    Path(folder, "ddpm_lite").rename(Path(folder, name))
+    sys.path.insert(0, str(folder))
+    try:
+        importlib.invalidate_caches()
+        package, found = importlib.import_module(name), []
+        for info in pkgutil.walk_packages(package.__path__, f"{name}.", lambda _: None):
+            if info.name.split(".")[1] not in LEFT_OUT:
+                try:
+                    found.append(importlib.import_module(info.name))
+                except (ImportError, AttributeError):  # of what is gone, or not installed
+                    continue
+        return found
+    finally:
+        sys.path.remove(str(folder))
+
+
+def callables(modules):
+    r"""{name: function} of all that can be called in these modules."""
+    found = {}
+    for module in modules:
+        inner = module.__name__.partition(".")[2]
+        for name, value in vars(module).items():
+            if getattr(value, "__module__", None) != module.__name__:
+                continue
+            if inspect.isclass(value):
+                found[f"{inner}.{name}"] = value
+                for own, part in vars(value).items():
+                    if isinstance(part, property):
+                        found[f"{inner}.{name}.{own}"] = part.fget
+                    elif isinstance(part, (classmethod, staticmethod)):
+                        found[f"{inner}.{name}.{own}"] = getattr(value, own)
+                    elif inspect.isfunction(part):
+                        found[f"{inner}.{name}.{own}"] = part
+            elif callable(value):
+                found[f"{inner}.{name}"] = value
+    return found
+
+
+def pool_of(args, Schedule):
+    r"""What may go in: {label: value}, the inputs, schedules made of them, numbers."""
+    pool = {f"input {i}": _copy(value) for i, value in enumerate(args)}
+    for i, value in enumerate(args):
+        if isinstance(value, torch.Tensor) and value.dim() == 1 and len(value) > 2:
+            for make, table in (("from_alpha_bar", value[1:]), ("from_beta", value)):
+                try:
+                    pool[f"schedule {i} {make}"] = getattr(Schedule, make)(table)
+                except (ValueError, TypeError, RuntimeError):
+                    continue
+    return pool | NUMBERS
+
+
+def _copy(value):
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def ways(function, labels):
+    r"""Yields the labels of the arguments, in every order that the parameters allow."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):
+        return
+    open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    fixed = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    least = sum(p.default is p.empty for p in fixed)
+    schedules = [x for x in labels if x.startswith("schedule")]
+    others = [x for x in labels if x not in schedules]
+    takes = [i for i, p in enumerate(fixed) if p.name == "schedule"]
+    for count in range(least, min(MOST, MOST if open_ended else len(fixed)) + 1):
+        if count and fixed and fixed[0].name == "self" and schedules:
+            for one in schedules:
+                yield from ((one, *rest) for rest in permutations(others, count - 1))
+        if takes and takes[0] < count:
+            for one in schedules:
+                for rest in permutations(others, count - 1):
+                    yield (*rest[: takes[0]], one, *rest[takes[0] :])
+        else:
+            yield from permutations(others, count)
+
+
+def kind(value):
+    r"""The form of an answer, in which another must be to pass."""
+    if isinstance(value, torch.Tensor) and value.numel() > 1:
+        return "tensor", tuple(value.shape), value.dtype
+    if isinstance(value, (int, float, torch.Tensor)) and not isinstance(value, bool):
+        return ("number",)
+    if isinstance(value, (list, tuple)):
+        return "several", len(value)
+    return (type(value).__name__,)
+
+
+def first_call(one):
+    r"""(arguments, value) of the first call that the check makes of the solution."""
+    seen = []
+    right = Answer(defined(*solution(one.number), one.name))
+
+    def noted(*args, **options):
+        value = right(*args, **options)
+        seen.append((args, value))
+        return value
+
+    assert judged(one, one.check, noted, SEED).passed
+    return seen[0]
+
+
+def called(function, pool, labels):
+    r"""What a function gives back, None if it fails or takes too long."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS, SECONDS)
+    try:
+        return function(*(_copy(pool[label]) for label in labels))
+    except (Exception, _TimeUp, SystemExit):
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def finds(one, functions, Schedule):
+    r"""Yields (name, labels) of the single calls that pass an exercise's check."""
+    args, right = first_call(one)
+    pool, form = pool_of(args, Schedule), kind(right)
+    for name, function in functions.items():
+        for labels in ways(function, pool):
+            if kind(called(function, pool, labels)) != form:
+                continue
+
+            def candidate(*args, function=function, labels=labels):
+                return function(*(pool_of(args, Schedule)[label] for label in labels))
+
+            if judged(one, one.check, Answer(candidate), SEED).passed:
+                yield name, labels
+
+
+def search(numbers, lacks=None, rooms=None):
+    r"""[(number, name, labels)] of what passes. lacks: what the copy is without.
+
+    rooms: only modules whose names begin so.
+    """
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGPROF, _time_up)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    found = []
+    for chapter in sorted({number[:2] for number in numbers}):
+        with tempfile.TemporaryDirectory() as folder:
+            name = f"left_{chapter}{'_all' * (lacks is not None)}"
+            missing = lacking.asked(chapter) if lacks is None else lacks
+            modules = copy_of(missing, folder, name)
+            Schedule = sys.modules[f"{name}.schedule"].Schedule
+            functions = callables(modules)
+            if rooms:
+                functions = {k: f for k, f in functions.items() if k.startswith(rooms)}
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # writes no file
+            try:
+                for number in (n for n in numbers if n[:2] == chapter):
+                    made = finds(find(number), functions, Schedule)
+                    found += [(number, *one) for one in made]
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", help="such as 02.3 or 02; all if none")
+    parser.add_argument("--all", action="store_true", help="in the whole package")
+    options = parser.parse_args()
+    numbers = []
+    for text in options.numbers or CHAPTERS:
+        numbers += [text] if "." in text else list(exercises_of(text))
+    torch.set_num_threads(1)
+    out = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    found = search(numbers, set() if options.all else None)
+    for number, name, labels in found:
+        os.write(out, f"{number}: {name}({', '.join(labels)}) passes\n".encode())
+    os.write(out, f"{len(numbers)} exercises, {len(found)} finds\n".encode())
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
