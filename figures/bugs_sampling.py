@@ -231,6 +231,13 @@ def without_a_network(faults):
 CHAPTERS = {"08": chapter_08, "09": chapter_09}
 
 
+def ceiling_of_tenths():
+    r"""The loss of the best linear guess of the noise, as a mean over each tenth of t."""
+    schedule, t = load_pretrained("digits").schedule, torch.arange(1, 1001)
+    ceiling = linear_ceiling(schedule, data.digits("train")[0], t)
+    return ceiling.reshape(10, 100).mean(1).tolist()
+
+
 def drawing(of_sound, of_shown):
     r"""The picture of the statement: the training, and samples."""
     run = load_results("digits")
@@ -250,8 +257,7 @@ def drawing(of_sound, of_shown):
     axes[0].set(xlabel="update", title="loss", ylim=(0, 0.18))
     axes[0].legend(fontsize=8)
     bands = run["curve"][-1]["loss_bands"]
-    schedule, middle = load_pretrained("digits").schedule, torch.arange(50, 1000, 100)
-    ceiling = linear_ceiling(schedule, data.digits("train")[0], middle).tolist()
+    middle, ceiling = torch.arange(50, 1000, 100), ceiling_of_tenths()
     axes[1].plot(middle, bands, "o-", color=green, markersize=4, label="this network")
     axes[1].plot(middle, ceiling, ":", color="#595959", label="best linear guess")
     axes[1].set(xlabel="$t$", title="loss by tenths of $t$", ylim=(0, None))

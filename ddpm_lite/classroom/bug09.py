@@ -64,9 +64,9 @@ FAULTS = (
     ),
     Fault(
         "first_guess_kept",
-        r"lays the line through the very first $\hat x_0$ at every jump",
-        "would be half as far off as DDIM with ten jumps, and on the other side with 40; "
-        "here it is off farther than DDIM with each number of jumps",
+        r"keeps the very first $\hat x_0$, and the first length, for the line of all jumps",
+        "would make N(0, 1) too wide with 20 jumps, and wider with 40; here it is too "
+        "narrow",
     ),
     Fault(
         "whole_log_snr",
