@@ -49,8 +49,8 @@ def free_ends_loss(model, schedule, x_0, t, noise, *, y=None):
     `clip`, the range of the data. Where a pixel of x_0 lies at an end of that range, such
     as black, a predicted x_0 beyond the end costs nothing: a sampler cuts it to the right
     value. The best prediction is unchanged once it is cut, the mean of x_0 given x_t; but
-    what is surely black need not be hit exactly, and can come out exactly black. Returns (B,).
-    Raises ValueError for a model without clip.
+    what is surely black need not be hit exactly, and can come out exactly black. Returns
+    (B,). Raises ValueError for a model without clip.
     """
     check_denoiser(model, schedule)
     clip = check_ends(model)
