@@ -14,6 +14,9 @@ from .exercise import article, exercise, expect, normal, number, steps, tensor, 
 
 ASKED = (
     "seeds.shuffled",
+    "seeds._shuffle",
+    "evaluation.metrics.round_to_levels",
+    "evaluation.panel._as_a_file",
     "data.pictures.PictureSet.to_float",
     "training.ema.EMA",
     "training.trainer.Trainer",
