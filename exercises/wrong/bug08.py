@@ -67,7 +67,7 @@ def draws_nothing(*given):
 
 
 @wrong("08.6", "line 3 of Algorithm 2", RIGHT)
-def draws_at_the_end(*given):
+def draws_in_the_last_jump_too(*given):
     return _chain(
         *given, sigma=lambda beta, small, s: math.sqrt(small if s else 0.3 * beta)
     )
