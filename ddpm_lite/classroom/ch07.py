@@ -12,6 +12,9 @@ from .exercise import Hint, article, exercise, expect, near, normal, number, ten
 
 ASKED = (
     "seeds.shuffled",
+    "seeds._shuffle",
+    "evaluation.metrics.round_to_levels",
+    "evaluation.panel._as_a_file",
     "data.pictures.PictureSet.to_float",
     "training.ema.EMA",
     "training.trainer.Trainer",

@@ -10,7 +10,8 @@ A file there is Python, such as
         ...
         expect(ok, "what is wrong, in words")
 
-and is run by the grader, so that it is the teacher's own code and nobody else's.
+and is run by the grader, so that it is the teacher's own code and nobody else's. Where it
+fails, the exercise has the points of the stages that it yielded, 0 for a plain function.
 """
 
 import hashlib
@@ -21,8 +22,9 @@ from .exercise import find
 
 
 def held_back(number):
-    r"""Mark a function (answer, seed) -> None as a held-back check of an exercise.
+    r"""Mark a function (answer, seed) as a held-back check of an exercise.
 
+    It returns None, or is a generator of stages (points, words) like an exercise's own.
     Raises ValueError for a number that there is not.
     """
     find(number)

@@ -43,7 +43,7 @@ def check(number, function, *also, seed=None):
 
 
 def asked(chapter):
-    r"""What the grader's package lacks for a chapter: `lacks` of its exercises, `FORMULAS`."""
+    r"""What the grader's package lacks for a chapter: what exercises name, and formulas."""
     return {n for one in exercises_of(chapter).values() for n in one.lacks} | {*FORMULAS}
 
 

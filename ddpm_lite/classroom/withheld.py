@@ -47,8 +47,8 @@ class _Refusing:
 
     def create_module(self, spec):
         raise ImportError(
-            f"{spec.name} cannot be imported while exercises are graded: it holds what they "
-            "ask for",
+            f"{spec.name} cannot be imported while exercises are graded: it holds what "
+            "they ask for",
             name=spec.name,
         )
 

@@ -267,7 +267,7 @@ TRIES = {
         "",
     ),
     "imports others in cells": (
-        "import torch, numpy, scipy.stats, torch.nn.functional\nimport k_diffusion as K",
+        "import torch, numpy\nimport k_diffusion as K",
         "passed",
         "ImportError: k_diffusion cannot be imported",
     ),
