@@ -12,7 +12,7 @@ import torch
 from .bugs import Fault, independent, naming
 from .exercise import exercise, expect, normal, number, steps, tensor, uniform
 
-# What `otherwise` says was measured: figures/bugs.py, figures/runs/bugs.json.
+# What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
     Fault(
         "one_t",
@@ -51,8 +51,8 @@ FAULTS = (
     Fault(
         "off_by_one",
         r"makes $x_t$ with the entry of the step before, $\bar\alpha_{t-1}$",
-        "moves everything by one step of a hundred, and the curve, the samples and all "
-        "bands but the first would look sound",
+        "moves everything by one step of a hundred: the curve and the samples would look "
+        "sound, and no band would change by more than 0.02",
     ),
     Fault(
         "half_of_t",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from .bugs import Fault, independent, naming
 from .exercise import exercise, expect, near, normal, steps, tensor
 
-# What `otherwise` says was measured: figures/bugs.py, figures/runs/bugs.json.
+# What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
     Fault(
         "tiles",
@@ -24,26 +24,26 @@ FAULTS = (
     Fault(
         "transposed",
         "swaps rows and columns of the small picture",
-        "would let a pixel hear the place where row and column change places; here the "
-        "spots of the map lie in the rows and columns of a square",
+        "would spoil what comes from the small picture alone: every pixel would still hear "
+        "itself, and the map would have one bright spot; here it has four",
     ),
     Fault(
         "skip_flipped",
         "joins what the way down kept upside down",
-        "would let a pixel hear the one that is as far from the other edge, in the same "
-        "column; here the spots lie half a picture apart",
+        "is something that a network learns to undo by other ways: samples and map would "
+        "look nearly sound, with one bright spot; here there are four",
     ),
     Fault(
         "one_sided",
         "pads all pictures at the top and on the left only",
-        "would make every answer hear what lies above and on the left of it; here there is "
-        "a spot on the right, as bright as the others",
+        "would move what an answer hears up and to the left, all of it alike; it would not "
+        "make four spots of one",
     ),
     Fault(
         "no_silu",
         "leaves the nonlinearity out of every stage",
         "would leave a network that can do what a linear map can, with a loss near the "
-        "linear ceiling; here the loss is far above it in every band",
+        "linear ceiling or below; here the loss is far above it in every band",
     ),
     Fault(
         "t_missing",

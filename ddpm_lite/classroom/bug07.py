@@ -9,7 +9,7 @@ import torch
 from .bugs import Fault, independent, naming
 from .exercise import exercise, expect, near, normal, several, steps, tensor, uniform
 
-# What `otherwise` says was measured: figures/bugs.py, figures/runs/bugs.json.
+# What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
     Fault(
         "flips",

@@ -26,7 +26,7 @@ def names_and_repairs_nothing(x, skip, e, norm, project, conv):
     return _stage(torch.cat([x, x[:, : skip.shape[1]]], 1), e, norm, project, conv)
 
 
-@wrong("06.6", "`transposed` would let a pixel hear", ("no_skip", "transposed"))
+@wrong("06.6", "`transposed` would spoil what comes", ("no_skip", "transposed"))
 def one_name_is_another(x, skip, e, norm, project, conv):
     return _right(x, skip, e, norm, project, conv)
 

@@ -104,8 +104,8 @@ def test_of_05_the_others_have_the_symptoms_of_their_hints():
     ratios = [v / w for v, w in zip(own["sum"], own["sound"], strict=True)]
     assert all(1.9 < r < 2.1 for r in ratios)
     assert alone["sum"]["energy_distance"] < 0.002
-    ratios = [v / w for v, w in zip(own["off_by_one"], own["sound"], strict=True)]
-    assert all(0.9 < r < 1.1 for r in ratios[1:-1])
+    changes = [v - w for v, w in zip(own["off_by_one"], own["sound"], strict=True)]
+    assert max(map(abs, changes)) <= 0.02 and alone["off_by_one"]["jumps"] < 0.11
 
 
 def test_of_06_answers_repeat_for_both_faults_together_and_for_no_other_run():
@@ -133,11 +133,14 @@ def test_of_06_the_others_have_the_symptoms_of_their_hints():
     for name, look in {
         "t_missing": lambda run: run["of_t"] == 0,
         "batch_norm": lambda run: run["of_others"] > 0.01,
-        "last_random": lambda run: run["first"] > 1.05,
-        "no_silu": lambda run: run["right"][0] < 1.1 * ceiling[0],
-        "skip_flipped": lambda run: max(run["map"][1]) == run["map"][1][1] > 0.05,
+        "no_silu": lambda run: all(
+            v < 1.4 * c for v, c in zip(run["right"], ceiling, strict=True)
+        ),
+        "skip_flipped": lambda run: run["map"][6][1] > 0.5 and run["energy_distance"] < 0.1,
+        "tiles": lambda run: run["map"][6][1] > 0.5 and abs(run["four"]) < 0.1,
+        "no_skip": lambda run: run["right"][-1] < 0.1 and abs(run["four"]) < 0.1,
     }.items():
-        assert name not in alone or look(alone[name]), name
+        assert look(alone[name]), name
 
 
 def test_of_07_the_length_is_that_of_an_average_from_zero():
@@ -163,11 +166,8 @@ def test_of_07_the_others_have_the_symptoms_of_their_hints():
             run["weights"]["mirrored"] > sound["weights"]["mirrored"] + 0.1
         ),
         "range": lambda run: run["weights"]["darkest"] > -0.7,
-        "ema_in_training": lambda run: run["loss"] > 1.5 * sound["loss"],
-        "same_batch": lambda run: run["marks"][-1]["weights"] > 1.5 * run["loss"],
-        "not_divided": lambda run: run["first"] > 3.5,
     }.items():
-        assert name not in alone or look(alone[name]), name
+        assert look(alone[name]), name
 
 
 FACTS = [
