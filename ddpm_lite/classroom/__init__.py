@@ -23,6 +23,8 @@ CONTENTS = {
     "bug05": (),
     "bug06": (),
     "bug07": (),
+    "bug08": (),
+    "bug09": (),
     "wire": (),
     "messages": (),
     "answer": (),
