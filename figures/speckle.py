@@ -55,7 +55,7 @@ SAMPLERS = [
     dict(sampler="ancestral", steps=250),
 ]
 STARTS = (1000, 900, 800, 700)  # of the first model's chain
-LEVELS = (300, 500, 700, 850)  # where one network hands over to the other
+LEVELS = (0, 300, 500, 700)  # where one hands over to the other; at 0 it walks alone
 NETWORK = UNetConfig.preset("small-28", classes=10)
 CONFIG = TrainConfig(
     steps=600,

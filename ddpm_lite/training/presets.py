@@ -213,7 +213,7 @@ RUNS = {
         schedule="cosine",
         unet=UNetConfig.preset("grey-28"),
         train=replace(_GREY, steps=28_000, drop_label=0.2),
-        drawn_with=_GUIDED | {"guidance": 1.5},
+        drawn_with=_GUIDED | {"guidance": 1.35},
     ),
     "mnist": RunConfig(
         held_out_split="test",
