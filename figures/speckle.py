@@ -73,8 +73,8 @@ TRAININGS = {  # what is predicted, the schedule, changes of CONFIG
     "noise, cosine": ("noise", "cosine", {}),
     "x_0": ("x_0", "cosine", {"min_snr": 5.0}),
     "v": ("v", "cosine", {}),
-    "v, free ends": ("v", "cosine", {"free_ends": True}),
     "v, zero terminal SNR": ("v", "zero", {}),
+    "v, free ends": ("v", "cosine", {"free_ends": True}),
 }
 
 

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from ..formats.diffusers import to_diffusers
 from ..formats.weights import Pretrained
-from ..models.unet import UNet, UNetConfig
+from ..models.unet import UNet
+from ..models.unet_config import UNetConfig
 from ..sampling.sampler import sample
 from ..schedule import Schedule
 from ..training.config import TrainConfig

@@ -21,7 +21,7 @@ from torch import distributed
 from ..formats.checkpoint import read_checkpoint, write_checkpoint
 from ..formats.weights import load_pretrained
 from ..loss import simple_loss
-from ..models.unet import UNetConfig
+from ..models.unet_config import UNetConfig
 from ..sampling.sampler import sample
 from ..seeds import SampleNoise
 from ..training.config import TrainConfig

@@ -6,7 +6,8 @@ steps from 0: its t is ours minus one.
 """
 
 from ..checks import check_integer, check_name
-from ..models.unet import UNet, UNetConfig
+from ..models.unet import UNet
+from ..models.unet_config import UNetConfig
 from .diffusers_fields import UNET_ALWAYS, UNET_SINCE, VERSION, complete, must, read_fields
 
 _DOWN, _UP = ("DownBlock2D", "AttnDownBlock2D"), ("UpBlock2D", "AttnUpBlock2D")

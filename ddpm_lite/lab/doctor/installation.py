@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from ...formats.weights import load_pretrained, pretrained_names
-from ...models.unet import UNet, UNetConfig
+from ...models.unet import UNet
+from ...models.unet_config import UNetConfig
 from ...seeds import generator_for
 from ...training.device import (
     WIDE,
