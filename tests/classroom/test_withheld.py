@@ -11,7 +11,7 @@ pytest.importorskip("resource", reason="grading needs Linux")
 from ddpm_lite.classroom.exercise import CHAPTERS
 
 SEARCH = Path(__file__).with_name("withheld_search.py")
-NEAREST = ("schedule", "seeds", "checks", "evaluation.metrics", "data.pictures")
+NEAREST = ("schedule", "seeds", "checks")
 FORMULAS = (
     "process",
     "loss",
