@@ -41,8 +41,9 @@ def open_pictures(options, real):
     r"""Load the model and find its chain; refuse one that the judge cannot see."""
     name = options.model or options.which
     found = open_model(name)
-    if options.half:
-        found.model.half().float()
+    if options.half:  # the weights alone: tables that are no weights are made anew
+        for parameter in found.model.parameters():
+            parameter.data = parameter.data.half().float()
     shape = real.panel.classifier.shape
     if found.sample_shape != shape:
         raise ValueError(
