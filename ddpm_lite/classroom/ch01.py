@@ -57,7 +57,7 @@ def _two_sums(*seed):
 def _one_part(answer, a, x):
     v = float(x.var())
     got = number(answer(a, 0.0, v, 2.0, 0.5), "the variance")
-    said, right = apart(got, a**2 * v, 4)
+    said, right = apart(got, a**2 * v)
     why = reason(
         got,
         (
@@ -77,7 +77,7 @@ def _one_part(answer, a, x):
 def _other_part(answer, b, y):
     v = float(y.var())
     got = number(answer(0.0, b, 2.0, v, 0.5), "the variance")
-    said, right = apart(got, b**2 * v, 4)
+    said, right = apart(got, b**2 * v)
     why = reason(
         got,
         ((-(b**2) * v, "can adding noise make a sum more certain?"),),
@@ -93,7 +93,7 @@ def _other_part(answer, b, y):
 def _independent(answer, a, b, x, y):
     v_x, v_y = float(x.var()), float(y.var())
     got = number(answer(a, b, v_x, v_y, 0.0), "the variance")
-    said, right = apart(got, a**2 * v_x + b**2 * v_y, 4)
+    said, right = apart(got, a**2 * v_x + b**2 * v_y)
     deviations = abs(a) * v_x**0.5, abs(b) * v_y**0.5
     why = reason(
         got,
@@ -133,7 +133,7 @@ def _together(answer, a, b, x, y):
         "write the square of a sum out, and take the mean of each of its terms: which are "
         "there?",
     )
-    said, right = apart(got, drawn, 4)
+    said, right = apart(got, drawn)
     expect(
         near(got, drawn, rtol=1e-5, atol=1e-5),
         f"20,000 draws of {a:.3g} x + {b:.3g} y, whose x and y have variances of {v_x:.3g} "
@@ -236,7 +236,7 @@ def _one_is_blind(answer, m, v, y_1, s_1, y_2, s_2):
             "what does fact 3 say of one measurement, and is s a variance?",
         )
         for i, what in enumerate(("mean", "variance")):
-            said = apart(got[i], right[i], 4)
+            said = apart(got[i], right[i])
             expect(
                 near(got[i], right[i], rtol=1e-5, atol=1e-5),
                 f"when {name} = {y:.3g} with noise of variance {s:.3g} is all that is "
@@ -254,7 +254,7 @@ def _how_sure(answer, variance, m, v, y_1, s_1, y_2, s_2):
         "by any single source",
     )
     _, spread = _on_a_grid(m, v, y_1, s_1, y_2, s_2)
-    said, right = apart(variance, spread, 4)
+    said, right = apart(variance, spread)
     why = reason(
         variance,
         (
@@ -271,13 +271,13 @@ def _how_sure(answer, variance, m, v, y_1, s_1, y_2, s_2):
     expect(
         near(other, variance, rtol=1e-5),
         "which of two measurements is named first should not matter, your variance is "
-        "{} and {}".format(*apart(variance, other, 4)),
+        "{} and {}".format(*apart(variance, other)),
     )
 
 
 def _where(mean, m, v, y_1, s_1, y_2, s_2):
     right, _ = _on_a_grid(m, v, y_1, s_1, y_2, s_2)
-    said = apart(mean, right, 4)
+    said = apart(mean, right)
     expect(
         near(mean, right, rtol=1e-5, atol=1e-5),
         f"on a grid the mean of x given both measurements is {said[1]}, yours is {said[0]}"
@@ -309,7 +309,7 @@ def _all_ways_back(answer, Q, ends, t):
     for n in ends.tolist():
         p[n] = tensor(answer(Q, t, n // K, n % K), like, what)
     off = int((p.sum(1) - 1).abs().argmax())
-    total = "{} instead of {}".format(*apart(float(p[off].sum()), 1, 4))
+    total = "{} instead of {}".format(*apart(float(p[off].sum()), 1))
     expect(
         bool((p > -1e-9).all()),
         f"a probability is not negative, yours for t = {t} go down to {float(p.min()):.3g}",
@@ -347,7 +347,7 @@ def _worst(p, right):
     r"""The place (x_0, x_t, x_{t-1}) that is most wrong, and both numbers as texts."""
     place = int((p - right).abs().argmax())
     i, j, s = (int(n) for n in torch.unravel_index(torch.tensor(place), p.shape))
-    return (i, j, s), *apart(float(p[i, j, s]), float(right[i, j, s]), 4)
+    return (i, j, s), *apart(float(p[i, j, s]), float(right[i, j, s]))
 
 
 def _second_step(answer, Q, ends):

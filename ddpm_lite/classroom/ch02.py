@@ -143,10 +143,10 @@ def _walk_without_noise(answer, a, b):
     expect(
         near(swapped, factor),
         "the factor on x_0 changes from {} to {} when the two steps change places: does "
-        "x_0 go through both of them?".format(*apart(factor, swapped, 4)),
+        "x_0 go through both of them?".format(*apart(factor, swapped)),
     )
     walked = math.sqrt(1 - a) * math.sqrt(1 - b)
-    said, right = apart(factor, walked, 4)
+    said, right = apart(factor, walked)
     why = reason(
         factor,
         (
@@ -172,7 +172,7 @@ def _noise_of_two(answer, a, b):
     _, first = _factor_and_variance(answer, a, 1e-14)
     _, second = _factor_and_variance(answer, 1e-14, b)
     for got, beta, which in ((first, a, "second"), (second, b, "first")):
-        said, right = apart(got, beta, 4)
+        said, right = apart(got, beta)
         why = reason(
             got,
             (
@@ -188,7 +188,7 @@ def _noise_of_two(answer, a, b):
             f"{beta:.4g}, leaves a noise of variance {right}, you say {said}: {why}",
         )
     kept = factor**2 + variance
-    said, _ = apart(kept, 1, 4)
+    said, _ = apart(kept, 1)
     expect(
         near(kept, 1),
         f"for beta = ({a:.4g}, {b:.4g}) data of variance 1 end with variance {said}, not 1"
@@ -221,7 +221,7 @@ def _signal_left(answer, schedule, x_0, t, noise):
     mean = tensor(answer(schedule.alpha_bar, x_0, at, 0 * noise), x_0, "x_t")
     kept = float((mean * x_0).sum() / x_0.square().sum())
     right = schedule.alpha_bar.sqrt()
-    said, walked = apart(kept, float(right[t]), 4)
+    said, walked = apart(kept, float(right[t]))
     late = right[t + 1] if t < schedule.T else right[t]
     why = reason(
         kept,
@@ -354,9 +354,9 @@ def _kept_since(answer, schedule, x_s, s, t, noise):
         expect(
             near(kept, 1),
             f"from t to t nothing should happen, but your factor at t = {t} is "
-            "{} instead of 1: how many steps lie between?".format(*apart(kept, 1, 4)),
+            "{} instead of 1: how many steps lie between?".format(*apart(kept, 1)),
         )
-    a, said, right = schedule.alpha_bar, *apart(kept, walked, 4)
+    a, said, right = schedule.alpha_bar, *apart(kept, walked)
     more = walked * float(schedule.alpha[s].sqrt()) if s else walked
     less = walked / float(schedule.alpha[s + 1].sqrt()) if s < t else walked
     early = walked / float(schedule.alpha[t].sqrt())
@@ -410,7 +410,7 @@ def _added_since(answer, schedule, x_s, s, t, noise):
     expect(
         near(factor**2, 1 - kept, rtol=1e-6, atol=1e-12),
         f"from s = {s} to t = {t} of {schedule.T} an x_s of variance 1 becomes an x_t of "
-        "variance {} instead of 1: {}".format(apart(variance, 1, 4)[0], why),
+        "variance {} instead of 1: {}".format(apart(variance, 1)[0], why),
     )
     right = kept**0.5 * x_s + (1 - kept) ** 0.5 * noise
     x_t = tensor(answer(a, x_s, s, t, noise), x_s, "x_t")

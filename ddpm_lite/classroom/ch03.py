@@ -132,13 +132,13 @@ def _about_where(cases, told):
 
 def _just_there(alpha_bar, share, t):
     T, ratio = len(alpha_bar) - 1, _small_of_large(alpha_bar)
-    said, asked = apart(float(ratio[t]), share, 4)
+    said, asked = apart(float(ratio[t]), share)
     expect(
         float(ratio[t]) >= share,
         f"T = {T}: at your t = {t} the small variance is only {said} of the large one, "
         f"{asked} was asked for; that is one step early: at which t do your numbers begin?",
     )
-    said, asked = apart(float(ratio[t - 1]), share, 4)
+    said, asked = apart(float(ratio[t - 1]), share)
     expect(
         float(ratio[t - 1]) < share,
         f"T = {T}: you say t = {t}, but the share of {asked} is reached one step earlier, "
@@ -183,7 +183,7 @@ def _flat(answer, schedule, x_t, t, score):
         why = "does factor i meet example i, or number i of every example?"
     i = int((still - right).abs().amax(1).argmax())
     factor = float((still[i] * x_t[i]).sum() / x_t[i].square().sum())
-    said, undone = apart(factor, float(alpha[i] ** -0.5), 5)
+    said, undone = apart(factor, float(alpha[i] ** -0.5), digits=5)
     expect(
         near(still, right, rtol=1e-7),
         "where the density is flat the score is 0, and the step back only undoes the "
@@ -223,7 +223,7 @@ def _uphill(answer, schedule, x_t, t, score):
     why = reason(far, guesses, "what of the noise's factor is left when you insert?")
     ratio = far / uphill
     i = int((ratio - 1).abs().argmax())
-    said, _ = apart(float(ratio[i]), 1, 4)
+    said, _ = apart(float(ratio[i]), 1)
     expect(
         near(mean, right, rtol=1e-7, atol=1e-9),
         f"at t = {int(t[i])} of {schedule.T} the score moves your mean {said} times as far "
@@ -278,7 +278,7 @@ def _who(answer, x_t, data, a, where=""):
     expect(
         near(total, 1),
         "weights are probabilities, yours add up to {} instead of {}".format(
-            *apart(total, 1, 4)
+            *apart(total, 1)
         ),
     )
     return weights, count
@@ -314,7 +314,7 @@ def _odds(weights, x_t, data, a):
     why = reason(weights, known, "where are the Gaussians around pictures, and how wide?")
     i, j = (int(n) for n in right.topk(2).indices)
     odds = float((weights[i] / weights[j]).log()) if weights[j] > 0 else math.inf
-    said, asked = apart(odds, float(log[i] - log[j]), 4)
+    said, asked = apart(odds, float(log[i] - log[j]))
     expect(
         near(weights, right, atol=1e-9),
         f"alpha_bar_t = {a:.4g}: the log of the odds of pictures {i} and {j} is {said} "
@@ -326,7 +326,7 @@ def _counts(count, x_t, data, a):
     log = _logs(x_t, data, a).log_softmax(0)
     right = log.exp()
     entropy = float(-(right * log).sum())
-    said, asked = apart(count, math.exp(entropy), 4)
+    said, asked = apart(count, math.exp(entropy))
     why = reason(
         count,
         (

@@ -422,7 +422,7 @@ def _knows_each_t(trial, got, alike):
     ask = "is it trained long enough, and in the end with small enough steps?"
     if here > 6 * others:
         ask = "how often does this t come up in its training?"
-    came, enough = apart(here, float(limit[k]), 2)
+    came, enough = apart(here, float(limit[k]), digits=2)
     expect(
         here < limit[k],
         f"T = {T}: at t = {k + 1} your network's guesses are {came} away from the best "
@@ -436,7 +436,10 @@ def _long_chain(trial, got, alike):
     early = (3 * T) // 10
     away = trial.away(got)
     first, rest = float(away[:early].mean()), float(away[early:].mean())
-    (early_on, some), (beyond, little) = apart(first, 0.12, 2), apart(rest, 0.05, 2)
+    (early_on, some), (beyond, little) = (
+        apart(first, 0.12, digits=2),
+        apart(rest, 0.05, digits=2),
+    )
     expect(
         first < 0.12 and rest < 0.05,
         f"T = {T}: your network's guesses are {early_on} away from the best ones (mean "

@@ -15,6 +15,7 @@ from ..oracle import GaussianOracle
 from ..process import q_posterior, q_sample, x_0_from_noise
 from ..schedule import Schedule
 from .exercise import (
+    apart,
     article,
     exercise,
     expect,
@@ -92,15 +93,6 @@ def drawn_jumps(T, *seed):
         (low, low // 3),
         (2, 1),
     )
-
-
-def apart(*values):
-    r"""Numbers as text, with as many digits as it takes to tell them from each other."""
-    for digits in range(4, 18):
-        shown = [f"{value:.{digits}g}" for value in values]
-        if len(set(shown)) == len(set(values)):
-            break
-    return shown
 
 
 def asked_about(got, suspects, otherwise):

@@ -13,8 +13,9 @@ import torch
 from ..process import q_posterior, q_sample, x_0_from_noise
 from ..sampling.spacing import timestep_pairs
 from ..schedule import Schedule
-from .ch08 import apart, asked_about, drawn_clip, drawn_jumps, drawn_schedule
+from .ch08 import asked_about, drawn_clip, drawn_jumps, drawn_schedule
 from .exercise import (
+    apart,
     article,
     exercise,
     expect,

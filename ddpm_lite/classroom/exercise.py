@@ -184,11 +184,11 @@ def near(a, b, rtol=1e-9, atol=1e-12):
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
 
 
-def apart(a, b, digits=4):
-    r"""Two different numbers as texts that differ, with as few digits as that takes."""
+def apart(*values, digits=4):
+    r"""Numbers as texts that differ where the numbers do, in as few digits as it takes."""
     for n in range(digits, 18):
-        texts = f"{a:.{n}g}", f"{b:.{n}g}"
-        if texts[0] != texts[1]:
+        texts = [f"{value:.{n}g}" for value in values]
+        if len(set(texts)) == len(set(values)):
             break
     return texts
 
