@@ -16,7 +16,7 @@ def cells_of(section):
 
 def code_of(cell):
     return "\n".join(
-        line for line in cell.splitlines() if not line.startswith((":tags:", "    %pip"))
+        line for line in cell.splitlines() if not line.startswith((":", "    %pip"))
     )
 
 

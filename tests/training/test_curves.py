@@ -74,7 +74,7 @@ def test_the_picture_is_written_to_the_path_that_is_returned(tmp_path):
     run = write(tmp_path / "run", [*LINES, *HELD_OUT], TIMING)
     path = draw_curves(run, tmp_path / "out" / "curves.png")
     with Image.open(path) as picture:
-        assert picture.format == "PNG" and picture.size == (1300, 1170)
+        assert picture.format == "PNG" and picture.size == (2000, 1800)
         assert np.asarray(picture.convert("L")).std() > 10  # not blank
 
 
