@@ -167,8 +167,8 @@ def _average(answer, seed):
     expect(
         abs(way - (1 - decay**after)) < 2e-3,
         f"decay {decay:.4f}: after {count} updates, {after} of them since the weights "
-        f"moved, the average has gone {way:.4f} of the way to them; is the share of the old "
-        "average in each update the decay?",
+        f"moved, the average has gone {way:.4f} of the way to them; is the share of the "
+        "old average in each update the decay?",
     )
     first = pictures.mean()
 
