@@ -160,7 +160,7 @@ def test_wrong_answers_get_their_hints_across_processes_too(chapter, tmp_path, k
         for w in wrong_answers(chapter)
         if w.faults is not None
     ]
-    with Runner(texts, tmp_path, kind, seconds=200.0) as one:
+    with Runner(texts, tmp_path, kind, seconds=900.0) as one:
         for answer in wrong_answers(chapter):
             one.start()
             assert one.errors == []
