@@ -74,6 +74,7 @@ def test_a_check_that_sees_nothing_is_found_out(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", [n for n in ALL if n not in SLOW])
 def test_every_slip_is_caught_or_proved_to_be_none(number):
     assert open_slips(number, slips.SEEDS[:1]) == ([], [])

@@ -44,6 +44,7 @@ def test_the_search_finds_an_answer_under_another_name():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_answer_is_left_where_one_would_look(chapter):
     assert found(chapter, "--rooms", *NEAREST, *FORMULAS)[-1].endswith(" 0 finds")
