@@ -118,6 +118,7 @@ CONTENTS = {
     "seeds": (),
     "checks": (),
     "figure": (),
+    "drawing": (),
     "models": ("MLP", "UNetConfig", "UNet", "UNet1d"),
     "data": (),
     "sampling": ("timestep_pairs", "sample", "sample_path", "guided"),
