@@ -2,7 +2,8 @@ r"""How long a chapter is to read, and what of its form can be counted.
 
 `python tests/reading.py 04` says it of one chapter, without a number of all.
 The main line is everything but sections whose title ends with "(second reading)" and the
-exercises. A minute for 200 words, one for ten lines of open code, two for a displayed formula.
+exercises. Minutes: one for 200 words, one for ten lines of open code, two for a displayed
+formula.
 """
 
 import math
@@ -64,7 +65,7 @@ def open_cells(content):
 
 
 def minutes(content):
-    r"""Minutes to read it, work through its cells and follow its formulas; to the next 5."""
+    r"""Minutes for its words, open code and displayed formulas, up to the next 5."""
     words = len(prose(content).split())
     lines = len("\n".join(open_cells(content)).splitlines())
     found = words / 200 + lines / 10 + 2 * len(DISPLAY.findall(CELL.sub("", content)))
