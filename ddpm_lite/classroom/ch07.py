@@ -311,12 +311,46 @@ def order(answer, seed):
         "another seed as well: is its order a shuffle of its own?",
     )
     yield 1, "every pass is a shuffle"
-    N = _whole(20, 40, 744, seed)
-    far = (49, 50, 63, 64, 99, 100, 127, 128, 199, 200, 255, 256, 499, 500, 511, 512)
+    _no_shuffle_twice(batch, _whole(20, 30, 744, seed), _whole(1, 9, 741, seed))
+    yield 1, "and no other seed has it"
+
+
+NEAR = 45  # seeds in a row; those NEAR, 2 NEAR, ... beyond the first make up the rest
+APART = 32  # passes in a row, and likewise
+PASSES = 1000
+MASKS = (2**12, 10**4, 2**16, 10**5, 2**20, 10**6, 2**31 - 1)
+
+
+def _lists(first):
+    r"""Yields (seed, first pass, how many passes) of lists that are asked for.
+
+    Two shuffles that are made from a seed + b pass, or from whatever else is linear in
+    both, are the same where a times the distance of two seeds is b times that of two
+    passes. So the lists hold a pair for every distance of seeds up to 45^2 = 2025 with
+    every distance of passes up to 999, in both directions: one seed of 45 in a row and one
+    of the multiples of 45, at one of 32 passes in a row, early or late, and one of the
+    multiples of 32 or the last. One seed alone has all its passes.
+    """
+    yield first, 0, PASSES
+    for seed in (*range(first + 1, first + NEAR), 0):
+        yield seed, 0, APART
+        yield seed, PASSES - APART, APART
+    for k in range(1, NEAR + 1):
+        for start in (*range(0, PASSES, APART), PASSES - 1):
+            yield first + k * NEAR, start, 1
+    for more in MASKS:
+        yield first + more, 0, APART // 4
+
+
+def _no_shuffle_twice(batch, N, first):
+    r"""Expect that no shuffle of a thousand passes comes up with another seed."""
     found = {}
-    for run in (s, s + 1, s + 2, 0):
-        for epoch in (*range(24), *far):
-            one = tuple(batch(N, N, epoch + 1, run).tolist())
+    for run, start, count in _lists(first):
+        each = math.gcd(start, count)  # passes in a batch, one of which begins there
+        batches = range(start // each, (start + count) // each)
+        many = torch.cat([batch(N, each * N, i + 1, run) for i in batches])
+        for epoch, one in enumerate(many.reshape(count, N).tolist(), start):
+            one = bytes(one)
             before = found.setdefault(one, (run, epoch))
             expect(
                 before == (run, epoch),
@@ -324,7 +358,6 @@ def order(answer, seed):
                 f"{before[1] + 1} with the seed {before[0]}: what is each shuffle made "
                 "from, and can another seed and another pass make the same?",
             )
-    yield 1, "and no other seed has it"
 
 
 def _each_once(stream, N, B):

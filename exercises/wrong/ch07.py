@@ -243,6 +243,31 @@ def a_hundred_passes_apart(N, batch, seed, step):
     return torch.stack([_shuffle(N, 100 * seed + p // N)[p % N] for p in places])
 
 
+def _linear(name, of):
+    def made(N, batch, seed, step):
+        first = (step - 1) * batch
+        passes = range(first // N, (first + batch - 1) // N + 1)
+        shuffles = [_shuffle(N, of(seed, one)) for one in passes]
+        return torch.cat(shuffles)[first % N :][:batch]
+
+    made.__name__ = name
+    return wrong("07.4", "can another seed and another pass make the same")(made)
+
+
+six_hundred_passes_apart = _linear("six_hundred_passes_apart", lambda s, e: 600 * s + e)
+passes_777_apart = _linear("passes_777_apart", lambda s, e: 777 * s + e)
+passes_999_apart = _linear("passes_999_apart", lambda s, e: 999 * s + e)
+a_hundred_seeds_apart = _linear("a_hundred_seeds_apart", lambda s, e: 100 * e + s)
+twenty_seeds_apart = _linear("twenty_seeds_apart", lambda s, e: 20 * e + s)
+seeds_2000_apart = _linear("seeds_2000_apart", lambda s, e: 2000 * e + s)
+sixteen_seeds = _linear("sixteen_seeds", lambda s, e: (s % 16) * 1000 + e)
+seeds_of_16_bits = _linear("seeds_of_16_bits", lambda s, e: (s % 2**16) * 1000 + e)
+six_hundred_passes = _linear("six_hundred_passes", lambda s, e: 1000 * s + e % 600)
+exclusive_or = _linear("exclusive_or", lambda s, e: s ^ e)
+both_multiplied = _linear("both_multiplied", lambda s, e: 797 * s + 1201 * e)
+backwards = _linear("backwards", lambda s, e: 10**6 + 613 * s - 7 * e)
+
+
 @wrong("07.4", "can another seed and another pass make the same")
 def multiplies_seed_and_pass(N, batch, seed, step):
     places = range((step - 1) * batch, step * batch)

@@ -307,7 +307,7 @@ def the_same_noise_each_time(model, alpha_bar, stops, seeds, size):
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
 
-@wrong("08.4", "of another one")
+@wrong("08.4", "of the one whose seed is")
 def a_seed_for_each_step(model, alpha_bar, stops, seeds, size):
     count = [0]
 
@@ -315,6 +315,41 @@ def a_seed_for_each_step(model, alpha_bar, stops, seeds, size):
         x = _own([seed + count[0] for seed in seeds], size)()
         count[0] += 1
         return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "of the one whose seed is 7 larger, once more")
+def seeds_seven_apart(model, alpha_bar, stops, seeds, size):
+    count = [0]
+
+    def draw():
+        x = _own([seed + 7 * count[0] for seed in seeds], size)()
+        count[0] += 1
+        return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "of the one whose seed is 1000 larger, once more")
+def a_thousand_seeds_for_each_step(model, alpha_bar, stops, seeds, size):
+    count = [0]
+
+    def draw():
+        x = _own([seed + 1000 * count[0] for seed in seeds], size)()
+        count[0] += 1
+        return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "from which law is it drawn")
+def draws_evenly(model, alpha_bar, stops, seeds, size):
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw():
+        even = [torch.rand(size, generator=g, dtype=torch.float64) for g in generators]
+        return math.sqrt(12) * (torch.stack(even) - 0.5)
 
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
@@ -513,6 +548,12 @@ def takes_the_root_of_the_error(model, alpha_bar, x_0, pairs, seed):
 def weighs_without_a_square(model, alpha_bar, x_0, pairs, seed):
     found = _losses(model, alpha_bar, x_0, pairs, seed, _mean_square)
     return [sm + w * loss * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+@wrong("08.5", "what does your generator begin with")
+def sixteen_seeds(model, alpha_bar, x_0, pairs, seed):
+    found = _losses(model, alpha_bar, x_0, pairs, seed % 16, _mean_square)
+    return [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
 
 
 @wrong("08.5", "what does your generator begin with")
