@@ -481,10 +481,12 @@ def _draws(run, data, s):
         "the same run, started twice, gives two different w: is everything that is drawn "
         "made from the seed?",
     )
-    expect(
-        not torch.equal(run(data, None, 9, s + 1)["w"], first),
-        "another seed gives the same w: are the batches drawn by chance?",
-    )
+    for more in (1, 10, 16, 100, 1000):
+        expect(
+            not torch.equal(run(data, None, 9, s + more)["w"], first),
+            f"another seed gives the same w, {s + more} in the place of {s}: are the "
+            "batches drawn by chance?",
+        )
     N = 200
     one_each = torch.eye(N, dtype=torch.float64), torch.ones(N, dtype=torch.float64)
 

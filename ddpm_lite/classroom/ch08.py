@@ -390,11 +390,22 @@ def _takes_steps_of_its_own(answer, schedule, seed, k):
         )
 
 
+SHAPES = (
+    ((5, 3, 2, 2), torch.float64),
+    ((5, 4), torch.float32),
+    ((5, 3, 4), torch.float64),
+    ((1, 3), torch.float64),
+    ((1, 2, 3, 4), torch.float32),
+    ((4, 2, 1, 3, 2), torch.float64),
+    ((5,), torch.float64),
+)
+
+
 def _is_exact(answer, schedule, seed, k):
     r"""Pictures, each with steps of its own, to the digits that float64 has."""
-    t, s = torch.tensor(drawn_jumps(schedule.T, 94, seed, k)).T
     clip = drawn_clip(95, seed, k)
-    for shape, dtype in (((5, 3, 2, 2), torch.float64), ((5, 4), torch.float32)):
+    for shape, dtype in SHAPES:
+        t, s = torch.tensor(drawn_jumps(schedule.T, 94, seed, k)[: shape[0]]).T
         x_t, noise_pred, z = (normal(shape, 96, seed, k, i, dtype=dtype) for i in range(3))
         guess = x_0_from_noise(schedule, x_t.double(), t, noise_pred.double()).clamp(*clip)
         mean, variance = q_posterior(schedule, guess, x_t.double(), t, s)
@@ -404,7 +415,8 @@ def _is_exact(answer, schedule, seed, k):
         expect(
             off < 5e-3,
             f"for x_t of shape {shape} in {dtype} with a clip, your x_s is off "
-            f"a draw from the posterior by up to {off:.3g}, and for points it is not",
+            f"a draw from the posterior by up to {off:.3g}, and for points it is not: along "
+            "which axes of such a batch does each example have its own numbers?",
         )
         expect(
             off < 1e-9 or dtype == torch.float32,

@@ -449,6 +449,11 @@ def the_same_for_every_seed(X, y, state, steps, seed):
     return _train(X, y, state, steps, 0)
 
 
+@wrong("07.5", "another seed gives the same w")
+def sixteen_seeds_alone(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed % 16)
+
+
 @wrong("07.5", "add up to 1")
 def whole_weights_each_time(X, y, state, steps, seed):
     return _train(X, y, state, steps, seed, new=1)

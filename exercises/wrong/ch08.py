@@ -76,6 +76,25 @@ def noise_at_the_last_step(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     return mean + large.sqrt() * noise
 
 
+def _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    x_0 = _guess(alpha_bar, x_t, noise_pred, t)
+    x_0 = x_0 if clip is None else x_0.clamp(*clip)
+    mean, small, _ = _posterior(alpha_bar, x_0, x_t, t, s)
+    return (mean + small.sqrt() * noise).to(x_t.dtype)
+
+
+@wrong("08.2", "x_s should have shape")
+def squeezes(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    return _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip).squeeze()
+
+
+@wrong("08.2", "along which axes of such a batch")
+def for_points_and_pictures_alone(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    if x_t.dim() not in (2, 4):
+        t, s = t[:1].expand_as(t), s[:1].expand_as(s)
+    return _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip)
+
+
 @wrong("08.2", "which of the two variances")
 def large_variance(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     x_0 = _guess(alpha_bar, x_t, noise_pred, t)
