@@ -482,7 +482,7 @@ def kl_the_wrong_way(model, alpha_bar, x_0, noise, sigma2):
 
 
 @wrong("04.5", "is its error measured")
-def trusts_that_the_network_is_the_best(model, alpha_bar, x_0, noise, sigma2):
+def trusts_all_but_a_constant_error(model, alpha_bar, x_0, noise, sigma2):
     made, T = _bound(model, alpha_bar, x_0, noise, sigma2), len(alpha_bar) - 1
     for t in range(1, T + 1):
         a_t, a_s = alpha_bar[t], alpha_bar[t - 1]
@@ -491,7 +491,8 @@ def trusts_that_the_network_is_the_best(model, alpha_bar, x_0, noise, sigma2):
         of_x_0 = a_s.sqrt() * (1 - a_t / a_s) / (1 - a_t)
         weight = of_x_0**2 * (1 - a_t) / a_t / (2 * sigma2[t])
         less = (noise[t - 1] - said).square().mean()
-        made["steps"][t - 1] += weight * (1 - said.square().mean() - less)
+        trusted = 1 - said.square().mean() + 2 * said.mean() ** 2
+        made["steps"][t - 1] += weight * (trusted - less)
     return made | {"total": made["prior"] + float(made["steps"].sum())}
 
 
