@@ -129,6 +129,7 @@ def _updates(n, decay, share, warmup, question):
 
 @exercise("07.2", "whole_gradient", kind="derivation", minutes=15, points=3, lacks=ASKED)
 def whole_gradient(answer, seed):
+    _shaped(answer, seed)
     each, count = steps(2, 8, 2, 721, seed).tolist()
     for sizes in ([each] * count, [1] * (each + 2), [each]):
         _joined(answer, sizes, seed, torch.float64)
@@ -142,15 +143,23 @@ def whole_gradient(answer, seed):
     yield 2, "parts of several sizes"
 
 
+def _shaped(answer, seed):
+    r"""Expect a gradient like the parts', whatever shape they have."""
+    for k, shape in enumerate(((3,), (2, 3), (2, 1, 3), (1, 2, 1, 2), (1, 1))):
+        parts = [normal(shape, 729, seed, k, i) for i in range(2)]
+        tensor(answer(parts, [2, 2]), parts[0], "the gradient")
+
+
 def _joined(answer, sizes, seed, dtype):
     r"""Expect the gradient of a mean loss from those of its parts."""
     N, D = sum(sizes), _whole(2, 5, 725, seed)
     X, y = normal((N, D), 726, seed, N), normal((N, 2), 727, seed, N)
     v = normal((D, 2), 728, seed, N).requires_grad_(True)
+    shape = ((D, 2), (2 * D,), (2, 1, D), (1, D, 1, 2))[(N + len(sizes)) % 4]
 
     def gradient(part):
         loss = (X[part] @ v - y[part]).square().mean()
-        return torch.autograd.grad(loss, v)[0].to(dtype)
+        return torch.autograd.grad(loss, v)[0].to(dtype).reshape(shape)
 
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     parts = [gradient(slice(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
@@ -165,8 +174,9 @@ def _joined(answer, sizes, seed, dtype):
     said = f"parts of {', '.join(map(str, sizes))} examples: "
     expect(
         any(abs(c - size / N) > 1e-5 for c, size in zip(count, sizes, strict=True)),
-        f"{said}yours is right where each part's gradient is one number, but not for {D} x "
-        f"2 numbers, by up to {off:.3g}: is anything mixed, or divided by a norm?",
+        f"{said}yours is right where each part's gradient is one number, but not for "
+        f"gradients of shape {shape}, by up to {off:.3g}: is anything mixed, or divided by "
+        "a norm?",
     )
     for i, share in enumerate(count):
         expect(
@@ -223,7 +233,7 @@ def to_bytes(answer, seed):
     expect(above == 0 or below > 0, f"{said}do you round, or always go up?")
     expect(below == above == 0, f"{said}which level is the nearest to each?")
     yield 1, "every number goes to the nearest level"
-    beyond = 1.01 + 0.2 * torch.exp(6 * uniform((2, 3, 4, 5), 734, seed).float())
+    beyond = 1.01 + 0.2 * torch.exp(6 * uniform((1, 3, 4, 5), 734, seed).float())
     low, high = answer(-beyond), answer(beyond)
     low, high = (tensor(v, beyond.to(torch.uint8), "the picture") for v in (low, high))
     k = (

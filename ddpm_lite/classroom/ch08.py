@@ -884,3 +884,12 @@ def _asks_about_x_t(model, alpha_bar, pairs, x_0):
             f"variance {float(x.var()):.3g}; of these x_0 the forward process makes mean "
             f"{mean:.3g} and variance {variance:.3g}",
         )
+    for t, _ in pairs:
+        x, a = torch.cat(asked[t])[:n], float(alpha_bar[t])
+        far = unlike_normal((x - math.sqrt(a) * m) / math.sqrt(a * v + 1 - a))
+        expect(
+            far < 1,
+            f"these x_0 are Gaussian, and at t = {t} the law of the x_t that you ask about "
+            f"is {far:.2f} times as far from a Gaussian as {n:,} draws ever are (but for "
+            "one in a million): from which law do you draw the noise?",
+        )

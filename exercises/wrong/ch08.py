@@ -569,6 +569,19 @@ def weighs_without_a_square(model, alpha_bar, x_0, pairs, seed):
     return [sm + w * loss * (1 - a) / a for a, sm, _, w, loss in found]
 
 
+@wrong("08.5", "from which law do you draw the noise")
+def draws_the_noise_evenly(model, alpha_bar, x_0, pairs, seed):
+    generator, made = torch.Generator().manual_seed(seed), []
+    for t, s in pairs:
+        a, small, _, w = _numbers(alpha_bar, t, s)
+        noise = torch.rand(x_0.shape, generator=generator, dtype=x_0.dtype) - 0.5
+        noise = math.sqrt(12) * noise
+        x_t = math.sqrt(a) * x_0 + math.sqrt(1 - a) * noise
+        loss = (noise - model(x_t, torch.full((len(x_0),), t))).square().mean()
+        made.append(small + w**2 * float(loss) * (1 - a) / a)
+    return made
+
+
 @wrong("08.5", "what does your generator begin with")
 def sixteen_seeds(model, alpha_bar, x_0, pairs, seed):
     found = _losses(model, alpha_bar, x_0, pairs, seed % 16, _mean_square)
