@@ -157,7 +157,8 @@ def _all_steps(answer, seed):
     expect(
         kinds > 1,
         f"in a batch of {B:,} points the network is given t = {low} and no other, in the "
-        f"next batch t = {int(others[0][0])}: what does the loss of a batch then depend on?",
+        f"next batch t = {int(others[0][0])}: what does the loss of a batch then depend "
+        "on?",
     )
     expect(
         kinds == T,
@@ -182,7 +183,8 @@ def _all_steps(answer, seed):
     for more, other in zip(OTHERS, others, strict=True):
         expect(
             not torch.equal(t, other),
-            f"another seed gives every point the same t, {own + more} in the place of {own}",
+            "another seed gives every point the same t, "
+            f"{own + more} in the place of {own}",
         )
     yield 1, "every point has a t of its own"
 
@@ -269,7 +271,7 @@ def _noise(noise, t):
 
 
 def _replies(x_0, seed):
-    r"""What networks answer: (in words, answer as a function of the noise that is in x_t)."""
+    r"""What networks answer: (in words, answer as a function of the noise in x_t)."""
     factor, offset = (2 + 2 * uniform((2,), 555, seed)).tolist()
     drawn = normal(x_0.shape, 556, seed)
     yield "0", lambda noise: 0 * noise

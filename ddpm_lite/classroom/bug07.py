@@ -7,17 +7,7 @@ is given.
 import torch
 
 from .bugs import Fault, independent, naming
-from .exercise import (
-    apart,
-    exercise,
-    expect,
-    near,
-    normal,
-    several,
-    steps,
-    tensor,
-    uniform,
-)
+from .exercise import apart, exercise, expect, near, normal, several, steps, tensor, uniform
 
 # What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
@@ -162,8 +152,8 @@ def _average(answer, seed):
         expect(
             near(ema, w, 1e-6),
             f"the gradient is 0 and the weights stay where they are; after {count} updates "
-            f"the average is {share:.5f} times as long as they: what should the average of "
-            "numbers that are all the same be?",
+            f"the average is {apart(share, 1, digits=5)[0]} times as long as they: what "
+            "should the average of numbers that are all the same be?",
         )
     yield 1, "the average of weights that stay is those weights"
     lr = 0.02 + 0.3 * float(uniform((1,), 779, seed))
@@ -178,8 +168,8 @@ def _average(answer, seed):
     went = float((w - end) @ step / (step @ step))
     expect(
         near(end, w - lr * step),
-        "one gradient should move w once, lr times, downhill; with lr = {1}, yours goes {0} "
-        "of it".format(*apart(went, lr)),
+        "one gradient should move w once, lr times, downhill; with lr = {1}, yours goes "
+        "{0} of it".format(*apart(went, lr)),
     )
     way = float((ema - w) @ (end - w) / ((end - w) @ (end - w)))
     expect(
@@ -221,8 +211,8 @@ def _moves_to_the_weights(answer, pictures, w, decay, lr, seed):
         beside = float((ema - before - share * way).norm() / way.norm())
         expect(
             beside < 1e-6,
-            f"the average after {count} updates is that after {count - 1}, moved {share:.4f} "
-            f"of the way to the new weights, and {beside:.3g} of that way beside it: what "
+            f"the average after {count} updates is that after {count - 1}, moved "
+            f"{share:.4f} of the way to the new weights, and {beside:.3g} of that way beside it: what "
             "does one update make of the average before it and of the new weights?",
         )
         before = ema

@@ -14,17 +14,7 @@ from ..schedule import Schedule
 from .bugs import Fault, independent, naming
 from .ch08 import drawn_clip
 from .ch09 import ASKED
-from .exercise import (
-    apart,
-    article,
-    exercise,
-    expect,
-    near,
-    normal,
-    steps,
-    tensor,
-    uniform,
-)
+from .exercise import apart, article, exercise, expect, near, normal, steps, tensor, uniform
 
 # What `otherwise` says was measured: figures/bugs_sampling.py, bugs_sampling.json.
 FAULTS = (
@@ -107,7 +97,7 @@ def find_the_bug(answer, seed):
 
 
 def _chain(seed, below=False):
-    r"""A schedule and stops from T, or from below it, to 0, all drawn: jumps of all lengths."""
+    r"""A schedule and stops from T, or from below it, to 0: jumps of all lengths."""
     T = int(steps(100, 500, 1, 971, seed))
     noised = 2 + 3 * float(uniform((1,), 972, seed))  # the sum of beta
     beta = torch.linspace(1e-3, 2 * noised / T, T, dtype=torch.float64)
@@ -252,8 +242,9 @@ def _on_the_line(used, r, t, s, half, line):
         question = "for which moment of the jump should one guess stand?"
     elif near(abs(moved), 0.5 * (h_before / h) ** 2, rtol=1e-6):
         question = "which of the two lengths is the one between the guesses?"
-    middle, got = apart((line(t) + line(s)) / 2, used)
-    question = _precise(used, (line(t) + line(s)) / 2) or question
+    middle = (line(t) + line(s)) / 2
+    got, _ = apart(used, middle)
+    question = _precise(used, middle) or question
     expect(
         False,
         f"the network's guesses lie on one line in lambda, {line(r):.4f} at t = {r} and "

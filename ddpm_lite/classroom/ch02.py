@@ -295,8 +295,10 @@ def _each_its_own(answer, schedule, seed, k):
         right = q_sample(schedule, x_0, t, noise)
         off = float((x_t - right).abs().max())
         what = f"with x_0 of shape {shape} and the steps t = {t.tolist()}, x_t is"
-        by_column = len(shape) > 1 and shape[0] == shape[-1] > 1 and near(
-            x_t, _by_column(schedule, x_0, t, noise), rtol=1e-5, atol=1e-5
+        by_column = (
+            len(shape) > 1
+            and shape[0] == shape[-1] > 1
+            and near(x_t, _by_column(schedule, x_0, t, noise), rtol=1e-5, atol=1e-5)
         )
         expect(
             not by_column,

@@ -822,8 +822,8 @@ def _of_a_wrong_network(answer, schedule, v, x_0, noise, sigma2, seed):
         came, should = apart(float(steps[t - 1]), wanted)
         expect(
             near(steps[t - 1], wanted, rtol=1e-6, atol=1e-9),
-            f"T = {schedule.T}, a network that says {share:.3g} times the best guess of the "
-            f"noise and {error:.3g} more: its term of t = {t} is {should} nats per "
+            f"T = {schedule.T}, a network that says {share:.3g} times the best guess of "
+            f"the noise and {error:.3g} more: its term of t = {t} is {should} nats per "
             f"dimension, {came} by yours: is its error measured, or taken for that of the "
             "best network?",
         )

@@ -355,10 +355,7 @@ class _Trial:
         yield x_0, else_
         yield a.sqrt() * best - (1 - a).sqrt() * x_0, else_
         yield -best / (1 - a).sqrt(), else_
-        yield (
-            self.law.best_guess(x, a, 1 - a),
-            SHARE,
-        )
+        yield (self.law.best_guess(x, a, 1 - a), SHARE)
         yield (
             self.law.best_guess(x, (1 - a).sqrt(), a.sqrt()),
             "which of x_0 and noise goes with which root?",

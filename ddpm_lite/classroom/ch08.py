@@ -414,9 +414,9 @@ def _is_exact(answer, schedule, seed, k):
         off = float((got - mean - variance.sqrt() * z).abs().max())
         expect(
             off < 5e-3,
-            f"for x_t of shape {shape} in {dtype} with a clip, your x_s is off "
-            f"a draw from the posterior by up to {off:.3g}, and for points it is not: along "
-            "which axes of such a batch does each example have its own numbers?",
+            f"for x_t of shape {shape} in {dtype} with a clip, your x_s is off a draw from "
+            f"the posterior by up to {off:.3g}, and for points it is not: along which axes "
+            "of such a batch does each example have its own numbers?",
         )
         expect(
             off < 1e-9 or dtype == torch.float32,
@@ -693,8 +693,8 @@ def _bell(noise, what):
     far = unlike_normal(noise)
     expect(
         far < 1,
-        f"{what} has mean 0 and deviation 1, but its distribution is {far:.2f} times as far "
-        f"from N(0, 1) as {noise.numel():,} draws ever are (but for one in a million): "
+        f"{what} has mean 0 and deviation 1, but its distribution is {far:.2f} times as "
+        f"far from N(0, 1) as {noise.numel():,} draws ever are (but for one in a million): "
         "from which law is it drawn?",
     )
 

@@ -431,8 +431,8 @@ def _takes_each_by_itself(answer, schedule, seed, k):
         expect(
             off < 5e-3,
             f"for x_t of shape {shape} in {dtype} with eta = {eta:.3g} and a clip your x_s "
-            f"is off by up to {off:.3g}, and for points it is not: along which axes of such "
-            "a batch does each example have its own numbers?",
+            f"is off by up to {off:.3g}, and for points it is not: along which axes of "
+            "such a batch does each example have its own numbers?",
         )
         expect(
             off < 1e-9 or dtype == torch.float32,

@@ -116,7 +116,9 @@ def test_a_gradient_is_asked_for_on_the_way_back_where_that_was_said():
     x = torch.zeros(3, requires_grad=True)
     data = wire.pack([x, 2 * x, x.detach(), torch.arange(3)])
     assert [t.requires_grad for t in wire.unpack(data)] == [False] * 4
-    assert [t.requires_grad for t in wire.unpack(data, grad=True)] == [True] * 2 + [False] * 2
+    assert [t.requires_grad for t in wire.unpack(data, grad=True)] == [True] * 2 + [
+        False
+    ] * 2
 
 
 def test_no_bytes_but_its_own_are_read():

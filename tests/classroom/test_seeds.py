@@ -10,9 +10,7 @@ from ddpm_lite.classroom.ch07 import MASKS, NEAR, PASSES, _lists
 
 def asked(first=5):
     r"""All (seed, pass) that are asked for."""
-    return [
-        (run, start + i) for run, start, count in _lists(first) for i in range(count)
-    ]
+    return [(run, start + i) for run, start, count in _lists(first) for i in range(count)]
 
 
 def test_every_distance_of_seeds_is_there_with_every_distance_of_passes():
