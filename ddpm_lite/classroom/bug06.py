@@ -93,7 +93,8 @@ def find_the_bug(answer, seed):
 def _given(seed, thin=False):
     r"""(x, skip, e) of sizes that the seed draws.
 
-    thin: one picture, and x has fewer channels than skip. Otherwise x has as many channels as skip, or more, so that the code as it was runs.
+    thin: one picture, and x has fewer channels than skip. Otherwise x has as many as
+    skip, or more, so that the code as it was runs.
     """
     B, S, H, more = steps(2, 5, 4, 661, seed).tolist()
     C = S + more - 2

@@ -212,7 +212,8 @@ def _moves_to_the_weights(answer, pictures, w, decay, lr, seed):
         expect(
             beside < 1e-6,
             f"the average after {count} updates is that after {count - 1}, moved "
-            f"{share:.4f} of the way to the new weights, and {beside:.3g} of that way beside it: what "
-            "does one update make of the average before it and of the new weights?",
+            f"{share:.4f} of the way to the new weights, and {beside:.3g} of that way "
+            "beside it: what does one update make of the average before it and of the new "
+            "weights?",
         )
         before = ema
