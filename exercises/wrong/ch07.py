@@ -527,24 +527,30 @@ def never_the_last(X, y, state, steps, seed):
 _SUM = "return sum(g * (size / total) for g, size in zip(gradients, sizes))"
 _ROUNDING = "n (g / N) is g (n / N), but for the last digit"
 _SEED = "generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)"
-_SHUFFLE = "chosen.append(torch.randperm(N, generator=generator)[place % N])"
+_LAST = "(first + batch - 1) // N + 1"
+_PASSES = f"for epoch in range(first // N, {_LAST}):"
+_LATER = (
+    f"{_LAST} + 1",
+    "(first + batch - 1) // N + 2",
+    "(first + batch + 1) // N + 1",
+    "(first + batch) // N + 1",
+    "(first + batch - 0) // N + 1",
+)
+_CUT = "there is a shuffle more at the end where it is not needed, and [:batch] cuts it off"
+_EARLIER = "each pass is made from the number before its own, still no two from the same"
 _OTHER = "also one number for each seed and pass, no two the same: other shuffles, as good"
 _DRAWN = "generator = torch.Generator().manual_seed(10_007 * seed + n)"
 _ALSO = "also one number for each seed and step: other batches, as good"
 EQUIVALENT = {
     ("07.2", _SUM, _SUM.replace("for g, size", "for (size, g)")): _ROUNDING,
     ("07.2", _SUM, _SUM.replace("(gradients, sizes)", "(sizes, gradients)")): _ROUNDING,
-    ("07.4", "epoch = place // N", "epoch = -(place // N)"): _OTHER,
+    ("07.4", _PASSES, _PASSES.replace("first // N,", "first // N - 1,")): _EARLIER,
+    **{("07.4", _PASSES, _PASSES.replace(_LAST, after)): _CUT for after in _LATER},
     ("07.4", _SEED, _SEED.replace("1_000_003 * seed +", "1000003 * seed -")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "1000004")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "1000002")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "2000006")): _OTHER,
     ("07.4", _SEED, _SEED.replace("* seed", "* -seed")): _OTHER,
-    (
-        "07.4",
-        _SHUFFLE,
-        _SHUFFLE.replace("% N]", "% N - 1]"),
-    ): "a shuffle moved on by one place is as likely as any other",
     (
         "07.5",
         "for _ in range(steps):",
