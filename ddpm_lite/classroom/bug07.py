@@ -93,7 +93,8 @@ def _run(answer, pictures, w, gradient, count, decay, seed, lr=0.1):
 
 def _pictures(answer, seed):
     r"""Are the batches made of the pictures as they are, and of all of them?"""
-    N, H, W = 16, *steps(3, 6, 2, 771, seed).tolist()
+    H, W = steps(3, 6, 2, 771, seed).tolist()
+    N = int(steps(10, 16, 1, 781, seed))
     pictures, w = uniform((N, 1, H, W), 772, seed) * 2 - 1, normal((4,), 773, seed)
 
     def batches(seed):
