@@ -285,7 +285,7 @@ def _levels(back, grey):
     )
 
 
-@exercise("07.4", "order", kind="code", minutes=30, points=4, lacks=ASKED)
+@exercise("07.4", "order", kind="code", minutes=30, points=4, lacks=ASKED, seconds=40.0)
 def order(answer, seed):
     def batch(N, B, step, s):
         like = torch.zeros(B, dtype=torch.int64)
@@ -326,7 +326,7 @@ def order(answer, seed):
 
 
 NEAR = 45  # seeds in a row; those NEAR, 2 NEAR, ... beyond the first make up the rest
-APART = 32  # passes in a row, and likewise
+APART = 100  # passes in a row, and likewise
 PASSES = 1000
 MASKS = (2**12, 10**4, 2**16, 10**5, 2**20, 10**6, 2**31 - 1)
 
@@ -338,8 +338,8 @@ def _lists(first):
     both, are the same where a times the distance of two seeds is b times that of two
     passes. So the lists hold a pair for every distance of seeds up to 45^2 = 2025 with
     every distance of passes up to 999, in both directions: one seed of 45 in a row and one
-    of the multiples of 45, at one of 32 passes in a row, early or late, and one of the
-    multiples of 32 or the last. One seed alone has all its passes.
+    of the multiples of 45, at one of 100 passes in a row, early or late, and one of
+    the multiples of 100 or the last. One seed alone has all its passes.
     """
     yield first, 0, PASSES
     for seed in (*range(first + 1, first + NEAR), 0):
