@@ -79,7 +79,7 @@ def display(self, node):
 
 
 def laid_out(app, what, name, thing, options, lines):
-    r"""A docstring as a list: the house writes `name: what it is`, indented from line two."""
+    r"""A docstring as a list: in this house `name: what it is`, indented from line two."""
     pieces = []
     for line in lines:
         text = re.sub(r"([*|\\])", r"\\\1", line.strip())
