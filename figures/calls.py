@@ -1,4 +1,4 @@
-r"""Three ways through the chain, few calls and many: `python figures/calls.py WHICH`.
+r"""Three ways through the chain with few calls: `python figures/calls.py WHICH`.
 
 WHICH: clothes or mnist, the shipped model and the judge. --data FOLDER: Fashion-MNIST or
 MNIST in the hub's layout. Ancestral sampling with the small variance and with the large
@@ -26,7 +26,7 @@ from ddpm_lite.training.facts import versions
 ROOT = Path(__file__).resolve().parent.parent
 _HELD_OUT, _REAL = 324, 325  # what each choice is drawn by
 N, HELD_OUT, DRAWS, TREES = 100, 2000, 3, 100
-CALLS = (5, 10, 20)
+CALLS = (5, 10)
 WAYS = {
     "small": dict(sampler="ancestral", variance="small"),
     "large": dict(sampler="ancestral", variance="large"),
