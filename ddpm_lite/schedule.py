@@ -32,7 +32,8 @@ class PriorGap:
 
     alpha_bar_T: in [0, 1). signal_left: its root, the factor in front of x_0.
     kl: KL(q(x_T | x_0) || N(0, I)) in nats per dimension, the paper's L_T (Eq. 5), on
-    average over x_0 with the second moment that was given.
+    average over x_0 with the second moment that was given. It is the information that x_T
+    keeps about x_0, which does no harm, plus KL(q(x_T) || N(0, I)), which sampling meets.
     """
 
     alpha_bar_T: float
