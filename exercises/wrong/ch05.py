@@ -207,6 +207,8 @@ def _learn(x_0, alpha_bar, x_t, t, seed, steps=250, how="", low=1, high=0, shift
         if how == "exchanged":
             kept, added = added, kept
         noisy = kept * x_0[index] + added * noise
+        if how == "minus":
+            noisy = added * noise - kept * x_0[index]
         target = x_0[index] if how == "x_0" else noise
         if how == "apart":
             target = torch.randn(512, 1)
@@ -242,6 +244,11 @@ def variances_for_deviations_in_x_t(x_0, alpha_bar, x_t, t, seed):
 @wrong("05.4", "goes with which root")
 def exchanges_the_roots(x_0, alpha_bar, x_t, t, seed):
     return _learn(x_0, alpha_bar, x_t, t, seed, how="exchanged")
+
+
+@wrong("05.4", "with which sign")
+def takes_x_0_off(x_0, alpha_bar, x_t, t, seed):
+    return _learn(x_0, alpha_bar, x_t, t, seed, steps=400, how="minus")
 
 
 @wrong("05.4", "which entry of alpha_bar")
