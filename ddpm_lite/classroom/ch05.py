@@ -306,11 +306,12 @@ PLAIN = _Peaks([-1, 1], [0.1, 0.1], [0.5, 0.5])  # the law that one would guess
 
 
 def _drawn_peaks(seed):
-    r"""Neither peak is near -1 or 1: no law that is known beforehand will do."""
-    u = uniform((7,), 560, seed)
-    far = 0.55 + 0.3 * u[:2] + 0.5 * (u[2:4] < 0.5)  # 0.55 to 0.85, or 1.05 to 1.35
-    share = 0.35 + 0.3 * float(u[4])
-    return _Peaks([-far[0], far[1]], 0.08 + 0.06 * u[5:], [share, 1 - share])
+    r"""One peak is nearer than 1, one farther: no law known beforehand, no mirrored one."""
+    u = uniform((6,), 560, seed)
+    farther = torch.tensor([u[2] < 0.5, u[2] >= 0.5])
+    away = 0.5 + 0.25 * u[:2] + 0.6 * farther  # 0.5 to 0.75, or 1.1 to 1.35
+    share = 0.35 + 0.3 * float(u[3])
+    return _Peaks([-away[0], away[1]], 0.08 + 0.06 * u[4:], [share, 1 - share])
 
 
 SHARE = "has the x_t that it is trained on the share of x_0 and of noise that x_t has?"
@@ -362,6 +363,10 @@ class _Trial:
         )
         yield self.best(-1), entry
         yield self.best(1), entry
+        yield (
+            self.law.best_guess(-x, a.sqrt(), (1 - a).sqrt()).neg(),
+            "with which sign does x_0 enter x_t, with which the noise?",
+        )
         yield (
             PLAIN.best_guess(x, a.sqrt(), (1 - a).sqrt()),
             "that is the best guess for peaks at -1 and 1; where are those of x_0?",
