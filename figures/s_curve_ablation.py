@@ -1,14 +1,17 @@
-r"""Which of chapter 05's changes does it? `python figures/s_curve_ablation.py`.
+r"""Which of chapter 05's changes does it? `python figures/s_curve_ablation.py [...]`.
 
-From the lecture's recipe one setting is changed at a time, for three seeds. Every training
-sees half a million points, the lecture's first 50 epochs. All goes to
-figures/runs/s_curve_ablation.json, with samples of the first and the last recipe.
+ablation: from the lecture's recipe one setting is changed at a time, for three seeds. Every
+training sees half a million points, the lecture's first 50 epochs.
+budget: the lecture's recipe with as many points as the corrected one has in full, 3,000
+times 1,024, for one seed.
+Each writes figures/runs/s_curve_<name>.json, with some samples; without a name, both run.
 
 Networks of one kind with one batch size and one learning rate are trained as one
 computation: they are stacked, and nothing of one reaches another. Examples are drawn with
 replacement, which `Trainer` does not do.
 """
 
+import argparse
 import copy
 import json
 import platform
@@ -191,11 +194,24 @@ def judged(points):
     return {name: round(value, 5) for name, value in values.items()}
 
 
-def main():
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore", UserWarning)  # the prior gap: it is a subject
-    started, clouds = time.process_time(), {}
-    found = recipes()
+def written_down(points):
+    r"""The first of these points as one text, x and y of each."""
+    return " ".join(f"{x:.3f}" for x in points[:SHOWN].flatten().tolist())
+
+
+def budget():
+    corrected = presets.s_curve()[3]
+    model, schedule, points, config = presets.s_curve_lecture()
+    steps = corrected.steps * corrected.batch_size // config.batch_size
+    run = Run(model, schedule, points, replace(config, steps=steps), TENTH)
+    (raw,), _ = train([run])
+    points = drawn(raw, run, "lecture")
+    seen = steps * config.batch_size
+    return {"points_seen": seen, **judged(points), "points": written_down(points)}
+
+
+def ablation():
+    clouds, found = {}, recipes()
     done = trained(found)
     # {row: (recipe, 0 for raw weights or 1 for the average, variance)}
     rows = {name: (name, 0, "lecture") for name in found}
@@ -208,23 +224,36 @@ def main():
         points = [drawn(model, run, variance) for model, run in pairs]
         table[row] = [judged(some) for some in points]
         if row in ("lecture", "corrected"):
-            shown = points[0][:SHOWN].flatten().tolist()
-            clouds[row] = " ".join(f"{x:.3f}" for x in shown)
+            clouds[row] = written_down(points[0])
     table["corrected"] = table.pop("corrected")  # the last
     config = found["lecture"][0].config
-    result = {
+    return {
         "points_seen": config.steps * config.batch_size,
         "seeds": list(SEEDS),
         "rows": table,
         "data": judged(data.s_curve(N, seed=77, standardised=False)),
         "points": clouds,
-        "cpu_seconds": round(time.process_time() - started),
-        "command": "python figures/s_curve_ablation.py",
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
-    path = ROOT / "figures" / "runs" / "s_curve_ablation.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", nargs="?", choices=["ablation", "budget"])
+    which = parser.parse_args().which
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", UserWarning)  # the prior gap: it is a subject
+    for name in [which] if which else ["ablation", "budget"]:
+        started = time.process_time()
+        result = budget() if name == "budget" else ablation()
+        result["cpu_seconds"] = round(time.process_time() - started)
+        result["command"] = f"python figures/s_curve_ablation.py {name}"
+        result["versions"] = {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+        path = ROOT / "figures" / "runs" / f"s_curve_{name}.json"
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
