@@ -7,12 +7,12 @@ export SOURCE_DATE_EPOCH := 0
 # Several of these run at a time, on one thread each unless you say otherwise; the commands
 # of the package, and so run, bench and gpu, see for themselves how many cores are free.
 ONE := test test-unit test-runs test-mutation test-notebooks test-classroom test-part
-ONE += test-long test-machines lab book figures assignments
+ONE += test-site test-long test-machines lab book figures assignments
 $(ONE): export OMP_NUM_THREADS ?= 1
 # Threads of two processes would wait for each other.
 JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 
-.PHONY: help setup run test test-unit test-runs test-mutation test-notebooks test-classroom test-part test-long test-machines assignments lab book figures bench gpu lint clean
+.PHONY: help setup run site test test-site test-unit test-runs test-mutation test-notebooks test-classroom test-part test-long test-machines assignments lab book figures bench gpu lint clean
 
 help:
 	@echo "make run      train on handwritten digits for a minute or two, and draw new ones"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-long      classes of attackers, of slow and of stopped notebooks (15 minutes)"
 	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"
+	@echo "make site     build the book on the web, in build/site/html"
 	@echo "make book     execute the chapters from their text"
 	@echo "make figures  measure again what figures/ holds (about an hour)"
 	@echo "make assignments  write the exercises as notebooks, for students and for nbgrader"
@@ -32,13 +33,13 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,test,site]"
 	@touch $(READY)
 
 run: $(READY)
 	@$(BIN)/python -m ddpm_lite quickstart
 
-test: test-unit test-runs test-mutation test-classroom test-notebooks test-part
+test: test-unit test-runs test-mutation test-classroom test-notebooks test-site test-part
 	@echo "all stages of make test passed"
 
 test-unit: $(READY)
@@ -56,6 +57,9 @@ test-classroom: $(READY)
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest tests/test_alone.py -m slow
 
+test-site: $(READY)
+	$(BIN)/python -m pytest tests/site -m slow
+
 test-part: $(READY)
 	$(BIN)/python tests/machines.py --part
 
@@ -68,6 +72,9 @@ test-machines: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+site: $(READY)
+	$(BIN)/python docs/site/build.py build/site
 
 book: $(READY)
 	$(BIN)/python exercises/assignments.py --chapters

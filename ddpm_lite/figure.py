@@ -203,12 +203,12 @@ def film_frames(arrays, titles, colours="x_t", limit=None, size=None, dpi=FILM *
     size = size or max(2.6, 4.8 / panels)
     shape = dict(width=size * panels, height=size + 0.35, squeeze=False)
     figure, axes = canvas(1, panels, **shape)
-    frames = []
+    frames, heading = [], figure.suptitle("")
     for shown, title in zip(arrays, titles, strict=True):
         for axis, array, colour in zip(axes.flat, shown, colours, strict=True):
             axis.clear()
             draw(axis, array, COLOURS[colour], limit)
-        figure.suptitle(title, fontsize=11)
+        heading.set(text=title, fontsize=11)  # keeps the place of the first one
         frames.append(_rendered(figure, dpi))
         figure.set_layout_engine("none")  # the first frame's, so that nothing jumps
     return frames
@@ -374,16 +374,17 @@ def _img(content, alt):
 
 
 def _four(film):
-    r"""Four frames of a film in a row, the first and the last among them."""
+    r"""Four frames of a film, the first and the last among them, in one or two rows."""
     with Image.open(io.BytesIO(film)) as movie:
         chosen = np.linspace(0, movie.n_frames - 1, 4).round().astype(int)
         width, height = (round(side / FILM) for side in movie.size)
-        row = Image.new("RGB", (4 * width, height), "white")
+        columns = 4 if width <= 250 else 2  # wide ones could not be read side by side
+        rows = Image.new("RGB", (columns * width, 4 // columns * height), "white")
         for place, number in enumerate(chosen):
             movie.seek(int(number))
             small = movie.convert("RGB").resize((width, height), Image.Resampling.BOX)
-            row.paste(small, (place * width, 0))
-    return row
+            rows.paste(small, (place % columns * width, place // columns * height))
+    return rows
 
 
 def _durations(frames, seconds, hold):

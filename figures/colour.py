@@ -225,8 +225,22 @@ def page(results):
             f"learning rate of `ddpm-cifar10` rises for {warm:,.0f} hours at this speed, "
             "so its loss here says what an hour costs, and not how good the preset is. The "
             "last column is the number of steps over the mean speed: nobody has trained so "
-            "long here.",
+            "long here." + busy(results["presets"].values()),
         ]
+    )
+
+
+def busy(rows):
+    r"""A sentence on the load where the machine was not alone, or nothing."""
+    loads = [row["load_at_the_start"] for row in rows]
+    if None in loads or max(loads) < 0.5:
+        return ""
+    said = " and ".join(f"{load:.1f}" for load in loads)
+    return (
+        f" Other work ran on the machine (its load was {said} at the start), so a quiet "
+        "one of this kind is faster: the fastest stretch was at "
+        + " and ".join(f"{row['pictures_a_second']['highest']:.1f}" for row in rows)
+        + " pictures a second."
     )
 
 

@@ -253,3 +253,15 @@ def test_bad_input():
         figure.image_grid(PICTURES * 0 + 2)
     with pytest.raises(ValueError, match=r"\(N, C, H, W\) in \[-1, 1\], got \(1, 4, 6\)"):
         figure.image_grid(PICTURES[0])
+
+
+def test_a_film_of_one_picture_stands_still():
+    first, *others = figure.film_frames([POINTS[0]] * 3, ["$t = 1$"] * 3)
+    assert all(first.tobytes() == frame.tobytes() for frame in others)
+
+
+@pytest.mark.parametrize(("panels", "rows"), [(1, 2), (2, 2)])
+def test_the_still_of_a_wide_film_can_be_read(panels, rows):
+    frames = figure.film_frames([tuple(POINTS[:1] * panels)] * 4, "abcd")
+    width, height = (round(side / figure.FILM) for side in frames[0].size)
+    assert figure._four(figure.film(frames)).size == (2 * width, rows * height)

@@ -38,11 +38,14 @@ class Answer:
 
 
 def lent(function, unpack):
-    r"""A function that copies what goes into another one, and what comes out."""
+    r"""A function that copies what goes into another one, and what comes out.
+
+    What comes out still requires a gradient, if it did; what goes in does not.
+    """
 
     def called(*args, **options):
         args, options = unpack(wire.pack((args, options)))
-        return wire.unpack(wire.pack(function(*args, **options)))
+        return wire.unpack(wire.pack(function(*args, **options)), grad=True)
 
     return called
 
@@ -50,7 +53,7 @@ def lent(function, unpack):
 def copied(value):
     r"""A copy of an answer. Raises `Hint` for one that is not made of numbers."""
     try:
-        return wire.unpack(wire.pack(value))
+        return wire.unpack(wire.pack(value), grad=True)
     except (TypeError, ValueError) as error:
         raise Hint(f"your function gave back {error}") from error
 

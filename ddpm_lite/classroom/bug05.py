@@ -1,8 +1,8 @@
 r"""The run with a bug of chapter 05: the loss of one batch.
 
 The check hands in a network of its own, which looks at what it is given. What the examples
-are made of is found by asking twice with one seed; a network that knows the points must
-get the loss 0.
+are made of is found by asking twice with one seed; networks that know the points, and so
+the noise, must get the loss of what they are off.
 """
 
 import math
@@ -10,7 +10,19 @@ import math
 import torch
 
 from .bugs import Fault, independent, naming
-from .exercise import exercise, expect, normal, number, steps, tensor, uniform
+from .exercise import (
+    apart,
+    exercise,
+    expect,
+    normal,
+    number,
+    reason,
+    steps,
+    tensor,
+    uneven,
+    uniform,
+    unlike_normal,
+)
 
 # What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
@@ -99,12 +111,16 @@ def _chain(seed):
 
 
 def _asked(answer, x_0, beta, seed, reply=None):
-    r"""(loss, x_t, t) of one call, whose network answers reply(x_t, t), or zeros."""
+    r"""(loss, x_t, t) of one call, whose network answers reply(x_t, t), or zeros.
+
+    x_t in float64. The network's answer asks for a gradient, and so should the loss.
+    """
     seen = []
 
     def network(x_t, t):
         seen.append((x_t, t))
-        return torch.zeros_like(x_0) if reply is None else reply(x_t, t)
+        said = torch.zeros_like(x_0) if reply is None else reply(x_t, t)
+        return said.detach().clone().requires_grad_()
 
     loss = answer(network, x_0, beta, seed)
     expect(
@@ -119,33 +135,57 @@ def _asked(answer, x_0, beta, seed, reply=None):
         f"the steps are 1 to {T}, the network is given t from {low} to {high}: which x_t "
         "would these be?",
     )
-    return number(loss, "the loss"), x_t.double(), t
+    found = number(loss, "the loss")
+    expect(
+        getattr(loss, "requires_grad", False),
+        f"of the {x_0.numel():,} numbers that the network answered 0 get a gradient from "
+        "your loss: by which way does it come back to the weights?",
+    )
+    return found, x_t.double(), t
+
+
+OTHERS = (1, 10, 16, 100, 1000)  # how far other seeds lie from the first one
 
 
 def _all_steps(answer, seed):
     r"""Is every step drawn as often as any other, in one batch?"""
-    (beta, _), B = _chain(seed), 4000
+    (beta, _), B, own = _chain(seed), 6000, seed % 1000
     T, x_0 = len(beta) - 1, normal((B, 2), 553, seed).float()
-    _, _, t = _asked(answer, x_0, beta, seed % 1000)
-    _, _, other = _asked(answer, x_0, beta, seed % 1000 + 1)
+    _, _, t = _asked(answer, x_0, beta, own)
+    others = [_asked(answer, x_0, beta, own + more)[2] for more in OTHERS]
     low, high, kinds = int(t.min()), int(t.max()), len(t.unique())
     expect(
         kinds > 1,
         f"in a batch of {B:,} points the network is given t = {low} and no other, in the "
-        f"next batch t = {int(other[0])}: what does the loss of a batch then depend on?",
+        f"next batch t = {int(others[0][0])}: what does the loss of a batch then depend "
+        "on?",
     )
     expect(
         kinds == T,
         f"of {T} steps {kinds} are drawn in {B:,} points, from {low} to {high}: at which "
         "will the network have to answer when it samples?",
     )
-    mean = float(t.double().mean()) / (T + 1)
+    counts = torch.bincount(t, minlength=T + 1)[1:]
+    found, limit = uneven(counts)
+    k = int((counts - B / T).abs().argmax())
     expect(
-        abs(mean - 0.5) < 5 * 0.3 / math.sqrt(B),
-        f"steps 1 to {T} should be drawn alike, with the mean {(T + 1) / 2}; yours have "
-        f"{float(t.double().mean()):.2f} in {B:,} draws",
+        found < limit,
+        f"in {B:,} points t = {k + 1} is drawn {int(counts[k])} times, where even draws "
+        f"give about {B / T:.0f} (chi-square over all {T} steps {found:.0f}, of even draws "
+        f"below {limit:.0f} but for one in a million): does any step come up more often?",
     )
-    expect(not torch.equal(t, other), "another seed gives every point the same t")
+    beside = float(torch.corrcoef(torch.stack([t[:-1], t[1:]]).double())[0, 1])
+    expect(
+        abs(beside) < 6 / math.sqrt(B),
+        f"the t of neighbours in a batch have a correlation of {beside:.3f}, that of draws "
+        f"is below {6 / math.sqrt(B):.3f}: is each of them drawn?",
+    )
+    for more, other in zip(OTHERS, others, strict=True):
+        expect(
+            not torch.equal(t, other),
+            "another seed gives every point the same t, "
+            f"{own + more} in the place of {own}",
+        )
     yield 1, "every point has a t of its own"
 
 
@@ -155,11 +195,13 @@ def _examples(answer, seed):
     B, own = 4000, seed % 1000
     x_0 = normal((B, 2), 554, seed).float()
     nothing = torch.zeros_like(x_0)
-    loss, x_t, t = _asked(answer, x_0, beta, own)
+    _, x_t, t = _asked(answer, x_0, beta, own)
     _, noisy, same = _asked(answer, nothing, beta, own)
+    _, again, _ = _asked(answer, nothing, beta, own)
     expect(
-        torch.equal(t, same),
-        "the same seed gives other t to other points: is everything drawn from the seed?",
+        torch.equal(t, same) and torch.equal(noisy, again),
+        "the same seed gives other t or other noise when it is asked again: is everything "
+        "drawn from the seed?",
     )
     a = alpha_bar[t][:, None]
     share = ((x_t - noisy) * x_0).sum(1) / x_0.double().square().sum(1)
@@ -176,40 +218,112 @@ def _examples(answer, seed):
     )
     yield 1, "x_t has the share of x_0 that the chain leaves"
     noise = noisy / (1 - a).sqrt()
-    v = float(noise.square().mean())
+    _noise(noise, t)
+    for more in OTHERS:
+        _, noisy, other = _asked(answer, nothing, beta, own + more)
+        here = noisy / (1 - alpha_bar[other][:, None]).sqrt()
+        both = float(torch.corrcoef(torch.stack([noise.ravel(), here.ravel()]))[0, 1])
+        expect(
+            abs(both) < 6 / math.sqrt(2 * B),
+            f"the noise of the seed {own + more} has a correlation of {both:.3f} with that "
+            f"of the seed {own}, new noise has none (up to {6 / math.sqrt(2 * B):.3f}): "
+            "which noise is in the next batch?",
+        )
+    for what, replied in _replies(x_0, seed):
+        _loss(answer, x_0, beta, alpha_bar, own, what, replied)
+    one, _, _ = _asked(answer, x_0[:1], beta, own)
+    expect(one > 0, "the loss of a batch of one point, of a network that says 0, is 0")
+    yield 1, "and the noise, with which the answer is compared"
+
+
+def _noise(noise, t):
+    r"""Is this noise N(0, I), whatever t is?"""
+    B, v = len(noise), float(noise.square().mean())
     expect(
-        abs(v - 1) < 0.09,
+        abs(v - 1) < 6 * math.sqrt(1 / B),
         f"with x_0 = 0, x_t is noise alone; its variance is {v:.3f} times what the steps "
         "up to t add, on average: does a factor multiply a deviation or a variance?",
     )
     both = float((noise[:, 0] * noise[:, 1]).mean())
     expect(
-        abs(both) < 0.09,
+        abs(both) < 6 / math.sqrt(B),
         f"the noise of the two coordinates should have nothing to do with each other, "
         f"yours has the correlation {both:.3f}",
     )
     late = float((noise[:-1] * noise[1:]).mean())
-    expect(abs(late) < 0.07, f"neighbours in a batch have noise of correlation {late:.3f}")
+    expect(
+        abs(late) < 6 / math.sqrt(2 * B),
+        f"neighbours in a batch have noise of correlation {late:.3f}",
+    )
     middle = t.median()
     for part, where in (("early", t <= middle), ("late", t > middle)):
         share = float(noise[where].square().mean()) if where.any() else 1.0
         expect(
             abs(share - 1) < 0.13, f"at {part} t the noise has {share:.3f} of its variance"
         )
+    far = unlike_normal(noise)
+    expect(
+        far < 1,
+        f"the noise has the variance of N(0, 1), but its distribution is {far:.2f} times "
+        f"as far from it as {2 * B:,} draws ever are (but for one in a million): from "
+        "which law is it drawn?",
+    )
 
-    def knows(x_t, t):
+
+def _replies(x_0, seed):
+    r"""What networks answer: (in words, answer as a function of the noise in x_t)."""
+    factor, offset = (2 + 2 * uniform((2,), 555, seed)).tolist()
+    drawn = normal(x_0.shape, 556, seed)
+    yield "0", lambda noise: 0 * noise
+    yield "the noise that is in x_t", lambda noise: noise
+    yield f"{factor:.2f} times the noise in x_t", lambda noise: factor * noise
+    yield f"the noise in x_t plus {offset:.2f}", lambda noise: noise + offset
+    yield "minus the noise that is in x_t", lambda noise: -noise
+    yield "numbers that are drawn by chance", lambda noise: drawn
+
+
+def _loss(answer, x_0, beta, alpha_bar, own, what, replied):
+    r"""Is the loss of such a network the mean square of what it is off?"""
+    kept = []
+
+    def reply(x_t, t):
         a = alpha_bar[t][:, None]
-        return ((x_t.double() - a.sqrt() * x_0) / (1 - a).sqrt()).float()
+        noise = (x_t.double() - a.sqrt() * x_0) / (1 - a).sqrt()
+        kept[:] = noise, replied(noise).float()
+        return kept[1]
 
-    none, _, _ = _asked(answer, x_0, beta, own, knows)
-    expect(
-        none < 1e-4,
-        f"a network that knows the points answers with the noise that is in x_t, and gets "
-        f"the loss {none:.4g} from you: with what is its answer compared?",
+    loss, _, _ = _asked(answer, x_0, beta, own, reply)
+    noise, said = kept[0], kept[1].double()
+    off = said - noise
+    right = float(off.square().mean())
+    came, should = apart(loss, right)
+    ask = reason(
+        loss,
+        (
+            (2 * right, "is it a mean over all numbers, or over points?"),
+            (right / 2, "where does the half come from?"),
+            (float(off.abs().mean()), "is each difference squared?"),
+            (math.sqrt(right), "which root is in the loss of Eq. 14?"),
+            (float(off.square().sum()), "is it a mean or a sum?"),
+            (
+                float((said.square() - noise.square()).abs().mean()),
+                "is it the difference that is squared?",
+            ),
+            (
+                float((said.abs() - noise.abs()).square().mean()),
+                "does the sign of the answer count?",
+            ),
+            (-float((off * noise).mean()), "is it the difference that is squared?"),
+            (
+                float((said - x_0).square().mean()),
+                "with what is the network's answer compared?",
+            ),
+        ),
+        "with what is its answer compared, number by number?",
+        rtol=1e-4,
     )
     expect(
-        abs(loss / v - 1) < 1e-3,
-        f"a network that always answers 0 gets the loss {loss:.4f} from you, and the mean "
-        f"square of all {2 * B:,} numbers that it should have given is {v:.4f}",
+        abs(loss - right) < 1e-4 * right + 1e-6,
+        f"a network that answers {what} gets the loss {came} from you; the mean square of "
+        f"what it is off, over all {off.numel():,} numbers, is {should}: {ask}",
     )
-    yield 1, "and the noise, with which the answer is compared"

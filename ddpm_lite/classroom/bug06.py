@@ -90,10 +90,16 @@ def find_the_bug(answer, seed):
     )
 
 
-def _given(seed):
-    r"""(x, skip, e) of sizes that the seed draws."""
+def _given(seed, thin=False):
+    r"""(x, skip, e) of sizes that the seed draws.
+
+    thin: one picture, and x has fewer channels than skip. Otherwise x has as many as
+    skip, or more, so that the code as it was runs.
+    """
     B, S, H, more = steps(2, 5, 4, 661, seed).tolist()
     C = S + more - 2
+    if thin:
+        B, C, S = 1, S, S + more - 1
     W = H + int(steps(1, 3, 1, 662, seed))
     x, skip = normal((B, C, H, W), 663, seed), normal((B, S, 2 * H, 2 * W), 664, seed)
     return x, skip, normal((B, 6), 665, seed)
@@ -104,9 +110,9 @@ def _norm(h):
     return h / (h.std((2, 3), keepdim=True) + 1e-3)
 
 
-def _run(answer, seed):
+def _run(answer, seed, thin=False):
     r"""(what each layer was given, the layers, what came back), for inputs of `_given`."""
-    x, skip, e = _given(seed)
+    x, skip, e = _given(seed, thin)
     B, joined = len(x), (len(x), x.shape[1] + skip.shape[1], *skip.shape[2:])
     mix = normal((e.shape[1], joined[1]), 666, seed)
     weight = normal((3, joined[1], 1, 1), 667, seed)
@@ -121,6 +127,8 @@ def _run(answer, seed):
         def called(value):
             if name in given:
                 raise ValueError(f"{name} is called twice in one stage")
+            if name == "norm" and isinstance(value, torch.Tensor) and value.dim() == 4:
+                _weigh(value, x, skip)
             given[name] = value
             ok = isinstance(value, torch.Tensor) and tuple(value.shape) == shapes[name]
             came = (
@@ -136,6 +144,15 @@ def _run(answer, seed):
     for name in layers:
         expect(name in given, f"{name} is never called in your stage")
     return given, layers, got
+
+
+def _weigh(value, x, skip):
+    r"""Refuse what has another number of channels than x and skip, and say which."""
+    C, S, came = x.shape[1], skip.shape[1], value.shape[1]
+    if came != C + S:
+        raise ValueError(
+            f"x has {C} channels, and the way down kept {S}; norm is given {came}"
+        )
 
 
 def _enlarged(answer, seed):
@@ -166,8 +183,14 @@ def _enlarged(answer, seed):
 
 def _kept(answer, seed):
     r"""Is what the way down kept joined as it is, behind x?"""
-    x, skip, _ = _given(seed)
-    given, _, _ = _run(answer, seed)
+    for thin in (False, True):
+        _joined(answer, seed, thin)
+    yield 1, "what the way down kept arrives"
+
+
+def _joined(answer, seed, thin):
+    x, skip, _ = _given(seed, thin)
+    given, _, _ = _run(answer, seed, thin)
     C, S = x.shape[1], skip.shape[1]
     last, first = given["norm"][:, C:], given["norm"][:, :S]
     expect(
@@ -181,7 +204,6 @@ def _kept(answer, seed):
         f"what the way down kept is in the last {S} channels that norm gets, as it was, "
         f"for {100 * share:.2f} %: how else does a pixel learn what was in it?",
     )
-    yield 1, "what the way down kept arrives"
 
 
 def _rest(answer, seed):

@@ -7,7 +7,7 @@ is given.
 import torch
 
 from .bugs import Fault, independent, naming
-from .exercise import exercise, expect, near, normal, several, steps, tensor, uniform
+from .exercise import apart, exercise, expect, near, normal, several, steps, tensor, uniform
 
 # What `otherwise` says of a fault was measured where figures/bugs.py trains it alone.
 FAULTS = (
@@ -93,7 +93,8 @@ def _run(answer, pictures, w, gradient, count, decay, seed, lr=0.1):
 
 def _pictures(answer, seed):
     r"""Are the batches made of the pictures as they are, and of all of them?"""
-    N, H, W = 16, *steps(3, 6, 2, 771, seed).tolist()
+    H, W = steps(3, 6, 2, 771, seed).tolist()
+    N = int(steps(10, 16, 1, 781, seed))
     pictures, w = uniform((N, 1, H, W), 772, seed) * 2 - 1, normal((4,), 773, seed)
 
     def batches(seed):
@@ -124,16 +125,17 @@ def _pictures(answer, seed):
         f"after 25 batches of 8, {int((counts == 0).sum())} of {N} pictures were never "
         "seen: is every batch drawn anew?",
     )
-    again, other = (
-        all(torch.equal(x, y) for (_, x), (_, y) in zip(seen, batches(s), strict=True))
-        for s in (own, own + 1)
-    )
-    expect(
-        again and not other,
-        f"another run with the same seed sees {'the same' if again else 'other'} pictures, "
-        f"one with another seed {'the same' if other else 'others'}: what is drawn from "
-        "the seed?",
-    )
+    for more in (1, 10, 16, 100, 1000):
+        again, other = (
+            all(torch.equal(x, y) for (_, x), (_, y) in zip(seen, batches(s), strict=True))
+            for s in (own, own + more)
+        )
+        expect(
+            again and not other,
+            f"another run with the seed {own} sees {'the same' if again else 'other'} "
+            f"pictures, one with {own + more} {'the same' if other else 'others'}: what is "
+            "drawn from the seed?",
+        )
 
 
 def _average(answer, seed):
@@ -151,18 +153,25 @@ def _average(answer, seed):
         expect(
             near(ema, w, 1e-6),
             f"the gradient is 0 and the weights stay where they are; after {count} updates "
-            f"the average is {share:.5f} times as long as they: what should the average of "
-            "numbers that are all the same be?",
+            f"the average is {apart(share, 1, digits=5)[0]} times as long as they: what "
+            "should the average of numbers that are all the same be?",
         )
     yield 1, "the average of weights that stay is those weights"
+    lr = 0.02 + 0.3 * float(uniform((1,), 779, seed))
+    _moves_to_the_weights(answer, pictures, w, decay, lr, seed)
     after = int(steps(2, 9, 1, 777, seed))
     count, step = 60 + after, normal((4,), 778, seed)
 
     def once(n, w, x):
         return step if n == count - after else torch.zeros_like(w)
 
-    (end, ema), _ = _run(answer, pictures, w, once, count, decay, seed % 1000)
-    expect(near(end, w - 0.1 * step), "one gradient should move w once, lr times, downhill")
+    (end, ema), _ = _run(answer, pictures, w, once, count, decay, seed % 1000, lr)
+    went = float((w - end) @ step / (step @ step))
+    expect(
+        near(end, w - lr * step),
+        "one gradient should move w once, lr times, downhill; with lr = {1}, yours goes "
+        "{0} of it".format(*apart(went, lr)),
+    )
     way = float((ema - w) @ (end - w) / ((end - w) @ (end - w)))
     expect(
         abs(way - (1 - decay**after)) < 2e-3,
@@ -175,7 +184,7 @@ def _average(answer, seed):
     def pulls(n, w, x):
         return (w - first) * (1 + x.mean())
 
-    (end, _), seen = _run(answer, pictures, w, pulls, 12, decay, seed % 1000)
+    (end, _), seen = _run(answer, pictures, w, pulls, 12, decay, seed % 1000, lr)
     at = w
     for n, (given, x) in enumerate(seen):
         expect(
@@ -184,5 +193,28 @@ def _average(answer, seed):
             f"update left, {float((given - at).abs().max()):.3g} away: who is trained, the "
             "weights or the average?",
         )
-        at = at - 0.1 * pulls(n, at, x)
+        at = at - lr * pulls(n, at, x)
     expect(near(end, at, 1e-7), "w should be the weights after the last update")
+
+
+def _moves_to_the_weights(answer, pictures, w, decay, lr, seed):
+    r"""From n - 1 updates to n the average goes a part of the way to the new weights."""
+    moves = normal((8, 4), 780, seed)
+
+    def on(n, w, x):
+        return moves[n]
+
+    before = w
+    for count in range(1, 8):
+        (end, ema), _ = _run(answer, pictures, w, on, count, decay, seed % 1000, lr)
+        way = end - before
+        share = float((ema - before) @ way / (way @ way))
+        beside = float((ema - before - share * way).norm() / way.norm())
+        expect(
+            beside < 1e-6,
+            f"the average after {count} updates is that after {count - 1}, moved "
+            f"{share:.4f} of the way to the new weights, and {beside:.3g} of that way "
+            "beside it: what does one update make of the average before it and of the new "
+            "weights?",
+        )
+        before = ema

@@ -13,8 +13,8 @@ import torch
 from ..oracle import GaussianOracle
 from ..schedule import Schedule
 from .bugs import Fault, independent, naming
-from .ch08 import ASKED, Asked, _gain, _jump
-from .exercise import exercise, expect, near, normal, steps, tensor, uniform
+from .ch08 import ASKED, Asked, _gain, _jump, drawn_clip
+from .exercise import apart, exercise, expect, near, normal, steps, tensor, uniform
 
 # What `otherwise` says was measured: figures/bugs_sampling.py, bugs_sampling.json.
 FAULTS = (
@@ -179,19 +179,26 @@ def _draws_right(answer, schedule, stops, seed):
             "in another way than through x_t: which draw belongs to which jump?",
         )
         if off:
-            old, right = after[off[0]], kept[off[0]]
+            old, right = apart(after[off[0]], kept[off[0]], digits=5)
             expect(
                 False,
-                f"{jump} your x_s holds {old:.5g} of a noise that was drawn before, the "
-                f"mean of a draw from the posterior holds {right:.5g}: what was right in "
-                "the code as it was?",
+                f"{jump} your x_s holds {old} of a noise that was drawn before, the mean "
+                f"of a draw from the posterior holds {right}: "
+                f"{_precise(after[off[0]], kept[off[0]])}",
             )
+        got, right = apart(abs(fresh), math.sqrt(small), digits=5)
         expect(
             near(fresh, math.sqrt(small), rtol=1e-6),
-            f"{jump} the fresh noise in your x_s has the deviation {abs(fresh):.5g}, that "
-            f"of x_s given x_t and x_0 is {math.sqrt(small):.5g}: "
-            f"{_question(fresh, small, large)}",
+            f"{jump} the fresh noise in your x_s has the deviation {got}, that of x_s "
+            f"given x_t and x_0 is {right}: {_question(fresh, small, large)}",
         )
+
+
+def _precise(got, right):
+    r"""What a share that is a little off points at, or one that is far off."""
+    if near(got, right, rtol=1e-4, atol=1e-6):
+        return "the noise is float64; is it float64 all the way?"
+    return "what was right in the code as it was?"
 
 
 def _question(fresh, small, large):
@@ -237,42 +244,66 @@ def _ends_right(answer, schedule, stops, seed):
         wanted = [A * w for w in wanted] + [math.sqrt(small)]
     got, right = (math.sqrt(sum(c**2 for c in cs)) for cs in (shares, wanted))
     law = f"N({m:.3f}, {math.sqrt(v):.3f}^2), exact network, {len(stops) - 1} jumps"
-    expect(
-        near(got, right, rtol=1e-6),
-        f"{law}: the samples should end with the deviation {right:.5g}, yours with "
-        f"{got:.5g}: how much of x_t and of the guess belongs into x_s?",
-    )
-    expect(
-        near(end[-1, 0], mean, rtol=1e-6, atol=1e-9),
-        f"{law}: the samples should end with the mean {mean:.5g}, yours with "
-        f"{float(end[-1, 0]):.5g}",
-    )
+    for value, wanted, what in (
+        (got, right, "deviation"),
+        (float(end[-1, 0]), mean, "mean"),
+    ):
+        came, should = apart(value, wanted, digits=5)
+        expect(
+            near(value, wanted, rtol=1e-6, atol=1e-9),
+            f"{law}: the samples should end with the {what} {should}, yours with {came}: "
+            "how much of x_t and of the guess belongs into x_s?",
+        )
 
 
 def _clips_right(answer, schedule, stops, seed):
-    r"""A network whose guess is outside of the range, in every state on the way."""
-    high = 0.5 + float(uniform((1,), 869, seed))
-    noise, jumps = torch.zeros(len(stops), 2, 1, dtype=torch.float64), pairwise(stops)
-    factors = [_jump(schedule.alpha_bar, t, s) for t, s in jumps]
+    r"""Networks whose guesses lie inside the range and on both sides of it, in a batch."""
+    low, high = drawn_clip(869, seed)  # the two ends are not alike
+    guess = torch.tensor(
+        [[3.0, low - 1, 0.3 * high], [2 * high, -4.0, 0.5 * low], [0.2, low / 3, high / 2]]
+    ).double()
+    shown = f"clip = ({low:.4f}, {high:.4f})"
+    noise = torch.zeros(len(stops), *guess.shape, dtype=torch.float64)
+    factors = [_jump(schedule.alpha_bar, t, s) for t, s in pairwise(stops)]
     away = 2 * high  # a state may lie outside of the range, a guess may not
     for k, (_, _, small, _) in enumerate(factors, 1):
         noise[k] = away / math.sqrt(small) if small else 0.0
-    states = _states(
-        answer, lambda x, t: torch.full_like(x, 3.0), schedule, stops, noise, (-high, high)
-    )
-    x = 0.0
+    states = _states(answer, lambda x, t: guess, schedule, stops, noise, (low, high))
+    limits = guess.clamp(low, high)
+    largest = guess.abs().amax(1, keepdim=True)
+    x = torch.zeros_like(guess)
     for k, (of_x_0, of_x_t, small, _) in enumerate(factors, 1):
-        cut, free = (of_x_0 * g + of_x_t * x + away * (small > 0) for g in (high, 3.0))
-        got = float(states[k][0, 0])
-        expect(
-            near(got, cut, rtol=1e-6),
-            f"the network guesses 3 and clip is (-{high:.4f}, {high:.4f}); your chain "
-            f"comes to {got:.5f} at s = {stops[k]}, "
-            + (
-                "as if the guess were not clipped: what was right in the code as it was?"
-                if near(got, free, rtol=1e-6)
-                else f"not to {cut:.5f}: is it the guess that is clipped, and nothing else?"
+        add = away * (small > 0)
+        cut, got = of_x_0 * limits + of_x_t * x + add, states[k]
+        suspects = (
+            (guess, "is the guess clipped? What was right in the code as it was?"),
+            (guess.clamp(max=high), "is it clipped below, too?"),
+            (guess.clamp(min=low), "is it clipped above, too?"),
+            (guess.clamp(-high, high), "which two numbers are the limits?"),
+            (guess.clamp(low, -low), "which two numbers are the limits?"),
+            (guess.clamp(-1, 1), "which two numbers are the limits?"),
+            (guess / largest, "does a guess inside of the range stay what it is?"),
+            (
+                guess / largest.clamp(min=1),
+                "does a guess inside of the range stay what it is?",
             ),
+            (
+                guess / (largest / high).clamp(min=1),
+                "does a guess inside of the range stay what it is?",
+            ),
+        )
+        ask = [
+            words
+            for g, words in suspects
+            if near(got, of_x_0 * g + of_x_t * x + add, rtol=1e-6, atol=1e-9)
+        ]
+        i = int((got - cut).abs().argmax())
+        came, should = apart(float(got.ravel()[i]), float(cut.ravel()[i]), digits=5)
+        expect(
+            near(got, cut, rtol=1e-6, atol=1e-9),
+            f"the network guesses {float(guess.ravel()[i]):.4g} and {shown}; your chain "
+            f"comes to {came} at s = {stops[k]}, not to {should}: "
+            f"{(ask or ['is it the guess that is clipped, and nothing else?'])[0]}",
         )
         x = cut
 
@@ -285,8 +316,9 @@ def _takes_pictures(answer, schedule, stops, seed):
         return 0.9 * x_t
 
     given = (model, schedule.alpha_bar, stops)
-    x_0 = tensor(answer(*given, noise, (-1.0, 1.0)), noise[0], "x_0")
-    alone = tensor(answer(*given, noise[:, 1:2], (-1.0, 1.0)), noise[0, 1:2], "x_0")
+    clip = drawn_clip(871, seed)
+    x_0 = tensor(answer(*given, noise, clip), noise[0], "x_0")
+    alone = tensor(answer(*given, noise[:, 1:2], clip), noise[0, 1:2], "x_0")
     expect(
         near(x_0[1:2], alone, rtol=1e-4, atol=1e-4),
         "a picture changes when others are drawn beside it: whose noise does it get?",

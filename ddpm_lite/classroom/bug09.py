@@ -12,8 +12,9 @@ import torch
 
 from ..schedule import Schedule
 from .bugs import Fault, independent, naming
+from .ch08 import drawn_clip
 from .ch09 import ASKED
-from .exercise import article, exercise, expect, near, normal, steps, tensor, uniform
+from .exercise import apart, article, exercise, expect, near, normal, steps, tensor, uniform
 
 # What `otherwise` says was measured: figures/bugs_sampling.py, bugs_sampling.json.
 FAULTS = (
@@ -95,15 +96,16 @@ def find_the_bug(answer, seed):
     )
 
 
-def _chain(seed, least=4):
-    r"""A schedule and stops from T, or below it, to 0, all drawn: jumps of all lengths."""
+def _chain(seed, below=False):
+    r"""A schedule and stops from T, or from below it, to 0: jumps of all lengths."""
     T = int(steps(100, 500, 1, 971, seed))
     noised = 2 + 3 * float(uniform((1,), 972, seed))  # the sum of beta
     beta = torch.linspace(1e-3, 2 * noised / T, T, dtype=torch.float64)
-    count = least + int(steps(0, 3, 1, 973, seed))
+    count = 4 + int(steps(0, 3, 1, 973, seed))
     parts = 0.4 + uniform((count + 1,), 974, seed)
     stops = (T * (1 - parts.cumsum(0) / parts.sum())).round().long()[:-1]
-    return Schedule.from_beta(beta), [T, *stops.tolist(), 0]
+    first = T - int(steps(3, T // 10, 1, 984, seed)) if below else T
+    return Schedule.from_beta(beta), [first, *stops.tolist(), 0]
 
 
 class _Asked:
@@ -132,7 +134,12 @@ def _walk(answer, schedule, stops, x, guess, clip=(-1e6, 1e6)):
 
 def _to_the_end(answer, seed):
     r"""Does the chain come to 0, by one call at every stop, and with the last guess?"""
-    schedule, stops = _chain(seed)
+    for below in (False, True):
+        _ends_at_0(answer, *_chain(seed, below), seed)
+    yield 1, "the chain ends at 0"
+
+
+def _ends_at_0(answer, schedule, stops, seed):
     x = normal((3, 2), 975, seed)
     point = 2 * float(uniform((1,), 976, seed)) - 1
     model, end = _walk(
@@ -143,8 +150,8 @@ def _to_the_end(answer, seed):
     share = off / float((x - point).abs().max())
     expect(
         asked == stops[:-1] or share > 1e-6,
-        f"with the stops {stops} the network should be asked at {stops[:-1]}, yours is "
-        f"asked at {asked}",
+        f"with the stops {stops}, of {schedule.T} steps, the network should be asked at "
+        f"{stops[:-1]}, yours is asked at {asked}: which t does x belong to at first?",
     )
     expect(
         share < 1e-6,
@@ -157,17 +164,17 @@ def _to_the_end(answer, seed):
     told = normal((last + 1, 1, 2), 977, seed)
     model, end = _walk(answer, schedule, stops, x, lambda k, x, t: told[k].expand_as(x))
     off = float((end - told[last]).abs().max())
+    ask = "how long is a jump to 0 in lambda, and where would half-way be?"
     expect(
         off < 1e-9,
         f"with a network whose guess changes, the samples end {off:.4g} away from its last "
-        "guess: how long is a jump to 0 in lambda, and where would half-way be?",
+        f"guess: {_precise(off, 0) or ask}",
     )
-    yield 1, "the chain ends at 0"
 
 
 def _second_order(answer, seed):
     r"""Which guess does a jump use, if all of them lie on one line in lambda?"""
-    schedule, stops = _chain(seed)
+    schedule, stops = _chain(seed, below=True)
     stops[-2] = 1  # the last jump of full chains, whose lambda is not infinite yet
     a = schedule.alpha_bar
     half = ((a / (1 - a)).log() / 2).tolist()
@@ -190,10 +197,11 @@ def _second_order(answer, seed):
         for k, (t, s) in enumerate(pairwise(stops[: len(model.x)]))
     ]
     t, s = stops[:2]
+    right, got = apart(line(t), used[0])
     expect(
         near(used[0], line(t), rtol=1e-6, atol=1e-9),
-        f"the first jump has one guess only, {line(t):.5f}, and yours goes to "
-        f"{used[0]:.5f} instead",
+        f"the first jump has one guess only, {right}, and yours goes to {got} instead: "
+        f"{_precise(used[0], line(t)) or 'how long is a jump in lambda?'}",
     )
     for k, (t, s) in enumerate(pairwise(stops[: len(model.x)])):
         if k:
@@ -208,6 +216,13 @@ def _used(alpha_bar, t, s, x_t, x_s):
     a_t, a_s = float(alpha_bar[t]), float(alpha_bar[s])
     shrink = math.sqrt((1 - a_s) / (1 - a_t))
     return float(((x_s - shrink * x_t) / (math.sqrt(a_s) - shrink * math.sqrt(a_t))).mean())
+
+
+def _precise(got, right):
+    r"""The question for what is right but for a few digits, else nothing."""
+    if near(got, right, rtol=1e-4, atol=1e-5):
+        return "x is float64; is it float64 all the way?"
+    return ""
 
 
 def _on_the_line(used, r, t, s, half, line):
@@ -227,48 +242,69 @@ def _on_the_line(used, r, t, s, half, line):
         question = "for which moment of the jump should one guess stand?"
     elif near(abs(moved), 0.5 * (h_before / h) ** 2, rtol=1e-6):
         question = "which of the two lengths is the one between the guesses?"
+    middle = (line(t) + line(s)) / 2
+    got, _ = apart(used, middle)
+    question = _precise(used, middle) or question
     expect(
         False,
         f"the network's guesses lie on one line in lambda, {line(r):.4f} at t = {r} and "
         f"{line(t):.4f} at t = {t}; the jump from there to s = {s}, where the line has "
         f"come to {line(s):.4f}, should use one guess half-way in lambda, and yours uses "
-        f"{used:.4f}: {question}",
+        f"{got}: {question}",
     )
 
 
 def _is_exact(answer, schedule, stops, seed):
     r"""Clipped guesses that depend on the state, pictures, to the digits of float64."""
-    high = 0.3 + float(uniform((1,), 980, seed))
-    x = 2 * normal((4, 1, 3, 3), 981, seed)
-    v = 0.1 + float(uniform((1,), 982, seed))
-    a = schedule.alpha_bar
-
-    def gain(t):
-        return math.sqrt(float(a[t])) * v / (float(a[t]) * v + 1 - float(a[t]))
-
-    model, _ = _walk(
-        answer, schedule, stops, x, lambda k, x, t: 2 * gain(int(t[0])) * x, (-high, high)
-    )
+    clip = low, high = drawn_clip(980, seed)  # the two ends are not alike
+    a, v = schedule.alpha_bar, 1 + float(uniform((1,), 982, seed))
     half = ((a / (1 - a)).log() / 2).tolist()
-    state, before = x, None
-    for k, (t, s) in enumerate(pairwise(stops)):
-        if k == len(model.x):
-            break
-        off = float((model.x[k] - state).abs().max())
-        expect(
-            off < 1e-6,
-            f"for pictures and clip = (-{high:.4f}, {high:.4f}) your state at t = {t} is "
-            f"off by up to {off:.3g}, and without clipping it is not: which numbers are "
-            "clipped, and which are not?",
-        )
-        guess = (2 * gain(t) * state).clamp(-high, high)
-        used = guess
+
+    def guess(k, x, t):
+        return v * x
+
+    def jump(k, t, s, state, before, cut):
+        r"""(x_s, the guess) where guesses are cut off so."""
+        found = cut(v * state)
+        used = found
         if before is not None and s > 0:
             share = (half[s] - half[t]) / (2 * (half[t] - half[stops[k - 1]]))
-            used = guess + share * (guess - before)
+            used = found + share * (found - before)
         a_t, a_s = float(a[t]), float(a[s])
         shrink = math.sqrt((1 - a_s) / (1 - a_t))
-        state = shrink * state + (math.sqrt(a_s) - shrink * math.sqrt(a_t)) * used
-        before = guess
+        return shrink * state + (math.sqrt(a_s) - shrink * math.sqrt(a_t)) * used, found
+
+    suspects = (
+        (lambda x: x, "is the guess clipped? What was right in the code as it was?"),
+        (lambda x: x.clamp(max=high), "is it clipped below, too?"),
+        (lambda x: x.clamp(min=low), "is it clipped above, too?"),
+        (lambda x: x.clamp(-high, high), "which two numbers are the limits?"),
+        (lambda x: x.clamp(low, -low), "which two numbers are the limits?"),
+        (lambda x: x.clamp(-1, 1), "which two numbers are the limits?"),
+    )
+    for shape in ((4, 1, 3, 3), (1, 5), (2, 3, 4)):
+        state, before = 2 * normal(shape, 981, seed, len(shape)), None
+        model, end = _walk(answer, schedule, stops, state, guess, clip)
+        states = [*model.x[1:], end]
+        for k, (t, s) in enumerate(pairwise(stops)):
+            if k == len(states):
+                break
+            right, found = jump(k, t, s, state, before, lambda x: x.clamp(low, high))
+            off = float((states[k] - right).abs().max())
+            ask = [
+                words
+                for cut, words in suspects
+                if near(states[k], jump(k, t, s, state, before, cut)[0], 1e-6)
+            ]
+            ask = ask or ["which numbers are clipped, and which are not?"]
+            if off < 1e-4:
+                ask = ["x is float64; is it float64 all the way?"]
+            expect(
+                off < 1e-6,
+                f"for x of shape {shape} and clip = ({low:.4f}, {high:.4f}) your state at "
+                f"t = {s} is off by up to {off:.3g}, and without clipping it is not: "
+                f"{ask[0]}",
+            )
+            state, before = right, found
     x = normal((2, 1, 3, 3), 983, seed, dtype=torch.float32)
     tensor(answer(model, a, stops, x, (-1.0, 1.0)), x, "x_0")

@@ -87,14 +87,22 @@ def _names(value, known):
     return list(dict.fromkeys(value))
 
 
-def independent(*parts):
+SILENT = (
+    "of the code nothing is said yet: first find a fault in the numbers, or mend a part of "
+    "the code"
+)
+
+
+def independent(names, *repairs):
     r"""The stages of several generators, each run to its own end; then their hints.
 
-    `Unsolved` where a part is unsolved and none has earned anything: so the code as it
-    was given, which runs, counts as not solved as long as no faults are named.
+    names: the stages of `naming`. A hint about the code would spell the faults out, so
+    that there is none before a point is earned. `Unsolved` where a part is unsolved and
+    none has earned anything: so the code as it was given, which runs, counts as not solved
+    as long as no faults are named.
     """
-    earned, said, blank = 0, [], False
-    for part in parts:
+    earned, said, blank, of_code = 0, [], False, []
+    for part in (names, *repairs):
         try:
             for points, words in part:
                 earned += points
@@ -102,10 +110,11 @@ def independent(*parts):
         except Unsolved:
             blank = True
         except Hint as hint:
-            said.append(str(hint))
+            (said if part is names else of_code).append(str(hint))
     if blank and not earned:
         raise Unsolved
     if blank:
         said.insert(0, "a function is not solved yet, and both are handed in")
-    if said:
+    if said or of_code:
+        said += of_code if earned or not of_code else [SILENT]
         raise Hint("; ".join(dict.fromkeys(said)))

@@ -151,7 +151,7 @@ def mean_from_score(answer, seed):
     cases = []
     for k, schedule in enumerate((Schedule.linear(), *drawn_schedules(65, seed))):
         n = int(steps(2, 5, 1, 66, seed, k))
-        for shape in ((n, n), (7 - n, 3)):  # a wrong axis goes unseen in a square
+        for shape in ((n, n), (7 - n, 3), (1, n)):  # a wrong axis goes unseen in a square
             x_t, score = (normal(shape, 67 + i, seed, k) for i in range(2))
             spaced = uniform((shape[0],), 69, seed, k).argsort() * (schedule.T // shape[0])
             cases.append((schedule, x_t, spaced + 2, score))
@@ -312,14 +312,25 @@ def _odds(weights, x_t, data, a):
     alone[log.argmax()] = 1
     known.append((alone, "is it the likeliest that counts, or each as likely as it is?"))
     why = reason(weights, known, "where are the Gaussians around pictures, and how wide?")
-    i, j = (int(n) for n in right.topk(2).indices)
-    odds = float((weights[i] / weights[j]).log()) if weights[j] > 0 else math.inf
+    i, j = _most_wrong(weights, right)
+    odds = float(weights[i].log() - weights[j].log())
     said, asked = apart(odds, float(log[i] - log[j]))
     expect(
         near(weights, right, atol=1e-9),
         f"alpha_bar_t = {a:.4g}: the log of the odds of pictures {i} and {j} is {said} "
         f"with your weights, {asked} by the two Gaussians around them: {why}",
     )
+
+
+def _most_wrong(weights, right):
+    r"""Two pictures: the one whose weight is most wrong, and the one wrong otherwise.
+
+    As both add up to 1, what some have too much others have too little.
+    """
+    off = weights - right
+    i = int(off.abs().argmax())
+    j = int((off * -off[i].sign()).argmax())
+    return i, j
 
 
 def _counts(count, x_t, data, a):
@@ -363,8 +374,9 @@ def exact_noise(answer, seed):
     for schedule, law, k in cases:
         _some_peaks(answer, schedule, law, seed, k)
     yield 2, "several peaks"
-    for schedule, law, _ in cases:
+    for schedule, law, k in cases:
         _each_its_own(answer, schedule, law, seed)
+        _alone(answer, schedule, law, seed, k)
     _no_width(answer, schedule, seed)
     yield 2, "a t for each, and peaks without width"
 
@@ -524,6 +536,19 @@ def _each_its_own(answer, schedule, law, seed):
             f"{off:.2g} away from what it is where all have this t: has each example a "
             "t of its own?",
         )
+
+
+def _alone(answer, schedule, law, seed, k):
+    r"""A batch of one point."""
+    t = steps(schedule.T // 10, schedule.T, 1, 86, seed, k)
+    x_t = normal((1, 2), 87, seed, k)
+    got = tensor(answer(schedule.alpha_bar, x_t, t, *law), x_t, "the predicted noise")
+    off = float((got - _best(schedule, law, int(t), x_t)).abs().max())
+    expect(
+        off < 1e-5,
+        f"for a batch of one point, at t = {int(t)}, the guess is {off:.2g} away from what "
+        "the gradient of the log density says: is an axis of length 1 an axis?",
+    )
 
 
 def _no_width(answer, schedule, seed):

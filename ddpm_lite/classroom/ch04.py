@@ -534,14 +534,15 @@ def _ends(answer, seed):
 
 
 class Asked:
-    r"""A denoiser that notes the steps that it is asked for."""
+    r"""A denoiser that notes the steps that it is asked for; with errors, if asked to."""
 
-    def __init__(self, model, error=0.0):
-        self.model, self.error, self.t = model, error, []
+    def __init__(self, model, error=0.0, share=1.0):
+        self.model, self.error, self.share, self.t = model, error, share, []
 
     def __call__(self, x_t, t):
         self.t += [int(v) for v in set(t.tolist())]
-        return self.model(x_t, t.clamp(1, self.model.schedule.T)) + self.error
+        said = self.model(x_t, t.clamp(1, self.model.schedule.T))
+        return self.share * said + self.error
 
 
 def _draws(v, T, D, seed):
@@ -559,9 +560,9 @@ def _oracle(schedule, v, D):
     return GaussianOracle(schedule, zero, v * torch.eye(D, dtype=torch.float64))
 
 
-def _asked_for(answer, schedule, v, x_0, noise, sigma2, error=0.0):
+def _asked_for(answer, schedule, v, x_0, noise, sigma2, error=0.0, share=1.0):
     r"""An answer's prior, steps and total on data N(0, v), and the t that it asked for."""
-    model = Asked(_oracle(schedule, v, x_0.shape[1]), error)
+    model = Asked(_oracle(schedule, v, x_0.shape[1]), error, share)
     got = answer(model, schedule.alpha_bar, x_0, noise, sigma2)
     got = named(got, "prior", "steps", "total")
     steps = tensor(got["steps"], torch.zeros(schedule.T, dtype=torch.float64), "steps")
@@ -598,6 +599,7 @@ def bound(answer, seed):
         f"a network whose noise is wrong by 0.3 everywhere should pay for it, your bound "
         f"goes from {' to '.join(apart(total, worse))}: where does its answer go?",
     )
+    _of_a_wrong_network(answer, *chains[0], seed)
     _each_term_has_its_own(answer, v, D, seed)
     yield 2, "and the bound for any variances"
 
@@ -798,6 +800,33 @@ def _each_term_has_its_own(answer, v, D, seed):
         "get this step's t?",
     )
     _one_step(answer, v, D, seed)
+
+
+def _of_a_wrong_network(answer, schedule, v, x_0, noise, sigma2, seed):
+    r"""The terms of a network that is not the best one: on its errors all depends."""
+    error, share = between(0.1, 0.4, 518, seed), between(0.5, 0.8, 519, seed)
+    steps = _asked_for(answer, schedule, v, x_0, noise, sigma2, error, share)[1]
+    model = Asked(_oracle(schedule, v, x_0.shape[1]), error, share)
+    for t in range(1, schedule.T + 1):
+        at = torch.full((len(x_0),), t)
+        x_t = q_sample(schedule, x_0, at, noise[t - 1])
+        guess = x_0_from_noise(schedule, x_t, at, model(x_t, at))
+        mean, variance = q_posterior(schedule, x_0, x_t, at)
+        mean_pred, _ = q_posterior(schedule, guess, x_t, at)
+        if t == 1:
+            square = (x_0 - mean_pred).square().mean() / sigma2[1]
+            wanted = 0.5 * float(square + (2 * math.pi * sigma2[1]).log())
+        else:
+            wide = sigma2[t].expand_as(mean)
+            wanted = float(gaussian_kl(mean, variance, mean_pred, wide).mean())
+        came, should = apart(float(steps[t - 1]), wanted)
+        expect(
+            near(steps[t - 1], wanted, rtol=1e-6, atol=1e-9),
+            f"T = {schedule.T}, a network that says {share:.3g} times the best guess of "
+            f"the noise and {error:.3g} more: its term of t = {t} is {should} nats per "
+            f"dimension, {came} by yours: is its error measured, or taken for that of the "
+            "best network?",
+        )
 
 
 def _one_step(answer, v, D, seed):

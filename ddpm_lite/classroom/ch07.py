@@ -129,6 +129,7 @@ def _updates(n, decay, share, warmup, question):
 
 @exercise("07.2", "whole_gradient", kind="derivation", minutes=15, points=3, lacks=ASKED)
 def whole_gradient(answer, seed):
+    _shaped(answer, seed)
     each, count = steps(2, 8, 2, 721, seed).tolist()
     for sizes in ([each] * count, [1] * (each + 2), [each]):
         _joined(answer, sizes, seed, torch.float64)
@@ -142,15 +143,23 @@ def whole_gradient(answer, seed):
     yield 2, "parts of several sizes"
 
 
+def _shaped(answer, seed):
+    r"""Expect a gradient like the parts', whatever shape they have."""
+    for k, shape in enumerate(((3,), (2, 3), (2, 1, 3), (1, 2, 1, 2), (1, 1))):
+        parts = [normal(shape, 729, seed, k, i) for i in range(2)]
+        tensor(answer(parts, [2, 2]), parts[0], "the gradient")
+
+
 def _joined(answer, sizes, seed, dtype):
     r"""Expect the gradient of a mean loss from those of its parts."""
     N, D = sum(sizes), _whole(2, 5, 725, seed)
     X, y = normal((N, D), 726, seed, N), normal((N, 2), 727, seed, N)
     v = normal((D, 2), 728, seed, N).requires_grad_(True)
+    shape = ((D, 2), (2 * D,), (2, 1, D), (1, D, 1, 2))[(N + len(sizes)) % 4]
 
     def gradient(part):
         loss = (X[part] @ v - y[part]).square().mean()
-        return torch.autograd.grad(loss, v)[0].to(dtype)
+        return torch.autograd.grad(loss, v)[0].to(dtype).reshape(shape)
 
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     parts = [gradient(slice(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
@@ -165,8 +174,9 @@ def _joined(answer, sizes, seed, dtype):
     said = f"parts of {', '.join(map(str, sizes))} examples: "
     expect(
         any(abs(c - size / N) > 1e-5 for c, size in zip(count, sizes, strict=True)),
-        f"{said}yours is right where each part's gradient is one number, but not for {D} x "
-        f"2 numbers, by up to {off:.3g}: is anything mixed, or divided by a norm?",
+        f"{said}yours is right where each part's gradient is one number, but not for "
+        f"gradients of shape {shape}, by up to {off:.3g}: is anything mixed, or divided by "
+        "a norm?",
     )
     for i, share in enumerate(count):
         expect(
@@ -223,7 +233,7 @@ def to_bytes(answer, seed):
     expect(above == 0 or below > 0, f"{said}do you round, or always go up?")
     expect(below == above == 0, f"{said}which level is the nearest to each?")
     yield 1, "every number goes to the nearest level"
-    beyond = 1.01 + 0.2 * torch.exp(6 * uniform((2, 3, 4, 5), 734, seed).float())
+    beyond = 1.01 + 0.2 * torch.exp(6 * uniform((1, 3, 4, 5), 734, seed).float())
     low, high = answer(-beyond), answer(beyond)
     low, high = (tensor(v, beyond.to(torch.uint8), "the picture") for v in (low, high))
     k = (
@@ -275,7 +285,7 @@ def _levels(back, grey):
     )
 
 
-@exercise("07.4", "order", kind="code", minutes=30, points=4, lacks=ASKED)
+@exercise("07.4", "order", kind="code", minutes=30, points=4, lacks=ASKED, seconds=40.0)
 def order(answer, seed):
     def batch(N, B, step, s):
         like = torch.zeros(B, dtype=torch.int64)
@@ -311,12 +321,46 @@ def order(answer, seed):
         "another seed as well: is its order a shuffle of its own?",
     )
     yield 1, "every pass is a shuffle"
-    N = _whole(20, 40, 744, seed)
-    far = (49, 50, 63, 64, 99, 100, 127, 128, 199, 200, 255, 256, 499, 500, 511, 512)
+    _no_shuffle_twice(batch, _whole(20, 30, 744, seed), _whole(1, 9, 741, seed))
+    yield 1, "and no other seed has it"
+
+
+NEAR = 45  # seeds in a row; those NEAR, 2 NEAR, ... beyond the first make up the rest
+APART = 100  # passes in a row, and likewise
+PASSES = 1000
+MASKS = (2**12, 10**4, 2**16, 10**5, 2**20, 10**6, 2**31 - 1)
+
+
+def _lists(first):
+    r"""Yields (seed, first pass, how many passes) of lists that are asked for.
+
+    Two shuffles that are made from a seed + b pass, or from whatever else is linear in
+    both, are the same where a times the distance of two seeds is b times that of two
+    passes. So the lists hold a pair for every distance of seeds up to 45^2 = 2025 with
+    every distance of passes up to 999, in both directions: one seed of 45 in a row and one
+    of the multiples of 45, at one of 100 passes in a row, early or late, and one of
+    the multiples of 100 or the last. One seed alone has all its passes.
+    """
+    yield first, 0, PASSES
+    for seed in (*range(first + 1, first + NEAR), 0):
+        yield seed, 0, APART
+        yield seed, PASSES - APART, APART
+    for k in range(1, NEAR + 1):
+        for start in (*range(0, PASSES, APART), PASSES - 1):
+            yield first + k * NEAR, start, 1
+    for more in MASKS:
+        yield first + more, 0, APART // 4
+
+
+def _no_shuffle_twice(batch, N, first):
+    r"""Expect that no shuffle of a thousand passes comes up with another seed."""
     found = {}
-    for run in (s, s + 1, s + 2, 0):
-        for epoch in (*range(24), *far):
-            one = tuple(batch(N, N, epoch + 1, run).tolist())
+    for run, start, count in _lists(first):
+        each = math.gcd(start, count)  # passes in a batch, one of which begins there
+        batches = range(start // each, (start + count) // each)
+        many = torch.cat([batch(N, each * N, i + 1, run) for i in batches])
+        for epoch, one in enumerate(many.reshape(count, N).tolist(), start):
+            one = bytes(one)
             before = found.setdefault(one, (run, epoch))
             expect(
                 before == (run, epoch),
@@ -324,7 +368,6 @@ def order(answer, seed):
                 f"{before[1] + 1} with the seed {before[0]}: what is each shuffle made "
                 "from, and can another seed and another pass make the same?",
             )
-    yield 1, "and no other seed has it"
 
 
 def _each_once(stream, N, B):
@@ -448,10 +491,12 @@ def _draws(run, data, s):
         "the same run, started twice, gives two different w: is everything that is drawn "
         "made from the seed?",
     )
-    expect(
-        not torch.equal(run(data, None, 9, s + 1)["w"], first),
-        "another seed gives the same w: are the batches drawn by chance?",
-    )
+    for more in (1, 10, 16, 100, 1000):
+        expect(
+            not torch.equal(run(data, None, 9, s + more)["w"], first),
+            f"another seed gives the same w, {s + more} in the place of {s}: are the "
+            "batches drawn by chance?",
+        )
     N = 200
     one_each = torch.eye(N, dtype=torch.float64), torch.ones(N, dtype=torch.float64)
 

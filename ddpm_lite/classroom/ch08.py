@@ -7,7 +7,7 @@ of the hint is that of the mistake.
 """
 
 import math
-from itertools import combinations, pairwise, product
+from itertools import pairwise
 
 import torch
 
@@ -26,6 +26,7 @@ from .exercise import (
     steps,
     tensor,
     uniform,
+    unlike_normal,
 )
 
 ASKED = (
@@ -389,11 +390,22 @@ def _takes_steps_of_its_own(answer, schedule, seed, k):
         )
 
 
+SHAPES = (
+    ((5, 3, 2, 2), torch.float64),
+    ((5, 4), torch.float32),
+    ((5, 3, 4), torch.float64),
+    ((1, 3), torch.float64),
+    ((1, 2, 3, 4), torch.float32),
+    ((4, 2, 1, 3, 2), torch.float64),
+    ((5,), torch.float64),
+)
+
+
 def _is_exact(answer, schedule, seed, k):
     r"""Pictures, each with steps of its own, to the digits that float64 has."""
-    t, s = torch.tensor(drawn_jumps(schedule.T, 94, seed, k)).T
     clip = drawn_clip(95, seed, k)
-    for shape, dtype in (((5, 3, 2, 2), torch.float64), ((5, 4), torch.float32)):
+    for shape, dtype in SHAPES:
+        t, s = torch.tensor(drawn_jumps(schedule.T, 94, seed, k)[: shape[0]]).T
         x_t, noise_pred, z = (normal(shape, 96, seed, k, i, dtype=dtype) for i in range(3))
         guess = x_0_from_noise(schedule, x_t.double(), t, noise_pred.double()).clamp(*clip)
         mean, variance = q_posterior(schedule, guess, x_t.double(), t, s)
@@ -402,8 +414,9 @@ def _is_exact(answer, schedule, seed, k):
         off = float((got - mean - variance.sqrt() * z).abs().max())
         expect(
             off < 5e-3,
-            f"for x_t of shape {shape} in {dtype} with a clip, your x_s is off "
-            f"a draw from the posterior by up to {off:.3g}, and for points it is not",
+            f"for x_t of shape {shape} in {dtype} with a clip, your x_s is off a draw from "
+            f"the posterior by up to {off:.3g}, and for points it is not: along which axes "
+            "of such a batch does each example have its own numbers?",
         )
         expect(
             off < 1e-9 or dtype == torch.float32,
@@ -559,8 +572,8 @@ def seeded_chain(answer, seed):
         "a sample changes when it is drawn beside others or in another place of the batch: "
         "whose generator do its numbers come from?",
     )
-    draw(stops, [seeds[0], seeds[0] + 1, seeds[0] + 2])
-    _no_noise_twice(model, schedule.alpha_bar)
+    draw(stops, [seeds[0] + more for more in NEIGHBOURS])
+    _no_noise_twice(model, schedule.alpha_bar, stops[:-1], NEIGHBOURS)
     yield 2, "each sample has all its noise from a generator of its own"
 
 
@@ -613,19 +626,31 @@ def _fresh(model, alpha_bar, k, clip=None):
     return (model.x[k + 1] - of_x_0 * guess - of_x_t * model.x[k]) / math.sqrt(small)
 
 
-def _no_noise_twice(model, alpha_bar):
+# How far seeds lie beyond the first of them: in a row, and by numbers that people choose.
+NEIGHBOURS = (*range(65), *range(70, 101, 10), 128, 200, 256, 500, 512)
+NEIGHBOURS += (999, 1000, 1001, 1024, 2000, 3000, 10**4, 2 * 10**4, 65536, 10**5, 10**6)
+
+
+def _no_noise_twice(model, alpha_bar, stops, seeds):
     r"""x_T and every z of every sample are different numbers, for seeds in a row too."""
-    drawn = [model.x[0], *(_fresh(model, alpha_bar, k) for k in range(len(model.t) - 1))]
+    drawn = [model.x[0], *(_fresh(model, alpha_bar, k) for k in range(len(stops) - 1))]
     names = ["x_T", *(f"the noise of jump {k}" for k in range(1, len(drawn)))]
-    for (k, before), (n, after) in combinations(list(enumerate(drawn)), 2):
-        for i, j in product(range(len(before)), repeat=2):
-            same = near(before[i], after[j], rtol=1e-5, atol=1e-5)
-            whose = "itself" if i == j else "another one, whose seed is larger or smaller"
-            expect(
-                not same,
-                f"{names[n]} of a sample is {names[k]} of {whose}, once more: when does a "
-                "generator begin, and how many numbers come from it?",
-            )
+    B = len(seeds)
+    numbers = torch.cat(drawn)
+    for far in (numbers, -numbers):
+        gaps = torch.cdist(numbers, far, compute_mode="donot_use_mm_for_euclid_dist")
+        same = (gaps < 1e-6).tril(-1).nonzero().tolist()
+        if not same:
+            continue
+        after, before = same[0]
+        more = seeds[before % B] - seeds[after % B]
+        whose = "itself" if more == 0 else f"the one whose seed is {abs(more)} "
+        whose += "larger" * (more > 0) + "smaller" * (more < 0)
+        expect(
+            False,
+            f"{names[after // B]} of a sample is {names[before // B]} of {whose}, once "
+            "more: when does a generator begin, and how many numbers come from it?",
+        )
 
 
 def _law_of_the_chain(answer, schedule, v, seed, stops):
@@ -643,6 +668,7 @@ def _law_of_the_chain(answer, schedule, v, seed, stops):
         f"{float(start.std()):.3g} over {B * D:,} numbers, where the chain starts from "
         "N(0, I)",
     )
+    _bell(start, "your x_T")
     noises = [start, *(_fresh(model, alpha_bar, k) for k in range(len(stops) - 2))]
     for k, (before, after) in enumerate(pairwise(noises)):
         if not _standard(after):
@@ -653,6 +679,7 @@ def _law_of_the_chain(answer, schedule, v, seed, stops):
             f"the noise of your jump {k + 1} has a correlation of {common:.3f} with the "
             "noise before it, fresh noise has none: when does a generator begin?",
         )
+        _bell(after, f"the noise of your jump {k + 1}")
 
 
 def _standard(noise):
@@ -660,6 +687,16 @@ def _standard(noise):
     n = noise.numel()
     ok = abs(float(noise.mean())) < 6 / math.sqrt(n)
     return ok and abs(float(noise.std()) - 1) < 6 / math.sqrt(2 * n)
+
+
+def _bell(noise, what):
+    far = unlike_normal(noise)
+    expect(
+        far < 1,
+        f"{what} has mean 0 and deviation 1, but its distribution is {far:.2f} times as "
+        f"far from N(0, 1) as {noise.numel():,} draws ever are (but for one in a million): "
+        "from which law is it drawn?",
+    )
 
 
 def _expect_small(model, alpha_bar, k, v, end):
@@ -811,10 +848,12 @@ def _uses_the_seed(answer, schedule, pairs, seed, m, v):
         first == _calibrated(*given)[1],
         "the same call twice gives different variances: does all noise come from `seed`?",
     )
-    expect(
-        first != _calibrated(*given, own=1)[1],
-        "two different seeds give the same variances: what does your generator begin with?",
-    )
+    for own in (1, 10, 16, 100, 1000):
+        expect(
+            first != _calibrated(*given, own=own)[1],
+            f"two seeds, one {own} larger than the other, give the same variances: what "
+            "does your generator begin with?",
+        )
 
 
 def _asks_about_x_t(model, alpha_bar, pairs, x_0):
@@ -844,4 +883,13 @@ def _asks_about_x_t(model, alpha_bar, pairs, x_0):
             f"at t = {t} you ask the network about x_t with mean {float(x.mean()):.3g} and "
             f"variance {float(x.var()):.3g}; of these x_0 the forward process makes mean "
             f"{mean:.3g} and variance {variance:.3g}",
+        )
+    for t, _ in pairs:
+        x, a = torch.cat(asked[t])[:n], float(alpha_bar[t])
+        far = unlike_normal((x - math.sqrt(a) * m) / math.sqrt(a * v + 1 - a))
+        expect(
+            far < 1,
+            f"these x_0 are Gaussian, and at t = {t} the law of the x_t that you ask about "
+            f"is {far:.2f} times as far from a Gaussian as {n:,} draws ever are (but for "
+            "one in a million): from which law do you draw the noise?",
         )

@@ -13,7 +13,7 @@ import torch
 from ..process import q_posterior, q_sample, x_0_from_noise
 from ..sampling.spacing import timestep_pairs
 from ..schedule import Schedule
-from .ch08 import asked_about, drawn_clip, drawn_jumps, drawn_schedule
+from .ch08 import SHAPES, asked_about, drawn_clip, drawn_jumps, drawn_schedule
 from .exercise import (
     apart,
     article,
@@ -52,10 +52,10 @@ def translate(answer, seed):
         T, table = len(alpha_bar) - 1, _sigma(alpha_bar)
         for t in steps(T // 4, T - 2, 2, 92, seed, k).tolist():
             low, high = float(table[t]), float(table[t + 1])
-            middle = math.sqrt(low * high)  # a little more is nearer to low by difference
-            between = math.sqrt(middle * (low + high) / 2)
-            for sigma in (low**0.7 * high**0.3, low**0.3 * high**0.7, between):
+            for sigma in (low**0.7 * high**0.3, low**0.3 * high**0.7):
                 _names_the_step(answer, alpha_bar, sigma, seed)
+        for sigma in _telling_sigmas(alpha_bar, seed, k):
+            _names_the_step(answer, alpha_bar, sigma, seed)
         for sigma in (0.7 * float(table[1]), 1.3 * float(table[T])):
             _names_the_step(answer, alpha_bar, sigma, seed)
     yield 1, "the nearest step"
@@ -74,8 +74,51 @@ def _translated(answer, alpha_bar, X, sigma):
     return int(t), got[1]
 
 
+def _squared(sigma):
+    return sigma**2
+
+
+def _signal(sigma):
+    return 1 / (1 + sigma**2)
+
+
+# Other measures by which a sigma may be near to another one.
+MEASURES = (
+    lambda sigma: sigma,
+    _squared,
+    lambda sigma: 1 / sigma,
+    lambda sigma: sigma.atan(),
+    _signal,
+    lambda sigma: _signal(sigma).sqrt(),
+    lambda sigma: _signal(sigma).log(),
+    lambda sigma: (1 - _signal(sigma)).sqrt(),
+    lambda sigma: (1 - _signal(sigma)).log(),
+)
+
+
+def _telling_sigmas(alpha_bar, seed, k):
+    r"""Yields a sigma for each other measure by which another step is nearest.
+
+    They lie where the two differ most, of 2,000 that are drawn: never beside a tie.
+    """
+    table = _sigma(alpha_bar)[1:]
+    low, high = float(table[len(table) // 20].log()), float(table[-2].log())
+    sigma = (low + (high - low) * uniform((2000,), 921, seed, k)).exp()[:, None]
+    off = (table / sigma).log().abs()
+    best = off.min(1).values
+    others = [(measure(table) - measure(sigma)).abs().argmin(1) for measure in MEASURES]
+    taken = ((1 - alpha_bar[1:]).sqrt() - sigma).abs().argmin(1)  # that has its own hint
+    for other in others:
+        worse = off.gather(1, other[:, None])[:, 0] / best
+        worse[other == taken] = 1
+        yield float(sigma[worse.argmax()])
+
+
 def _nearest(distance):
     return int(distance.abs().argmin()) + 1
+
+
+RATIO = "is it near by the difference, or by the ratio, and of sigma itself?"
 
 
 def _names_the_step(answer, alpha_bar, sigma, seed):
@@ -92,8 +135,10 @@ def _names_the_step(answer, alpha_bar, sigma, seed):
             "sigma is the deviation of the noise next to a signal of which size?",
         ),
         (_nearest((table**2 / sigma).log()), "is sigma a variance, or a deviation?"),
-        (_nearest(table - sigma), "is it near by the difference, or by the ratio?"),
-        (_nearest(table**2 - sigma**2), "is it near by the difference, or by the ratio?"),
+        *(
+            (_nearest(measure(table) - measure(torch.tensor(sigma).double())), RATIO)
+            for measure in MEASURES
+        ),
         (below + 1, "might the step before, with less noise, be nearer?"),
         (below, "might the next step, with more noise, be nearer?"),
         (right - 1, "which step does entry 0 of alpha_bar belong to?"),
@@ -363,14 +408,15 @@ def _clips_and_rederives(answer, schedule, clip, seed, k):
 
 def _takes_each_by_itself(answer, schedule, seed, k):
     r"""Pictures, each with steps of its own, to the digits that float64 has."""
-    t, s = torch.tensor([*drawn_jumps(schedule.T, 108, seed, k)[:4], (3, 0)]).T
     clip, alpha_bar = drawn_clip(109, seed, k), schedule.alpha_bar
     eta = float(0.2 + 0.6 * uniform((1,), 110, seed, k))
-    for shape, dtype in (((5, 3, 2, 2), torch.float64), ((5, 4), torch.float32)):
+    jumps = [*drawn_jumps(schedule.T, 108, seed, k)[:4], (3, 0)]
+    for shape, dtype in SHAPES:
+        t, s = torch.tensor(jumps[: shape[0]]).T
         x_t, noise_pred, z = (normal(shape, 111, seed, k, i, dtype=dtype) for i in range(3))
         got = answer(alpha_bar, x_t, noise_pred, t, s, z, eta, clip)
         got = tensor(got, x_t, "x_s").double()
-        for i in range(5):
+        for i in range(shape[0]):
             one = slice(i, i + 1)
             given = (x_t[one], noise_pred[one], t[one], s[one], z[one], eta, clip)
             alone = tensor(answer(alpha_bar, *given), x_t[one], "x_s")
@@ -385,7 +431,8 @@ def _takes_each_by_itself(answer, schedule, seed, k):
         expect(
             off < 5e-3,
             f"for x_t of shape {shape} in {dtype} with eta = {eta:.3g} and a clip your x_s "
-            f"is off by up to {off:.3g}, and for points it is not",
+            f"is off by up to {off:.3g}, and for points it is not: along which axes of "
+            "such a batch does each example have its own numbers?",
         )
         expect(
             off < 1e-9 or dtype == torch.float32,

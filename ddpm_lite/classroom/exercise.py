@@ -140,7 +140,7 @@ def tensor(value, like, what):
     )
     bad = int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
     expect(bad == 0, f"{what} should be finite, yours has {bad} entries of nan or inf")
-    return value
+    return value.detach()
 
 
 def number(value, what):
@@ -149,7 +149,7 @@ def number(value, what):
     A tensor with one element counts. Raises `Hint` that says what came.
     """
     if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
+        value = value.detach().item()
     ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     expect(ok, f"{what} should be one number, yours is {article(value)}")
     expect(math.isfinite(value), f"{what} should be finite, yours is {value}")
@@ -193,12 +193,42 @@ def apart(*values, digits=4):
     return texts
 
 
-def reason(got, guesses, otherwise):
+RARE = 4.753  # deviations that a normal number exceeds, to one side, once in a million
+
+
+def uneven(counts):
+    r"""Whether counts could not come from even draws: (chi-square, its limit).
+
+    Even draws exceed the limit about once in a million (Wilson and Hilferty's cube root,
+    which holds where some tens are expected of each).
+    """
+    counts = counts.double()
+    expected = float(counts.mean())
+    found = float(((counts - expected) ** 2).sum() / expected)
+    k = len(counts) - 1
+    return found, k * (1 - 2 / (9 * k) + RARE * math.sqrt(2 / (9 * k))) ** 3
+
+
+def unlike_normal(x):
+    r"""How far numbers are from the law N(0, 1), where 1 is too far.
+
+    The largest difference of the two distribution functions (Kolmogorov and Smirnov), as a
+    share of what N(0, 1) exceeds about once in a million.
+    """
+    x = x.detach().double().flatten().sort().values
+    below = torch.special.ndtr(x)
+    n = len(x)
+    steps = torch.arange(n + 1, dtype=torch.float64) / n
+    most = torch.maximum(steps[1:] - below, below - steps[:-1]).max()
+    return float(most) * math.sqrt(n) / math.sqrt(math.log(2 / 1e-6) / 2)
+
+
+def reason(got, guesses, otherwise, rtol=1e-5):
     r"""The words that fit: of the first guess, (value, words), that got is near to.
 
     guesses: what typical mistakes would have given. otherwise: the words when none fits.
     """
-    fits = (words for value, words in guesses if near(got, value, rtol=1e-5, atol=1e-9))
+    fits = (words for value, words in guesses if near(got, value, rtol=rtol, atol=1e-9))
     return next(fits, otherwise)
 
 

@@ -16,7 +16,7 @@ def read(data, *kinds):
 
     Texts in it are cut. Raises ValueError for bytes that hold anything else.
     """
-    message = wire.unpack(data)
+    message = wire.unpack(data, grad=True)
     if not isinstance(message, dict):
         raise ValueError(f"a {type(message).__name__} is no message")
     for kind in kinds:

@@ -48,10 +48,11 @@ def pack(value, functions=None):
     return _HEAD.pack(len(tree), len(blob)) + tree + blob
 
 
-def unpack(data, function=None):
+def unpack(data, function=None, grad=False):
     r"""The value of `pack`'s bytes; the functions in it become function(index).
 
-    Raises ValueError for bytes that `pack` did not make.
+    grad: whether tensors that required a gradient do so again; what they were made from
+    stays behind. Raises ValueError for bytes that `pack` did not make.
     """
     try:
         n, m = _HEAD.unpack_from(data)
@@ -59,7 +60,7 @@ def unpack(data, function=None):
             raise ValueError("another length than it says")
         tree = bytes(memoryview(data)[_HEAD.size : _HEAD.size + n])
         _weigh(tree, m)
-        numbers = _Numbers(bytearray(memoryview(data)[_HEAD.size + n :]))
+        numbers = _Numbers(bytearray(memoryview(data)[_HEAD.size + n :]), grad)
         value = _up(json.loads(tree), numbers, function, DEPTH)
         if numbers.at != m:
             raise ValueError("numbers that belong to no tensor")
@@ -165,7 +166,7 @@ def _tensor_down(value, blob):
     flat = torch.empty(value.numel(), dtype=value.dtype)
     flat.copy_(value.detach().reshape(-1))
     blob.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return [dtype, shape]
+    return [dtype, shape, True] if value.requires_grad else [dtype, shape]
 
 
 def _count(shape):
@@ -181,12 +182,14 @@ def _count(shape):
 class _Numbers:
     r"""The bytes of a message's tensors, which are taken one after the other."""
 
-    def __init__(self, blob):
-        self.blob, self.at, self.count = blob, 0, 0
+    def __init__(self, blob, grad=False):
+        self.blob, self.at, self.count, self.grad = blob, 0, 0, grad
 
     def take(self, form):
-        r"""The next tensor; form: [dtype, shape]."""
-        name, shape = form
+        r"""The next tensor; form: [dtype, shape], and True where it requires a gradient."""
+        name, shape, *grad = form
+        if grad not in ([], [True]):
+            raise ValueError("a tensor of no form")
         dtype, count = _DTYPES[name], _count(shape)
         self.count += count
         if self.count > NUMBERS:
@@ -202,7 +205,7 @@ class _Numbers:
             else:
                 made.view(torch.uint8).copy_(raw)
         self.at += size
-        return made.reshape(shape)
+        return made.reshape(shape).requires_grad_(bool(grad and self.grad))
 
 
 def _up(tree, numbers, function, depth):

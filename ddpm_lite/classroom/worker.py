@@ -73,7 +73,7 @@ def _asking(connection, index):
     def called(*args, **options):
         asked = {"ask": index, "args": args, "options": options}
         wire.send(connection, wire.pack(asked))
-        reply = wire.unpack(wire.receive(connection))
+        reply = wire.unpack(wire.receive(connection), grad=True)
         if "raised" in reply:
             raise ValueError(reply["raised"])
         return reply["value"]

@@ -78,6 +78,16 @@ def joins_in_front(x, skip, e, norm, project, conv):
     return _stage(torch.cat([skip, _large(x)], 1), e, norm, project, conv)
 
 
+@wrong("06.6", "the way down kept", RIGHT)
+def joins_as_many_channels_as_x_has(x, skip, e, norm, project, conv):
+    return _right(x, skip[:, : x.shape[1]], e, norm, project, conv)
+
+
+@wrong("06.6", "of the code nothing is said yet", ["t_missing"])
+def a_wrong_name_and_the_code_as_it_was(x, skip, e, norm, project, conv):
+    return names_and_repairs_nothing(x, skip, e, norm, project, conv)
+
+
 @wrong("06.6", "the same for every t", RIGHT)
 def loses_t(x, skip, e, norm, project, conv):
     project(e)

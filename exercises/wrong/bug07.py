@@ -142,6 +142,28 @@ def climbs(pictures, w, gradient, steps, lr, decay, seed):
     return _updates(pictures, w, gradient, steps, -lr, decay, seed)
 
 
+@wrong("07.6", "what does one update make of the average before it", RIGHT)
+def fills_up_what_is_missing(pictures, w, gradient, steps, lr, decay, seed):
+    zero = torch.zeros_like(w)
+    w, ema = _updates(pictures, w, gradient, steps, lr, decay, seed, zero)
+    return w, ema + decay**steps * w
+
+
+@wrong("07.6", "once, lr times, downhill", RIGHT)
+def a_step_size_of_its_own(pictures, w, gradient, steps, lr, decay, seed):
+    return _updates(pictures, w, gradient, steps, 0.1, decay, seed)
+
+
+@wrong("07.6", "what is drawn from the seed", RIGHT)
+def sixteen_seeds(pictures, w, gradient, steps, lr, decay, seed):
+    return _updates(pictures, w, gradient, steps, lr, decay, seed % 16)
+
+
+@wrong("07.6", "of the code nothing is said yet", ["ema_slow"])
+def a_wrong_name_and_the_code_as_it_was(pictures, w, gradient, steps, lr, decay, seed):
+    return names_and_repairs_nothing(pictures, w, gradient, steps, lr, decay, seed)
+
+
 @wrong("07.6", "what is drawn from the seed", RIGHT)
 def does_not_use_the_seed(pictures, w, gradient, steps, lr, decay, seed):
     return _updates(pictures, w, gradient, steps, lr, decay, 0)

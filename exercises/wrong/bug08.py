@@ -19,12 +19,12 @@ EQUIVALENT = {
 
 def _chain(model, alpha_bar, stops, noise, clip, sigma=None, z=None, clipped=True):
     r"""A chain whose parts can be replaced; right if none is."""
-    x = noise[0]
+    x, cut = noise[0], clipped if callable(clipped) else torch.clamp
     for k, (t, s) in enumerate(pairwise(stops), 1):
         a_t, a_s = float(alpha_bar[t]), float(alpha_bar[s])
         noise_pred = model(x, torch.full((len(x),), t))
         x_0 = (x - math.sqrt(1 - a_t) * noise_pred) / math.sqrt(a_t)
-        x_0 = x_0.clamp(*clip) if clipped else x_0
+        x_0 = cut(x_0, *clip) if clipped else x_0
         beta = 1 - a_t / a_s
         small = beta * (1 - a_s) / (1 - a_t)
         deviation = sigma(beta, small, s) if sigma else math.sqrt(small)
@@ -78,9 +78,47 @@ def takes_the_start_again(*given):
     return _chain(*given, z=lambda noise, k: noise[0])
 
 
-@wrong("08.6", "not clipped: what was right", RIGHT)
+@wrong("08.6", "is the guess clipped? What was right", RIGHT)
 def takes_the_clipping_out(*given):
     return _chain(*given, clipped=False)
+
+
+@wrong("08.6", "is it clipped below, too", RIGHT)
+def clips_above_only(*given):
+    return _chain(*given, clipped=lambda x, low, high: x.clamp(max=high))
+
+
+@wrong("08.6", "is it clipped above, too", RIGHT)
+def clips_below_only(*given):
+    return _chain(*given, clipped=lambda x, low, high: x.clamp(min=low))
+
+
+@wrong("08.6", "which two numbers are the limits", RIGHT)
+def clips_to_the_same_on_both_sides(*given):
+    return _chain(*given, clipped=lambda x, low, high: x.clamp(-high, high))
+
+
+@wrong("08.6", "does a guess inside of the range stay", RIGHT)
+def divides_by_the_largest(*given):
+    def cut(x, low, high):
+        largest = x.abs().flatten(1).amax(1).reshape(-1, *[1] * (x.dim() - 1))
+        return x / (largest / high).clamp(min=1)
+
+    return _chain(*given, clipped=cut)
+
+
+@wrong("08.6", "is it float64 all the way", RIGHT)
+def in_float32(model, alpha_bar, stops, noise, clip):
+    x, z = noise[0], noise.float()
+    for k, (t, s) in enumerate(pairwise(stops), 1):
+        part = torch.stack([x.double(), z[k].double()])
+        x = _chain(model, alpha_bar, (t, s), part, clip).float()
+    return x.to(noise.dtype)
+
+
+@wrong("08.6", "of the code nothing is said yet", ["large"])
+def a_wrong_name_and_the_code_as_it_was(*given):
+    return names_it_and_repairs_nothing(*given)
 
 
 @wrong("08.6", "is it the guess that is clipped", RIGHT)

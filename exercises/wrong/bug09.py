@@ -49,6 +49,8 @@ def _chain(
         x_0 = (x - math.sqrt(1 - a_t) * noise_pred) / math.sqrt(a_t)
         if cut == "guess":
             x_0 = x_0.clamp(*clip)
+        elif callable(cut):
+            x_0 = cut(x_0, *clip)
         h, D = half[s] - half[t], x_0
         if earlier is not None and (s > 0 or last):
             before, h_before = earlier
@@ -105,6 +107,36 @@ def keeps_the_first_guess(*given):
 @wrong("09.7", "which numbers are clipped", RIGHT)
 def clips_the_line(*given):
     return _chain(*given, cut="line")
+
+
+@wrong("09.7", "which two numbers are the limits", RIGHT)
+def clips_to_the_same_on_both_sides(*given):
+    return _chain(*given, cut=lambda x, low, high: x.clamp(-high, high))
+
+
+@wrong("09.7", "is it clipped below, too", RIGHT)
+def clips_above_only(*given):
+    return _chain(*given, cut=lambda x, low, high: x.clamp(max=high))
+
+
+@wrong("09.7", "which t does x belong to at first", RIGHT)
+def begins_at_the_last_step(model, alpha_bar, stops, x, clip):
+    return _chain(model, alpha_bar, [len(alpha_bar) - 1, *stops[1:]], x, clip)
+
+
+@wrong("09.7", "is it float64 all the way", RIGHT)
+def in_float32(model, alpha_bar, stops, x, clip):
+    def rounded(x, t):
+        return model(x.float().to(x.dtype), t)
+
+    return _chain(rounded, alpha_bar, stops, x, clip)
+
+
+@wrong("09.7", "of the code nothing is said yet", ["log10"])
+def a_wrong_name_and_the_code_as_it_was(model, alpha_bar, stops, x, clip):
+    return _chain(
+        model, alpha_bar, stops[:-1], x, clip, share=lambda h, before: -h / (2 * before)
+    )
 
 
 @wrong("09.7", "DDIM's column", ["last_jump_missing", "no_correction"])

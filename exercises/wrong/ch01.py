@@ -202,6 +202,12 @@ def nearest_neighbour(x, y, at):
     return x[(at[:, None] - y[None]).abs().argmin(1)]
 
 
+@wrong("01.4", "do they average over enough pairs")
+def thirty_neighbours(x, y, at):
+    nearest = (at[:, None] - y[None]).abs().topk(30, largest=False).indices
+    return x[nearest].mean(1)
+
+
 @wrong("01.4", "likeliest x")
 def the_likeliest(x, y, at):
     smooth = _smooth(x, y, at)

@@ -110,6 +110,19 @@ def no_root_on_the_noise(alpha_bar, x_0, t, noise):
     return (kept.sqrt() * x_0 + (1 - kept) * noise).to(x_0.dtype)
 
 
+@wrong("02.3", "x_t should have shape")
+def for_points_and_pictures_alone(alpha_bar, x_0, t, noise):
+    kept = alpha_bar[t]
+    kept = kept[:, None] if x_0.dim() == 2 else kept[:, None, None, None]
+    return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype)
+
+
+@wrong("02.3", "x_t should have shape")
+def squeezes(alpha_bar, x_0, t, noise):
+    kept = _wide(alpha_bar[t], x_0)
+    return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype).squeeze()
+
+
 @wrong("02.3", "does x_0 shrink")
 def forgets_to_shrink(alpha_bar, x_0, t, noise):
     return (x_0 + (1 - _wide(alpha_bar[t], x_0)).sqrt() * noise).to(x_0.dtype)

@@ -74,16 +74,6 @@ EQUIVALENT |= {
     ): "x_t has the shape of x_0.",
     (
         "04.5",
-        "squares = (x_0 - mean_pred) ** 2 / sigma2[1]",
-        "squares = (mean - mean_pred) ** 2 / sigma2[1]",
-    ): "At t = 1 a_s is 1: of_x_0 is 1, of_x_t is 0, and mean is x_0.",
-    (
-        "04.5",
-        "squares = (x_0 - mean_pred) ** 2 / sigma2[1]",
-        "squares = (x_0 - guess) ** 2 / sigma2[1]",
-    ): "At t = 1 a_s is 1: of_x_0 is 1, of_x_t is 0, and mean_pred is guess.",
-    (
-        "04.5",
         "a = alpha_bar[T]",
         "a = alpha_bar[t]",
     ): "The loop ends with t = T, where a_t is alpha_bar[T].",
@@ -122,41 +112,17 @@ EQUIVALENT |= {
         (_ONE, "torch.zeros((), dtype=torch.float32)"),
     )
 }
-_OF_X_T = "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 - a_t)"
-_CANCELS = (
-    "mean and mean_pred have the same summand of_x_t * x_t, which cancels in their "
-    "difference; only squares reads mean_pred alone, at t = 1, where 1 - a_s, 1 - of_x_0 "
-    "and 1 - t are 0."
-)
+_OF_X_0 = "of_x_0 = a_s.sqrt() * beta / (1 - a_t)"
+_SIGN = "Both means change their sign with the weight, and their difference is squared."
 EQUIVALENT |= {
-    ("04.5", _OF_X_T, after): _CANCELS
+    ("04.5", _OF_X_0, _OF_X_0.replace("a_s.sqrt() * beta / (1 - a_t)", after)): _SIGN
     for after in (
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) * (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s)",
-        "of_x_t = -((1 - beta).sqrt() * (1 - a_s) / (1 - a_t))",
-        "of_x_t = (1 - a_s) / (1 - a_t)",
-        "of_x_t = -((1 - beta).sqrt() * (1 - a_s)) / (1 - a_t)",
-        "of_x_t = -(1 - beta).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - beta) * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - beta).square() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 + beta).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (beta).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (2 - beta).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - of_x_0).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - a_t).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - a_s).sqrt() * (1 - a_s) / (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (a_s - 1) / (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (-(1 - a_s)) / (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - t) / (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - of_x_0) / (1 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 + a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (a_t - 1)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (-(1 - a_t))",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (2 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (0 - a_t)",
-        "of_x_t = (1 - beta).sqrt() * (1 - a_s) / (1 - beta)",
+        "-(a_s.sqrt() * beta / (1 - a_t))",
+        "-(a_s.sqrt() * beta) / (1 - a_t)",
+        "-a_s.sqrt() * beta / (1 - a_t)",
+        "a_s.sqrt() * -beta / (1 - a_t)",
+        "a_s.sqrt() * beta / (a_t - 1)",
+        "a_s.sqrt() * beta / (-(1 - a_t))",
     )
 }
 
@@ -479,6 +445,21 @@ def kl_the_wrong_way(model, alpha_bar, x_0, noise, sigma2):
         return 0.5 * (ratio - 1 - ratio.log() + (mean - mean_pred) ** 2 / variance)
 
     return _bound(model, alpha_bar, x_0, noise, sigma2, kl=kl)
+
+
+@wrong("04.5", "is its error measured")
+def trusts_all_but_a_constant_error(model, alpha_bar, x_0, noise, sigma2):
+    made, T = _bound(model, alpha_bar, x_0, noise, sigma2), len(alpha_bar) - 1
+    for t in range(1, T + 1):
+        a_t, a_s = alpha_bar[t], alpha_bar[t - 1]
+        x_t = a_t.sqrt() * x_0 + (1 - a_t).sqrt() * noise[t - 1]
+        said = model(x_t, torch.full((len(x_0),), t))
+        of_x_0 = a_s.sqrt() * (1 - a_t / a_s) / (1 - a_t)
+        weight = of_x_0**2 * (1 - a_t) / a_t / (2 * sigma2[t])
+        less = (noise[t - 1] - said).square().mean()
+        trusted = 1 - said.square().mean() + 2 * said.mean() ** 2
+        made["steps"][t - 1] += weight * (trusted - less)
+    return made | {"total": made["prior"] + float(made["steps"].sum())}
 
 
 @wrong("04.5", "not negative")

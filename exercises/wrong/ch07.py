@@ -109,6 +109,12 @@ def sum_by_sizes(gradients, sizes):
     return sum(g * n for g, n in zip(gradients, sizes, strict=True))
 
 
+@wrong("07.2", "should have shape")
+def for_matrices_alone(gradients, sizes):
+    share = torch.tensor(sizes, dtype=gradients[0].dtype) / sum(sizes)
+    return (torch.stack(gradients) * share[:, None, None]).sum(0)
+
+
 @wrong("07.2", "whatever part 1 says")
 def the_last_part_only(gradients, sizes):
     return gradients[-1]
@@ -241,6 +247,31 @@ def adds_the_seed_to_the_pass(N, batch, seed, step):
 def a_hundred_passes_apart(N, batch, seed, step):
     places = range((step - 1) * batch, step * batch)
     return torch.stack([_shuffle(N, 100 * seed + p // N)[p % N] for p in places])
+
+
+def _linear(name, of):
+    def made(N, batch, seed, step):
+        first = (step - 1) * batch
+        passes = range(first // N, (first + batch - 1) // N + 1)
+        shuffles = [_shuffle(N, of(seed, one)) for one in passes]
+        return torch.cat(shuffles)[first % N :][:batch]
+
+    made.__name__ = name
+    return wrong("07.4", "can another seed and another pass make the same")(made)
+
+
+six_hundred_passes_apart = _linear("six_hundred_passes_apart", lambda s, e: 600 * s + e)
+passes_777_apart = _linear("passes_777_apart", lambda s, e: 777 * s + e)
+passes_999_apart = _linear("passes_999_apart", lambda s, e: 999 * s + e)
+a_hundred_seeds_apart = _linear("a_hundred_seeds_apart", lambda s, e: 100 * e + s)
+twenty_seeds_apart = _linear("twenty_seeds_apart", lambda s, e: 20 * e + s)
+seeds_2000_apart = _linear("seeds_2000_apart", lambda s, e: 2000 * e + s)
+sixteen_seeds = _linear("sixteen_seeds", lambda s, e: (s % 16) * 1000 + e)
+seeds_of_16_bits = _linear("seeds_of_16_bits", lambda s, e: (s % 2**16) * 1000 + e)
+six_hundred_passes = _linear("six_hundred_passes", lambda s, e: 1000 * s + e % 600)
+exclusive_or = _linear("exclusive_or", lambda s, e: s ^ e)
+both_multiplied = _linear("both_multiplied", lambda s, e: 797 * s + 1201 * e)
+backwards = _linear("backwards", lambda s, e: 10**6 + 613 * s - 7 * e)
 
 
 @wrong("07.4", "can another seed and another pass make the same")
@@ -424,6 +455,11 @@ def the_same_for_every_seed(X, y, state, steps, seed):
     return _train(X, y, state, steps, 0)
 
 
+@wrong("07.5", "another seed gives the same w")
+def sixteen_seeds_alone(X, y, state, steps, seed):
+    return _train(X, y, state, steps, seed % 16)
+
+
 @wrong("07.5", "add up to 1")
 def whole_weights_each_time(X, y, state, steps, seed):
     return _train(X, y, state, steps, seed, new=1)
@@ -491,24 +527,30 @@ def never_the_last(X, y, state, steps, seed):
 _SUM = "return sum(g * (size / total) for g, size in zip(gradients, sizes))"
 _ROUNDING = "n (g / N) is g (n / N), but for the last digit"
 _SEED = "generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)"
-_SHUFFLE = "chosen.append(torch.randperm(N, generator=generator)[place % N])"
+_LAST = "(first + batch - 1) // N + 1"
+_PASSES = f"for epoch in range(first // N, {_LAST}):"
+_LATER = (
+    f"{_LAST} + 1",
+    "(first + batch - 1) // N + 2",
+    "(first + batch + 1) // N + 1",
+    "(first + batch) // N + 1",
+    "(first + batch - 0) // N + 1",
+)
+_CUT = "there is a shuffle more at the end where it is not needed, and [:batch] cuts it off"
+_EARLIER = "each pass is made from the number before its own, still no two from the same"
 _OTHER = "also one number for each seed and pass, no two the same: other shuffles, as good"
 _DRAWN = "generator = torch.Generator().manual_seed(10_007 * seed + n)"
 _ALSO = "also one number for each seed and step: other batches, as good"
 EQUIVALENT = {
     ("07.2", _SUM, _SUM.replace("for g, size", "for (size, g)")): _ROUNDING,
     ("07.2", _SUM, _SUM.replace("(gradients, sizes)", "(sizes, gradients)")): _ROUNDING,
-    ("07.4", "epoch = place // N", "epoch = -(place // N)"): _OTHER,
+    ("07.4", _PASSES, _PASSES.replace("first // N,", "first // N - 1,")): _EARLIER,
+    **{("07.4", _PASSES, _PASSES.replace(_LAST, after)): _CUT for after in _LATER},
     ("07.4", _SEED, _SEED.replace("1_000_003 * seed +", "1000003 * seed -")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "1000004")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "1000002")): _OTHER,
     ("07.4", _SEED, _SEED.replace("1_000_003", "2000006")): _OTHER,
     ("07.4", _SEED, _SEED.replace("* seed", "* -seed")): _OTHER,
-    (
-        "07.4",
-        _SHUFFLE,
-        _SHUFFLE.replace("% N]", "% N - 1]"),
-    ): "a shuffle moved on by one place is as likely as any other",
     (
         "07.5",
         "for _ in range(steps):",

@@ -76,6 +76,25 @@ def noise_at_the_last_step(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     return mean + large.sqrt() * noise
 
 
+def _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    x_0 = _guess(alpha_bar, x_t, noise_pred, t)
+    x_0 = x_0 if clip is None else x_0.clamp(*clip)
+    mean, small, _ = _posterior(alpha_bar, x_0, x_t, t, s)
+    return (mean + small.sqrt() * noise).to(x_t.dtype)
+
+
+@wrong("08.2", "x_s should have shape")
+def squeezes(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    return _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip).squeeze()
+
+
+@wrong("08.2", "along which axes of such a batch")
+def for_points_and_pictures_alone(alpha_bar, x_t, noise_pred, t, s, noise, clip):
+    if x_t.dim() not in (2, 4):
+        t, s = t[:1].expand_as(t), s[:1].expand_as(s)
+    return _right_jump(alpha_bar, x_t, noise_pred, t, s, noise, clip)
+
+
 @wrong("08.2", "which of the two variances")
 def large_variance(alpha_bar, x_t, noise_pred, t, s, noise, clip):
     x_0 = _guess(alpha_bar, x_t, noise_pred, t)
@@ -307,7 +326,7 @@ def the_same_noise_each_time(model, alpha_bar, stops, seeds, size):
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
 
-@wrong("08.4", "of another one")
+@wrong("08.4", "of the one whose seed is")
 def a_seed_for_each_step(model, alpha_bar, stops, seeds, size):
     count = [0]
 
@@ -315,6 +334,41 @@ def a_seed_for_each_step(model, alpha_bar, stops, seeds, size):
         x = _own([seed + count[0] for seed in seeds], size)()
         count[0] += 1
         return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "of the one whose seed is 7 larger, once more")
+def seeds_seven_apart(model, alpha_bar, stops, seeds, size):
+    count = [0]
+
+    def draw():
+        x = _own([seed + 7 * count[0] for seed in seeds], size)()
+        count[0] += 1
+        return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "of the one whose seed is 1000 larger, once more")
+def a_thousand_seeds_for_each_step(model, alpha_bar, stops, seeds, size):
+    count = [0]
+
+    def draw():
+        x = _own([seed + 1000 * count[0] for seed in seeds], size)()
+        count[0] += 1
+        return x
+
+    return _walk(model, alpha_bar, stops, len(seeds), draw)
+
+
+@wrong("08.4", "from which law is it drawn")
+def draws_evenly(model, alpha_bar, stops, seeds, size):
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw():
+        even = [torch.rand(size, generator=g, dtype=torch.float64) for g in generators]
+        return math.sqrt(12) * (torch.stack(even) - 0.5)
 
     return _walk(model, alpha_bar, stops, len(seeds), draw)
 
@@ -513,6 +567,25 @@ def takes_the_root_of_the_error(model, alpha_bar, x_0, pairs, seed):
 def weighs_without_a_square(model, alpha_bar, x_0, pairs, seed):
     found = _losses(model, alpha_bar, x_0, pairs, seed, _mean_square)
     return [sm + w * loss * (1 - a) / a for a, sm, _, w, loss in found]
+
+
+@wrong("08.5", "from which law do you draw the noise")
+def draws_the_noise_evenly(model, alpha_bar, x_0, pairs, seed):
+    generator, made = torch.Generator().manual_seed(seed), []
+    for t, s in pairs:
+        a, small, _, w = _numbers(alpha_bar, t, s)
+        noise = torch.rand(x_0.shape, generator=generator, dtype=x_0.dtype) - 0.5
+        noise = math.sqrt(12) * noise
+        x_t = math.sqrt(a) * x_0 + math.sqrt(1 - a) * noise
+        loss = (noise - model(x_t, torch.full((len(x_0),), t))).square().mean()
+        made.append(small + w**2 * float(loss) * (1 - a) / a)
+    return made
+
+
+@wrong("08.5", "what does your generator begin with")
+def sixteen_seeds(model, alpha_bar, x_0, pairs, seed):
+    found = _losses(model, alpha_bar, x_0, pairs, seed % 16, _mean_square)
+    return [sm + w**2 * loss * (1 - a) / a for a, sm, _, w, loss in found]
 
 
 @wrong("08.5", "what does your generator begin with")

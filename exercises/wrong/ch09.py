@@ -39,6 +39,19 @@ def nearest_by_difference(alpha_bar, X, sigma):
     return t, X * alpha_bar[t].sqrt()
 
 
+@wrong("09.1", "by the difference, or by the ratio, and of sigma itself")
+def nearest_in_alpha_bar(alpha_bar, X, sigma):
+    t = int((alpha_bar[1:] - 1 / (1 + sigma**2)).abs().argmin()) + 1
+    return t, X * alpha_bar[t].sqrt()
+
+
+@wrong("09.1", "by the difference, or by the ratio, and of sigma itself")
+def nearest_as_an_angle(alpha_bar, X, sigma):
+    table = ((1 - alpha_bar[1:]) / alpha_bar[1:]).sqrt()
+    t = int((table.atan() - math.atan(sigma)).abs().argmin()) + 1
+    return t, X * alpha_bar[t].sqrt()
+
+
 @wrong("09.1", "might the next step")
 def the_last_step_with_less_noise(alpha_bar, X, sigma):
     table = ((1 - alpha_bar[1:]) / alpha_bar[1:]).sqrt()
@@ -200,6 +213,18 @@ def clips_the_state(alpha_bar, x_t, noise_pred, t, s, z, eta, clip):
 @wrong("09.3", "leave just the room for the fresh")
 def keeps_all_the_old_noise(*given):
     return _step(*given, taken=0.0)
+
+
+@wrong("09.3", "x_s should have shape")
+def squeezes(*given):
+    return _step(*given).to(given[1].dtype).squeeze()
+
+
+@wrong("09.3", "numbers of its own t and s")
+def for_points_and_pictures_alone(alpha_bar, x_t, noise_pred, t, s, z, eta, clip):
+    if x_t.dim() not in (2, 4):
+        t, s = t[:1].expand_as(t), s[:1].expand_as(s)
+    return _step(alpha_bar, x_t, noise_pred, t, s, z, eta, clip).to(x_t.dtype)
 
 
 @wrong("09.3", "should be torch.float32")

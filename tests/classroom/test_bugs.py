@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ddpm_lite.classroom.bugs import MOST, Fault, independent, naming, table
+from ddpm_lite.classroom.bugs import MOST, SILENT, Fault, independent, naming, table
 from ddpm_lite.classroom.exercise import WITH_BUGS, Hint, Unsolved, exercises_of
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +234,12 @@ def test_parts_do_not_wait_for_each_other():
 
     got, error = run(part(1, error=Hint("a")), part(2), part(error=Hint("b")))
     assert got == [1, 2] and str(error) == "a; b"
+    got, error = run(part(error=Hint("a")), part(error=Hint("b")), part())
+    assert got == [] and str(error) == f"a; {SILENT}"
+    got, error = run(part(error=Hint("a")), part(1, error=Hint("b")))
+    assert got == [1] and str(error) == "a; b"
+    got, error = run(part(1, error=Hint("a")), part(2))
+    assert got == [1, 2] and str(error) == "a"
     got, error = run(part(error=Unsolved()), part(error=Hint("b")))
     assert got == [] and isinstance(error, Unsolved)
     got, error = run(part(error=Unsolved()), part(2))

@@ -3,6 +3,7 @@ r"""Proof that the checks check: references pass, blanks and wrong answers do no
 import sys
 import warnings
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from ddpm_lite import Schedule, q_sample
 from ddpm_lite.classroom.answer import Answer
+from ddpm_lite.classroom.bugs import SILENT
 from ddpm_lite.classroom.checking import Verdict, check, verdict
 from ddpm_lite.classroom.exercise import CHAPTERS, KINDS, exercises_of, expect, stages
 
@@ -70,6 +72,19 @@ def test_the_reference_passes(one, seed, references):
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
 def test_the_blank_is_not_solved(one, blanks):
     assert verdict(one, of(one, blanks[one.chapter])) == UNSOLVED
+
+
+@pytest.mark.parametrize("one", [o for o in ALL if o.also], ids=lambda one: one.number)
+def test_a_wrong_name_and_the_code_as_it_was_get_no_hint_about_the_code(one, blanks):
+    faults = import_module(f"ddpm_lite.classroom.bug{one.chapter}").FAULTS
+    given = blanks[one.chapter][one.name]
+    for fault in faults:
+        made = verdict(one, (given, lambda name=fault.name: [name]), 7)
+        if not fault.right:
+            said = f"faults: none of what you name is right; `{fault.name}` "
+            assert made.hint == f"{said}{fault.otherwise}; {SILENT}" and not made.points
+        else:
+            assert SILENT not in made.hint and made.points
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)

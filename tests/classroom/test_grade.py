@@ -112,6 +112,15 @@ def test_functions_travel_as_numbers():
     assert given == [abs, max] and back == [("function", 0), {"f": ("function", 1)}]
 
 
+def test_a_gradient_is_asked_for_on_the_way_back_where_that_was_said():
+    x = torch.zeros(3, requires_grad=True)
+    data = wire.pack([x, 2 * x, x.detach(), torch.arange(3)])
+    assert [t.requires_grad for t in wire.unpack(data)] == [False] * 4
+    assert [t.requires_grad for t in wire.unpack(data, grad=True)] == [True] * 2 + [
+        False
+    ] * 2
+
+
 def test_no_bytes_but_its_own_are_read():
     good = wire.pack({"x": torch.zeros(2)})
     for bad in (b"", b"x" * 40, good[:-1], good + b"x", b"\xff" * 16 + good[16:]):

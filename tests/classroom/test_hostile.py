@@ -368,6 +368,8 @@ BAD = {
     ),
     "nine dimensions": ({"tensor": ["float64", [1] * 9]}, bytes(8), "shape"),
     "another type": ({"tensor": ["object", [1]]}, bytes(8), "object"),
+    "a gradient of whole numbers": ({"tensor": ["int64", [1], True]}, bytes(8), "gradient"),
+    "a form of four": ({"tensor": ["float64", [1], True, True]}, bytes(8), "no form"),
     "too deep": (b"[" * 31 + b"]" * 31, b"", "deep"),
     "a whole number of 65 bits": (b"%d" % 2**65, b"", "64 bits"),
     "a kind": ({"x" * 99_000: 1}, b"", r"unknown kind 'x{20}'"),
@@ -381,7 +383,7 @@ BAD = {
 def test_what_no_message_may_hold_is_refused_with_its_reason(name):
     tree, blob, words = BAD[name]
     with pytest.raises(ValueError, match=rf"not a message: .*{words}") as refused:
-        wire.unpack(bytes_of(tree, blob))
+        wire.unpack(bytes_of(tree, blob), grad=True)
     assert len(str(refused.value)) < 300
 
 

@@ -1,0 +1,316 @@
+r"""The book on the web, built from the committed notebooks and opened in a real browser."""
+
+import importlib.util
+import json
+import re
+import shutil
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+pytest.importorskip("sphinx", reason="the extra `site` is not installed")
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+WIDTHS, SCHEMES = (390, 900, 1440), ("light", "dark")
+IN_DARK = ("index", "training", "options", "02_forward_process", "sampling")  # axe is slow
+SERIOUS = {"serious", "critical"}
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+
+
+def load_build():
+    path = ROOT / "docs" / "site" / "build.py"
+    spec = importlib.util.spec_from_file_location("site_build", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD = load_build()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    assert BUILD.build(folder) == 0  # a warning would be an error
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    left_out = {"search.html", "genindex.html", "py-modindex.html"}
+    return [p for p in sorted(site.rglob("*.html")) if p.name not in left_out]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    handler = partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+def opened(browser, address, **options):
+    r"""A page of a new window, and what went wrong in it, which fills while it is used."""
+    page, wrong = browser.new_context(**options).new_page(), []
+    page.on(
+        "console",
+        lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def asked(request):
+        if not request.url.startswith((address, "data:")):
+            wrong.append(f"a request to {request.url}")
+
+    page.on("request", asked)
+    page.on("requestfailed", lambda r: wrong.append(f"{r.url} failed: {r.failure}"))
+    page.on(
+        "response",
+        lambda r: wrong.append(f"{r.url}: {r.status}") if r.status > 399 else None,
+    )
+    return page, wrong
+
+
+# --- without a browser
+
+
+class Links(HTMLParser):
+    r"""What a page links to or shows, and the ids that can be linked to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids = [], set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids |= {found[name] for name in ("id", "name") if found.get(name)}
+        self.links += [found[name] for name in ("href", "src") if found.get(name)]
+
+
+def dead_links(site, paths):
+    seen = {path: Links(path) for path in paths}
+    for path, page in seen.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or link.startswith("//"):
+                continue
+            there = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not there.is_file():
+                yield f"{path.relative_to(site)}: {link}"
+            elif parts.fragment and there.suffix == ".html" and there in seen:
+                if unquote(parts.fragment) not in seen[there].ids:
+                    yield f"{path.relative_to(site)}: no {link}"
+
+
+def test_every_link_leads_somewhere(site, pages):
+    assert list(dead_links(site, pages)) == []
+    front = site / "index.html"
+    whole = front.read_text("utf-8")
+    try:  # and a dead one is seen
+        front.write_text(
+            whole.replace("</body>", '<a href="no.html">x</a></body>'), "utf-8"
+        )
+        assert list(dead_links(site, [front])) == ["index.html: no.html"]
+    finally:
+        front.write_text(whole, "utf-8")
+
+
+def test_every_chapter_and_page_is_there_with_its_neighbours(site):
+    for path in BUILD.sources():
+        assert (site / path).with_suffix(".html").is_file(), path
+    names = sorted(p.stem for p in (site / "notebooks").glob("0*.html"))
+    for before, name, after in zip(names, names[1:], names[2:], strict=False):
+        text = (site / "notebooks" / f"{name}.html").read_text("utf-8")
+        for neighbour in (before, after):
+            assert re.search(
+                rf'class="{"prev" if neighbour == before else "next"}-page" '
+                rf'href="{neighbour}.html"',
+                text,
+            )
+        assert f"/blob/main/notebooks/{name}.ipynb" in text and "Open in Colab" in text
+
+
+def test_a_page_is_small(site):
+    for path in (site / "notebooks").glob("*.html"):
+        text = path.read_text("utf-8")
+        assert "base64" not in text, f"{path.name} carries a picture"
+        shown = re.findall(r'<img[^>]* src="\.\./_media/(\w+\.\w+)"', text)
+        films = len(re.findall('class="film"', text))
+        pictures = sum((site / "_media" / name).stat().st_size for name in shown)
+        common = sum(
+            (site / "_static" / name).stat().st_size
+            for name in ("katex/katex.min.js", "katex/katex.min.css", "styles/furo.css")
+        )
+        assert len(text) + pictures + common <= 1_500_000, (path.name, films)
+
+
+def test_the_reference_has_every_public_name(site):
+    import ddpm_lite
+
+    text = "\n".join(p.read_text("utf-8") for p in (site / "reference").glob("*.html"))
+    for name in ddpm_lite.__all__:
+        if any(name in names for names in ddpm_lite.CONTENTS.values()):
+            assert f'id="ddpm_lite.{name}"' in text, name
+
+
+def test_a_link_to_nothing_stops_the_build():
+    path = Path("docs/training.md")
+    with pytest.raises(FileNotFoundError, match=r"there is no nowhere\.md"):
+        BUILD.linked("[a](nowhere.md)", path, set())
+    code = "```\n[a](nowhere.md)\n```"
+    assert BUILD.linked(code, path, set()) == code
+    out = BUILD.linked("[a](../LICENSE)", path, set())
+    assert out == f"[a]({BUILD.repository()}/blob/main/LICENSE)"
+
+
+# --- in the browser
+
+
+STATE = """() => ({
+  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  raw: document.querySelectorAll(".maths:not(:has(.katex))").length,
+  errors: document.querySelectorAll(".katex-error").length,
+  maths: document.querySelectorAll(".maths").length,
+  tags: (() => {
+    const article = document.querySelector("article").cloneNode(true);
+    article.querySelectorAll("code, pre, .katex").forEach(e => e.remove());
+    return article.textContent.includes("\\\\tag");
+  })(),
+  unnamed: [...document.images].filter(i => !i.hasAttribute("alt")).length,
+  lang: document.documentElement.lang,
+  titles: document.querySelectorAll("article h1").length,
+})"""
+
+
+@needs_browser
+def test_every_page_at_every_width_in_both_themes(browser, address, site, pages):
+    page, wrong = opened(browser, address)
+    maths = 0
+    for path in pages:
+        name = path.relative_to(site)
+        page.goto(f"{address}/{name}", wait_until="load")
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.emulate_media(color_scheme=scheme)
+                state = page.evaluate(STATE)
+                said = f"{name} at {width} px, {scheme}: {state}"
+                assert state["overflow"] <= 0, said
+                assert state["raw"] == state["errors"] == state["unnamed"] == 0, said
+                assert not state["tags"] and state["lang"] == "en", said
+                assert state["titles"] == 1, said
+        maths += state["maths"]
+    assert wrong == [] and maths > 500
+
+
+@needs_browser
+def test_nothing_bars_the_way(browser, address, site, pages):
+    r"""An accessibility checker finds nothing serious, in light and dark."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page, _ = opened(browser, address, viewport={"width": 1440, "height": 900})
+    checked = {"light": ["wcag2a", "wcag2aa"], "dark": ["color-contrast"]}
+    outside = [[".katex"], [".highlight pre"]]  # thousands of spans
+    found = {}
+    for path in pages:
+        name = str(path.relative_to(site))
+        page.goto(f"{address}/{name}", wait_until="load")
+        # code has the same colours everywhere: it is enough to look at them once
+        context = {"exclude": outside[: 1 if path.stem == "training" else 2]}
+        for scheme in SCHEMES if path.stem in IN_DARK else SCHEMES[:1]:
+            page.emulate_media(color_scheme=scheme)
+            options = {"runOnly": checked[scheme], "resultTypes": ["violations"]}
+            for one in axe.run(page, context, options).response["violations"]:
+                if one["impact"] in SERIOUS:
+                    found.setdefault(one["id"], []).append(
+                        (name, scheme, one["nodes"][0]["html"][:120])
+                    )
+    assert found == {}, json.dumps(found, indent=1)[:3000]
+
+
+@needs_browser
+def test_the_search_finds(browser, address):
+    page, wrong = opened(browser, address)
+    for word, wanted in (("posterior", "03_reverse"), ("diffusers", "exchange")):
+        page.goto(f"{address}/search.html?q={word}")
+        page.wait_for_selector("#search-results li a")
+        links = page.eval_on_selector_all("#search-results li a", "a => a.map(x => x.href)")
+        assert any(wanted in link for link in links), (word, links)
+    assert wrong == []
+
+
+@needs_browser
+def test_a_film_moves_stops_and_can_be_moved_through_by_keys(browser, address):
+    page, wrong = opened(browser, address, viewport={"width": 1200, "height": 900})
+    page.goto(f"{address}/index.html", wait_until="load")
+    film = page.locator(".film").first
+    button, slider = film.locator("button"), film.locator("input")
+    first = film.locator("img").get_attribute("src")
+    page.wait_for_function(
+        "src => document.querySelector('.film img').getAttribute('src') !== src", arg=first
+    )
+    assert button.inner_text() == "Pause"
+    button.press("Enter")
+    assert button.inner_text() == "Play"
+    slider.press("Home")
+    slider.press("ArrowRight")
+    assert slider.input_value() == "1" and button.inner_text() == "Play"
+    frames = json.loads(film.get_attribute("data-film"))["frames"]
+    page.wait_for_function(
+        "end => document.querySelector('.film img').src.endsWith(end)", arg=frames[1]
+    )
+    assert wrong == []
+
+
+@needs_browser
+def test_who_wants_no_motion_gets_none(browser, address):
+    page, _ = opened(browser, address, reduced_motion="reduce")
+    page.goto(f"{address}/index.html", wait_until="load")
+    before = page.locator(".film img").first.get_attribute("src")
+    page.wait_for_timeout(600)
+    assert page.locator(".film img").first.get_attribute("src") == before
+    assert page.locator(".film button").first.inner_text() == "Play"
+
+
+@needs_browser
+def test_closed_cells_say_what_is_in_them_and_open_by_keys(browser, address):
+    page, _ = opened(browser, address)
+    page.goto(f"{address}/notebooks/02_forward_process.html", wait_until="load")
+    cell = page.locator("details.hide").first
+    assert "Install the package" in cell.locator("summary").inner_text()
+    code = cell.locator("pre").first
+    assert not code.is_visible()
+    cell.locator("summary").press("Enter")
+    assert code.is_visible()
+
+
+@needs_browser
+def test_without_scripts_the_words_and_pictures_are_there(browser, address):
+    page, _ = opened(browser, address, java_script_enabled=False)
+    page.goto(f"{address}/notebooks/02_forward_process.html", wait_until="load")
+    assert "pocket calculator" in page.locator("article").inner_text()
+    assert page.locator("article img.figure").first.get_attribute("alt")
