@@ -23,6 +23,7 @@ from machines import MACHINES
 from oldest import oldest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from reading import faults, minutes, parted, prose
 
 import ddpm_lite
 from ddpm_lite.bench import page as bench_page
@@ -267,6 +268,21 @@ def test_chapter_keeps_the_rules(name):
     if size > 2_000_000:
         wrong.append(f"the notebook has {size} bytes")
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PAGES])
+def test_chapter_can_be_read_in_the_time_that_it_says(name):
+    assert faults(text_of(name)) == []
+
+
+def test_the_contents_say_the_minutes_of_each_chapter():
+    rows = re.findall(r"^\| \[(\d\d) .*\| (\d+) \|$", text_of("00_start_here"), re.M)
+    wanted = [
+        (name[:2], str(minutes(parted(text_of(name))[0])))
+        for name in NAMES
+        if name not in PAGES and name != "00_start_here"
+    ]
+    assert rows == wanted
 
 
 def test_the_notebooks_are_small_together():
@@ -603,6 +619,46 @@ def test_a_changed_constant_in_the_text_is_found():
     assert disagreements(committed(name), changed) != []
     prose = text.replace("Two steps by hand", "Three steps by hand")
     assert disagreements(committed(name), prose) != []
+
+
+HEAD = "---\nx\n---\n\n# 99 A title\n\n| you need | minutes | read |\n|---|---|---|\n"
+CELL = "```{code-cell} ipython3\n%s\n```\n"
+
+
+def small(text, said="5"):
+    return f"{HEAD}| nothing | {said} | nothing |\n\n{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "found"),
+    [
+        ("Short.", "10", "its minutes are (5, 0)"),
+        (CELL % "\n".join("a = 1" for _ in range(26)), "5", "a cell of 26 lines"),
+        ("word " * 40 + "end.", "5", "a sentence of more than 40 words"),
+        ("Six words are in this sentence. " * 21, "5", "a paragraph of more than 120"),
+        (
+            "Short words. " * 50 + "\n\n" + "Six words are in this one. \n\n" * 750,
+            "25",
+            "words in the main line",
+        ),
+        ("$$x$$\n\n" * 70, "140", "140 minutes for the main line"),
+        (CELL % 'print("equal:", True)', "5", "a printed"),
+        ("# noqa", "5", "noqa"),
+        ("## A proof (second reading)\n\n$$x$$", "5", "its minutes are (0, 5)"),
+    ],
+)
+def test_a_chapter_that_is_too_long_is_found(text, said, found):
+    assert faults(small("Short.")) == []
+    assert any(found in fault for fault in faults(small(text, said)))
+
+
+def test_what_counts_as_main_line():
+    closed = CELL % ":jupyter: {source_hidden: true}\n" + CELL % "# a comment\na = 1"
+    text = f"One $a + b$ [two](x.md).\n\n{closed}\n## Two (second reading)\n\nThree.\n"
+    text += "\n### Four\n\nFive.\n\n## Six\n\nSeven.\n\n## Exercises\n\n### 1\n\nEight.\n"
+    main, second = parted(small(text))
+    assert prose(main).split()[-4:] == ["One", "x", "two.", "Seven."]
+    assert prose(second).split() == ["Three.", "Five."]
 
 
 @pytest.mark.parametrize(
