@@ -103,7 +103,7 @@ gpu:
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check ddpm_lite exercises figures notebooks/build.py tests
+	$(BIN)/ruff format --check ddpm_lite exercises figures notebooks/build.py tests docs/site
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .hypothesis .ruff_cache
