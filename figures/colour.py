@@ -213,13 +213,15 @@ def page(results):
         )
     first = results["presets"][PRESETS[-1]]
     warm = first["warmup_steps"] / first["an_hour"]["updates"]
-    where, many = results["measured_on"], max(first["threads"])
+    where = results["measured_on"]
+    many = sorted({n for name in PRESETS for n in results["presets"][name]["threads"]})
+    threads = " or ".join(map(str, many)) + " thread" + "s" * (many != [1])
     return "\n".join(
         [
             *rows,
             "",
-            f"Measured on a CPU with {where['cores']} cores, {many} "
-            f"thread{'s' * (many > 1)}, the network in {first['precision']}, with "
+            f"Measured on a CPU with {where['cores']} cores, {threads}"
+            f", the network in {first['precision']}, with "
             f"{first['pictures']['training']:,} pictures of CIFAR-10 "
             "(`figures/colour.py`). ± is the deviation between stretches of the run. The "
             f"learning rate of `ddpm-cifar10` rises for {warm:,.0f} hours at this speed, "

@@ -85,11 +85,16 @@ def run(options, threads):
     drawing.guided(found.model)  # what cannot be guided is refused before all else
     drawing.check_no_class(found.stored, options.run)
     label, name = (None, "") if options.label is None else class_of(options.label, found)
+    if label is not None and drawing.guidance == 0:
+        raise ValueError(
+            "--guidance 0 leaves the class out: leave out --label, or --guidance"
+        )
     shown = dict(label=label, progress=not options.json)
     pictures = in_units(draw(found, drawing, options.num, threads, **shown), scale)
     what = "series" if series else "pictures"
+    columns = columns_of(len(pictures), None if label is not None else found.config.network)
     outcome = {
-        kind if kind == "array" else "grid": str(write(pictures, kind, path)),
+        kind if kind == "array" else "grid": str(write(pictures, kind, path, columns)),
         what: options.num,
         **_of_the_chain(options, drawing, found),
         "seed": drawing.seed,
@@ -261,10 +266,22 @@ def place(out, name):
     return "folder", new_folder(out) if out else free(f"samples_{name}")
 
 
-def write(pictures, kind, path):
+def columns_of(num, network=None):
+    r"""The columns of a grid of so many pictures: 8, or 16 from a hundred pictures on.
+
+    network: its settings, where its classes are drawn in turn; then there is a column for
+    each, if they are 5 to 16.
+    """
+    classes = getattr(network, "classes", None) or 0
+    if 5 <= classes <= 16:
+        return classes
+    return 8 if num < 100 else 16
+
+
+def write(pictures, kind, path, columns=None):
     r"""Write pictures (N, C, H, W), or series (N, C, L), to what `place` gave.
 
-    Returns the path to look at.
+    columns: of the grid, `columns_of` their number if None. Returns the path to look at.
     """
     if kind == "array":
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +292,7 @@ def write(pictures, kind, path):
         if kind == "folder":
             write(pictures, "array", path / "series.npy")
         return save_drawn(pictures, path / "grid.png" if kind == "folder" else path, 8)
-    columns = 8 if len(pictures) < 100 else 16
+    columns = columns or columns_of(len(pictures))
     if kind == "grid":
         return figure.save_pictures(pictures, path, columns)
     for i, picture in enumerate(pictures):

@@ -75,7 +75,8 @@ class Drawing:
     spacing: str | None = None
     eta: float | None = None  # for ddim: share of fresh noise in [0, 1]; 0 if not given
     variance: str | None = None  # for ancestral: small or large
-    # scale of guidance to the class; 1 is none, 0 leaves it out; as stored, else 1
+    # scale of guidance to the class; 1 is none, 0 leaves the class out, below 0 leads away;
+    # as stored, else 1
     guidance: float | None = None
     # first and last t that are guided, such as 200 800; all if not given
     guidance_interval: tuple[int, int] | None = None
@@ -198,6 +199,8 @@ def find_model(name, step=None, weights="ema", network=""):
             f"raw weights are in the folder of a run, and {name} is not one: leave out "
             "--weights"
         )
+    if network and name in pretrained_names() and not Path(name).exists():
+        raise ValueError(f"{name} comes with its own network: leave out --network")
     network = network or None
     if step is None and weights == "ema":
         return open_model(name, network)
@@ -322,7 +325,9 @@ def _finite(value):
 def new_folder(name):
     r"""The path of a folder to write into. Raises FileExistsError where something is."""
     folder = Path(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file: name another folder with --out")
+    if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name another folder with --out")
     check_place(folder)
     return folder

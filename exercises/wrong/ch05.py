@@ -29,6 +29,141 @@ EQUIVALENT = {
         "slope, offset = torch.linalg.lstsq(X, noise[:, None]).solution[:, -1].tolist()",
     ): "The right-hand side has one column, which is the first and the last one.",
 }
+FREE_NETWORK = (
+    "Another network or other features of t: the exercise asks for one of your own."
+)
+FREE_TRAINING = "Another rate, scale of the loss or number of updates: training is free."
+SAME_DRAW = (
+    "The same law of the draws: a rotated index, the last point left out, or -noise."
+)
+WITH_CLEAN = "Trains on clean data at t = 0 too, where nothing is asked of the network."
+ALIKE_05_4 = [  # (why, a line of the solution, what may stand in its place)
+    (
+        FREE_NETWORK,
+        "frequencies = torch.arange(1, 5) * math.pi / 2; def features(x, t):",
+        ["def features(x, t):; frequencies = torch.arange(1, 5) * math.pi / 2"],
+    ),
+    (
+        FREE_NETWORK,
+        "frequencies = torch.arange(1, 5) * math.pi / 2",
+        [
+            "frequencies = torch.arange(1, 5) * math.pi * 2",
+            "frequencies = 2 / (torch.arange(1, 5) * math.pi)",
+            "frequencies = torch.arange(1, 5) * math.pi",
+            "frequencies = -(torch.arange(1, 5) * math.pi / 2)",
+            "frequencies = torch.arange(1, 5) / math.pi / 2",
+            "frequencies = torch.arange(1, 5) / 2",
+            "frequencies = -(torch.arange(1, 5) * math.pi) / 2",
+            "frequencies = -torch.arange(1, 5) * math.pi / 2",
+            "frequencies = torch.arange(1, 5) * math.pi / 3",
+            "frequencies = torch.arange(1, 5) * math.pi / 1",
+            "frequencies = torch.arange(1, 5) * math.pi / 4",
+        ],
+    ),
+    (
+        FREE_NETWORK,
+        "angle = t[:, None] / T * frequencies",
+        [
+            "angle = t[:, None] / T / frequencies",
+            "angle = -(t[:, None] / T * frequencies)",
+            "angle = -(t[:, None] / T) * frequencies",
+            "angle = -t[:, None] / T * frequencies",
+            "angle = t[:, None] / -T * frequencies",
+            "angle = t[:, None] / T * -frequencies",
+        ],
+    ),
+    (
+        FREE_NETWORK,
+        "return torch.cat([x, angle.sin(), angle.cos()], 1)",
+        [
+            "return -torch.cat([x, angle.sin(), angle.cos()], 1)",
+            "return torch.cat([x, angle, angle.cos()], 1)",
+            "return torch.cat([x, angle.cos(), angle.cos()], 1)",
+            "return torch.cat([x, angle.sin(), angle], 1)",
+            "return torch.cat([x, angle.sin(), angle.sin()], 1)",
+        ],
+    ),
+    (
+        FREE_NETWORK,
+        "network = torch.nn.Sequential( torch.nn.Linear(9, 64), torch.nn.SiLU(), "
+        "torch.nn.Linear(64, 64), torch.nn.SiLU(), torch.nn.Linear(64, 1), )",
+        [
+            (
+                "network = torch.nn.Sequential(torch.nn.Linear(9, 64), "
+                "torch.nn.Linear(64, 64), torch.nn.SiLU(), torch.nn.SiLU(), "
+                "torch.nn.Linear(64, 1))"
+            ),
+            (
+                "network = torch.nn.Sequential(torch.nn.Linear(9, 64), "
+                "torch.nn.Linear(64, 64), torch.nn.SiLU(), torch.nn.Linear(64, 1))"
+            ),
+        ],
+    ),
+    (
+        FREE_TRAINING,
+        "optimizer = torch.optim.Adam(network.parameters(), lr=2e-2)",
+        [
+            "optimizer = torch.optim.Adam(network.parameters(), lr=0.04)",
+            "optimizer = torch.optim.Adam(network.parameters(), lr=0.01)",
+        ],
+    ),
+    (
+        FREE_TRAINING,
+        "slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)",
+        [
+            "slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 401)",
+            "slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 399)",
+            "slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 800)",
+        ],
+    ),
+    (
+        FREE_TRAINING,
+        "for _ in range(400):",
+        [
+            "for _ in list(range(400))[1:]:",
+            "for _ in list(range(400))[:-1]:",
+            "for _ in list(range(400))[::-1]:",
+            "for _ in range(401):",
+            "for _ in range(399):",
+        ],
+    ),
+    (
+        FREE_TRAINING,
+        "loss = (network(features(noisy, step)) - noise).square().mean()",
+        ["loss = (network(features(noisy, step)) - noise).square().sum()"],
+    ),
+    (FREE_TRAINING, "optimizer.step(); slower.step()", ["slower.step(); optimizer.step()"]),
+    (FREE_TRAINING, "slower.step()", ["pass", "slower"]),
+    (
+        SAME_DRAW,
+        "index, step = torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))",
+        [
+            "index, step = -torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))",
+            ("index, step = torch.randint(n - 1, (512,)), torch.randint(1, T + 1, (512,))"),
+        ],
+    ),
+    (
+        SAME_DRAW,
+        "noise, a = torch.randn(512, 1), alpha_bar[step][:, None]",
+        ["noise, a = -torch.randn(512, 1), alpha_bar[step][:, None]"],
+    ),
+    (
+        SAME_DRAW,
+        "noisy = a.sqrt() * x_0[index] + (1 - a).sqrt() * noise",
+        ["noisy = a.sqrt() * x_0[index - 1] + (1 - a).sqrt() * noise"],
+    ),
+    (
+        WITH_CLEAN,
+        "index, step = torch.randint(n, (512,)), torch.randint(1, T + 1, (512,))",
+        [
+            "index, step = torch.randint(n, (512,)), torch.randint(T + 1, (512,))",
+            "index, step = torch.randint(n, (512,)), torch.randint(0, T + 1, (512,))",
+        ],
+    ),
+]
+EQUIVALENT |= {
+    ("05.4", line, other): why for why, line, others in ALIKE_05_4 for other in others
+}
 
 
 @wrong("05.1", "or its square")

@@ -53,9 +53,12 @@ def test_evaluate_draws_and_says_how(capsys):
 
 def test_nothing_is_overwritten(tmp_path, capsys):
     (tmp_path / "mine").write_text("mine")
-    for folder in (tmp_path, tmp_path / "mine"):
-        assert main(["sample", "digits", "--num", "1", "--out", str(folder)]) == 1
-        assert "is not empty: name another folder with --out" in capsys.readouterr().err
+    for taken, words in (
+        (tmp_path, "is not empty: name another folder with --out"),
+        (tmp_path / "mine", "mine is a file: name another folder with --out"),
+    ):
+        assert main(["sample", "digits", "--num", "1", "--out", str(taken)]) == 1
+        assert words in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 

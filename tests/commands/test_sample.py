@@ -291,3 +291,33 @@ def test_guidance(here, capsys):
 )
 def test_guidance_that_cannot_be_is_refused(options, words, here, capsys, never_drawn):
     assert words in error_of(capsys, [*ASK, *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--guidance", "0", "--label", "3"], "leaves the class out: leave out --label"),
+        (["--network", "foo:Bar"], "digits comes with its own network: leave out"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(options, words, here, capsys, never_drawn):
+    assert words in error_of(capsys, ["sample", "digits", *options])
+
+
+@pytest.mark.parametrize(("label", "columns"), [([], 10), (["--label", "3"], 8)])
+def test_a_column_for_each_class_where_they_are_drawn_in_turn(here, capsys, label, columns):
+    ask = ["sample", "digits", "--num", "20", "--steps", "2", "--out", "x.png", "--json"]
+    assert main([*ask, *label]) == 0
+    with Image.open(here / "x.png") as picture:
+        shape = (-(-20 // columns), columns)
+        scale = picture.height // (9 * shape[0] - 1)
+        assert picture.size == (scale * (9 * shape[1] - 1), scale * (9 * shape[0] - 1))
+
+
+def test_columns_where_there_are_few_or_many_classes_or_none():
+    network = SimpleNamespace(classes=5)
+    assert command.columns_of(64, network) == 5
+    for classes in (None, 0, 2, 4, 17, 1000):
+        network.classes = classes
+        found = command.columns_of(64, network), command.columns_of(100, network)
+        assert found == (8, 16)

@@ -254,6 +254,7 @@ def test_nothing_bars_the_way(browser, address, site, pages):
 @needs_browser
 def test_the_search_finds(browser, address):
     page, wrong = opened(browser, address)
+    page.goto(f"{address}/docs/training.html?highlight=light", wait_until="load")
     for word, wanted in (("posterior", "03_reverse"), ("diffusers", "exchange")):
         page.goto(f"{address}/search.html?q={word}")
         page.wait_for_selector("#search-results li a")

@@ -83,5 +83,7 @@ function bringToLife(film, still) {
 
 document.fonts.ready.then(keepTagsApart);
 setMaths();
+// Sphinx marks what was searched for, and stumbles over titles of the theme's hidden icons.
+for (const title of document.querySelectorAll("svg title")) title.remove();
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 for (const film of document.querySelectorAll(".film")) bringToLife(film, still);
