@@ -15,7 +15,6 @@ from matplotlib import rc_context, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, PngImagePlugin
 
 from .checks import DRAWN
@@ -144,33 +143,6 @@ def tile(pictures, columns, gap=1):
         y, x = i // columns * (H + gap), i % columns * (W + gap)
         big[:, y : y + H, x : x + W] = picture
     return big[0] if C == 1 else (np.moveaxis(big, 0, -1) + 1) / 2
-
-
-def boxes(places, arrows, width=10.0, height=2.6, colour="x_0"):
-    r"""A drawing: a box for each thing, and arrows that say what leads where.
-
-    places: {name: (column, row, words)}, row 0 at the bottom; a box says its name, and
-    below it the words. arrows: pairs of names. colour: a name in COLOURS. Returns a figure.
-    Raises KeyError for an arrow to a name that has no place.
-    """
-    figure, axis = canvas(width=width, height=height)
-    look = dict(boxstyle="round,pad=0.02", edgecolor=COLOURS[colour], facecolor="#e8f1f8")
-    drawn = {}
-    for name, (x, y, words) in places.items():
-        drawn[name] = FancyBboxPatch((x - 0.36, y - 0.3), 0.72, 0.6, **look)
-        axis.add_patch(drawn[name])
-        name_at = y + 0.17 if words else y
-        axis.text(x, name_at, name, ha="center", va="center", weight="bold")
-        axis.text(x, y - 0.1, words, ha="center", va="center", fontsize=9)
-    for first, second in arrows:
-        ends = [places[name][:2] for name in (first, second)]
-        kind = dict(arrowstyle="-|>", mutation_scale=12, color="#777777", linewidth=1.4)
-        near = dict(patchA=drawn[first], patchB=drawn[second], shrinkA=2, shrinkB=2)
-        axis.add_patch(FancyArrowPatch(*ends, **kind, **near))
-    x, y = ([place[i] for place in places.values()] for i in (0, 1))
-    axis.set(xlim=(min(x) - 0.45, max(x) + 0.45), ylim=(min(y) - 0.4, max(y) + 0.4))
-    axis.set_axis_off()
-    return figure
 
 
 def draw(axis, array, colour, limit):

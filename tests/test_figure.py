@@ -227,17 +227,6 @@ def test_shades_are_told_apart():
         assert 0 <= light[0] and light[-1] < 0.85  # seen on white
 
 
-def test_boxes_and_arrows():
-    places = {"a": (0, 0, "first"), "b": (1, 0, "second"), "c": (1, 1, "")}
-    (axis,) = figure.boxes(places, [("a", "b"), ("b", "c")]).axes
-    words = [text.get_text() for text in axis.texts]
-    assert words == ["a", "first", "b", "second", "c", ""]
-    kinds = [type(patch).__name__ for patch in axis.patches]
-    assert kinds == ["FancyBboxPatch"] * 3 + ["FancyArrowPatch"] * 2
-    with pytest.raises(KeyError, match="d"):
-        figure.boxes(places, [("a", "d")])
-
-
 def test_few_points_are_large():
     areas = []
     for N in (100, 1000, 4000):
