@@ -10,7 +10,9 @@ import ddpm_lite
 FOLDER = Path(ddpm_lite.__file__).parent
 PAGE = (FOLDER / "README.md").read_text("utf-8")
 ROOMS = list(ddpm_lite.CONTENTS)
-WALKS = re.findall(r"^## (.+)\n(?:(?!^## ).*\n)*", PAGE.partition("# Four walks")[2], re.M)
+WALKS = re.findall(
+    r"^### (.+)\n(?:(?!^### ).*\n)*", PAGE.partition("## Four walks")[2], re.M
+)
 
 
 def names(page):
@@ -54,7 +56,7 @@ def test_a_name_that_is_gone_is_found():
 
 def test_the_walks_are_four_and_every_stop_is_a_function():
     assert len(WALKS) == 4
-    stops = re.findall(r"^\d+\. `([\w.]+)`", PAGE.partition("# Four walks")[2], re.M)
+    stops = re.findall(r"^\d+\. `([\w.]+)`", PAGE.partition("## Four walks")[2], re.M)
     assert len(stops) > 40
     for name in stops:
         assert name == "safetensors" or callable(found(name)), name

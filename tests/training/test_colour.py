@@ -115,6 +115,7 @@ def test_a_run_is_trained_and_gone_on_with(tiny, tmp_path):
 def row(**more):
     found = colour.derived(timing((10, 8.0), (20, 4.0)), METRICS, 32, 900, 50_000)
     about = {"weights": 1_250_000, "batch_size": 32, "warmup_steps": 1200}
+    about |= {"load_at_the_start": 0.1}
     about |= {"precision": "bfloat16", "pictures": {"training": 50_000, "unseen": 10_000}}
     return about | found | more
 
@@ -129,6 +130,18 @@ def test_the_page_says_what_the_results_say():
     assert "rises for 2 hours at this speed" in said
     results["presets"]["small-32"] = row(held_out=[])
     assert "| not measured |" in colour.page(results)
+
+
+def test_the_page_says_that_the_machine_was_not_alone():
+    results = {"presets": {name: row() for name in colour.PRESETS}}
+    results["measured_on"] = {"cores": 2}
+    assert "Other work" not in colour.page(results)
+    results["presets"]["small-32"] = row(load_at_the_start=3.27, threads=[1, 2])
+    said = colour.page(results)
+    assert "its load was 3.3 and 0.1 at the start" in said
+    assert "2 cores, 1 or 2 threads, the network" in said
+    results["presets"]["small-32"] = row(load_at_the_start=None)  # a system without loads
+    assert "Other work" not in colour.page(results)
 
 
 def test_the_cost_of_colour_in_the_docs_is_that_which_was_measured():
