@@ -22,7 +22,7 @@ function keepTagsApart() {
     element.classList.remove("long");
     const bases = [...element.querySelectorAll(".katex-html > .base")];
     const end = Math.max(...bases.map((base) => base.getBoundingClientRect().right));
-    element.classList.toggle("long", end + 8 > tag.getBoundingClientRect().left);
+    element.classList.toggle("long", end + 20 > tag.getBoundingClientRect().left);
   }
 }
 
