@@ -88,7 +88,12 @@ def opened(browser, address, **options):
             wrong.append(f"a request to {request.url}")
 
     page.on("request", asked)
-    page.on("requestfailed", lambda r: wrong.append(f"{r.url} failed: {r.failure}"))
+
+    def failed(request):  # one that a reader leaves behind by going on is no fault
+        if "ERR_ABORTED" not in (request.failure or ""):
+            wrong.append(f"{request.url} failed: {request.failure}")
+
+    page.on("requestfailed", failed)
     page.on(
         "response",
         lambda r: wrong.append(f"{r.url}: {r.status}") if r.status > 399 else None,
