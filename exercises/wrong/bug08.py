@@ -84,7 +84,7 @@ def takes_the_clipping_out(*given):
 
 
 @wrong("08.6", "is it clipped below, too", RIGHT)
-def clips_above_only(*given):
+def cuts_above_only(*given):
     return _chain(*given, clipped=lambda x, low, high: x.clamp(max=high))
 
 
