@@ -192,8 +192,13 @@ def _steps(preset, data, run, seconds):
     batch = json.loads((run / "config.json").read_text("utf-8"))["train"]["batch_size"]
     lines = (run / "timing.jsonl").read_text("utf-8").splitlines()
     steps = [batch / json.loads(line)["examples_per_second"] for line in lines]
-    gone = np.cumsum(steps)
-    return batch, [step for step, end in zip(steps, gone, strict=True) if end > WARM]
+    return batch, _after(WARM, steps)
+
+
+def _after(seconds, steps):
+    r"""Leave out the steps that end within the first seconds, given what each took."""
+    ends = np.cumsum(steps)
+    return [step for step, end in zip(steps, ends, strict=True) if end > seconds]
 
 
 @contextmanager

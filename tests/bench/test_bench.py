@@ -350,15 +350,22 @@ def test_what_a_neighbour_costs_is_over_both_quiet_runs(monkeypatch):
 
 
 def test_a_run_for_the_neighbour_is_that_of_the_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "WARM", 0.2)
+    monkeypatch.setattr(processes, "WARM", 0.0)  # how long a step takes, none can say
     batch, steps = processes._steps("digits", "digits", tmp_path / "run", 1.0)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert batch == config["train"]["batch_size"] == 64
     assert config["train"]["precision"] == "auto" and steps
     lines = (tmp_path / "run" / "timing.jsonl").read_text().splitlines()
-    assert 0 < len(steps) < len(lines)  # the first 0.2 s do not count
+    assert steps == [64 / json.loads(line)["examples_per_second"] for line in lines]
     with pytest.raises(RuntimeError, match=r"failed: .*no preset 'digit'"):
         processes._steps("digit", "digits", tmp_path / "other", 1.0)
+
+
+def test_the_first_seconds_beside_a_neighbour_do_not_count():
+    steps = [0.5, 0.25, 0.25, 2.0]  # they end at 0.5, 0.75, 1 and 3 s
+    assert processes._after(0.0, steps) == steps
+    assert processes._after(0.75, steps) == [0.25, 2.0]
+    assert processes._after(3.0, steps) == []
 
 
 def test_pictures_for_the_neighbour_have_the_size_of_the_preset(tmp_path):
