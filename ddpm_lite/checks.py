@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import torch
 
+PREDICTIONS = ("noise", "x_0", "v", "flow")  # what a denoiser may answer
 DRAWN = "ddpm-lite"  # what PNGs of this package name as their software
 
 

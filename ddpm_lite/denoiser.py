@@ -2,7 +2,7 @@ r"""What a denoiser says of itself, and what it may be asked.
 
 A denoiser is whatever is called as model(x_t, t) or model(x_t, t, y). As attributes it may
 say more, which losses and samplers read; a bare function says none of it.
-prediction: what it answers, "noise", "x_0" or "v".
+prediction: what it answers, "noise", "x_0", "v" or "flow" (the noise less x_0).
 learned_variance: whether a second half of channels is for the variance.
 clip: (low, high), the range of its data, to which the predicted x_0 is cut; (-1, 1) for
     pictures, None for points, which have none.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .checks import check_clip, check_labels, check_name, check_schedule
+from .checks import PREDICTIONS, check_clip, check_labels, check_name, check_schedule
 
 OWN = "model"  # the clip of a sampler or a bound, where the model is to say it itself
 
@@ -49,10 +49,10 @@ def check_prediction(said):
     r"""Return what a denoiser is said to predict; raise ValueError for no known name."""
     if said is None:
         raise ValueError(
-            "prediction must be one of noise, x_0, v, got None: the model does not say "
-            "what it predicts, so give prediction="
+            f"prediction must be one of {', '.join(PREDICTIONS)}, got None: the model does "
+            "not say what it predicts, so give prediction="
         )
-    return check_name("prediction", said, "noise", "x_0", "v")
+    return check_name("prediction", said, *PREDICTIONS)
 
 
 def clip_of(model, clip=OWN):

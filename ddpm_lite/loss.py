@@ -27,8 +27,8 @@ def simple_loss(model, schedule, x_0, t, noise, *, y=None, prediction=None):
     r"""The simple loss of each example: the mean squared error of the prediction.
 
     x_0, noise: (B, *shape), noise from N(0, I). t: int64 (B,), values in 1..T. y: what
-    the model takes as third argument, or None. prediction: "noise" (the paper's), "x_0"
-    or "v"; read from `model.prediction` where it is there. Returns (B,), at least
+    the model takes as third argument, or None. prediction: "noise" (the paper's), "x_0",
+    "v" or "flow"; read from `model.prediction` where it is there. Returns (B,), at least
     float32; its mean over t, x_0 and noise is L_simple, divided by the number of
     dimensions. Raises ValueError or TypeError for unequal shapes, a bad t, a prediction
     that is not named, or a model of another T than the schedule's. Ho et al. 2020, Eq. 14.
@@ -44,9 +44,10 @@ def squared_error(schedule, predicted, x_0, x_t, t, noise, prediction):
     r"""Mean squared error of a prediction, example by example.
 
     predicted, x_0, x_t, noise: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise",
-    "x_0" or "v". Returns (B,). Ho et al. 2020, Eq. 14; v as in Salimans and Ho 2022.
+    "x_0", "v" or "flow". Returns (B,). Ho et al. 2020, Eq. 14; v as in Salimans and Ho
+    2022, flow as in Liu et al. 2022.
     """
-    target = {"noise": noise, "x_0": x_0}.get(prediction)
+    target = {"noise": noise, "x_0": x_0, "flow": noise - x_0}.get(prediction)
     if prediction == "v":
         target = v_from_x_0(schedule, x_t, t, x_0)
     return (predicted - target).square().flatten(1).mean(1)

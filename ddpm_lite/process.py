@@ -109,10 +109,11 @@ def interpolated_variance(schedule, v, t, s):
 
 
 # Conversions. With a = sqrt(alpha_bar_t) and s = sqrt(1 - alpha_bar_t), x_t = a x_0 + s
-# noise, v = a noise - s x_0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D) and
-# score = grad log q(x_t | x_0) = -noise / s (Ho et al. 2020, section 3.2). Every one
-# takes (schedule, x_t, t, value), value shaped like x_t (B, *shape) and t int64 (B,) in
-# 1..T, and returns a tensor like x_t. Bad shapes or a bad t raise as in `q_sample`.
+# noise, v = a noise - s x_0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D), score =
+# grad log q(x_t | x_0) = -noise / s (Ho et al. 2020, section 3.2), flow = noise - x_0 (Liu
+# et al. 2022, arXiv 2209.03003). Every one takes (schedule, x_t, t, value), value shaped
+# like x_t (B, *shape) and t int64 (B,) in 1..T, and returns a tensor like x_t. Bad shapes
+# or a bad t raise as in `q_sample`.
 
 
 def x_0_from_noise(schedule, x_t, t, noise):
@@ -146,6 +147,16 @@ def x_0_from_score(schedule, x_t, t, score):
     return (x_t + s_t.square() * score) / a_t
 
 
+def x_0_from_flow(schedule, x_t, t, flow):
+    r"""The x_0 that belongs to x_t and this flow, noise - x_0; finite at every t.
+
+    x_t, flow: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    Liu et al. 2022 (arXiv 2209.03003), Eq. 1, in the size of x_t.
+    """
+    a_t, s_t = _checked_scales(schedule, x_t, t, flow)
+    return (x_t - s_t * flow) / (a_t + s_t)
+
+
 def noise_from_x_0(schedule, x_t, t, x_0):
     r"""The noise that leads from this x_0 to x_t, shaped like x_t.
 
@@ -164,6 +175,16 @@ def noise_from_v(schedule, x_t, t, v):
     """
     a_t, s_t = _checked_scales(schedule, x_t, t, v)
     return s_t * x_t + a_t * v
+
+
+def noise_from_flow(schedule, x_t, t, flow):
+    r"""The noise that belongs to x_t and this flow, noise - x_0; finite at every t.
+
+    x_t, flow: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`.
+    Liu et al. 2022 (arXiv 2209.03003), Eq. 1, in the size of x_t.
+    """
+    a_t, s_t = _checked_scales(schedule, x_t, t, flow)
+    return (x_t + a_t * flow) / (a_t + s_t)
 
 
 def noise_from_score(schedule, x_t, t, score):
@@ -206,6 +227,25 @@ def v_from_score(schedule, x_t, t, score):
     return -(s_t * x_t + s_t * score) / a_t
 
 
+def flow_from_x_0(schedule, x_t, t, x_0):
+    r"""The flow, noise - x_0, that belongs to x_t and this x_0, shaped like x_t.
+
+    x_t, x_0: (B, *shape). t: int64 (B,) in 1..T. Raises as `q_sample`. Not the v of
+    Salimans and Ho, whose weights turn with t. Liu et al. 2022 (arXiv 2209.03003), Eq. 1.
+    """
+    return noise_from_x_0(schedule, x_t, t, x_0) - x_0
+
+
+def flow_from_noise(schedule, x_t, t, noise):
+    r"""The flow, noise - x_0, that belongs to x_t and this noise, shaped like x_t.
+
+    x_t, noise: (B, *shape). t: int64 (B,) in 1..T.
+    Raises ValueError where alpha_bar_t = 0. Liu et al. 2022 (arXiv 2209.03003), Eq. 1.
+    """
+    a_t, s_t = _checked_scales(schedule, x_t, t, noise, divide_by_a="flow_from_noise")
+    return ((a_t + s_t) * noise - x_t) / a_t
+
+
 def score_from_noise(schedule, x_t, t, noise):
     r"""The score of q(x_t | x_0), or of q(x_t) where the noise is the mean given x_t.
 
@@ -240,7 +280,7 @@ def predict_x_0(model, schedule, x_t, t, y, prediction, clip):
     r"""Ask a denoiser for x_t, and turn its answer into x_0, cut to the data's range.
 
     x_t: (B, *shape). t: int64 (B,) in 1..T. y: for the model, or None. prediction: what
-    the answer means, "noise", "x_0" or "v". clip: (low, high) or None.
+    the answer means, "noise", "x_0", "v" or "flow". clip: (low, high) or None.
     Returns x_0_pred, like x_t. Ho et al. 2020, Eq. 15; the clipping is in the authors'
     code and not in the paper.
     """
@@ -250,32 +290,32 @@ def predict_x_0(model, schedule, x_t, t, y, prediction, clip):
 def to_x_0(schedule, x_t, t, value, prediction, clip=None):
     r"""Turn a prediction of any kind into x_0_pred, cut to clip = (low, high) if given.
 
-    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
-    Returns a tensor like x_t. Ho et al. 2020, Eq. 15.
+    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0",
+    "v" or "flow". Returns a tensor like x_t. Ho et al. 2020, Eq. 15.
     """
     if prediction != "x_0":
-        convert = x_0_from_noise if prediction == "noise" else x_0_from_v
-        value = convert(schedule, x_t, t, value)
+        convert = {"noise": x_0_from_noise, "v": x_0_from_v, "flow": x_0_from_flow}
+        value = convert[prediction](schedule, x_t, t, value)
     return value if clip is None else value.clamp(*clip)
 
 
 def to_noise(schedule, x_t, t, value, prediction):
     r"""Turn a prediction of any kind into the noise that it stands for, never clipped.
 
-    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v".
-    Returns a tensor like x_t. Ho et al. 2020, Eq. 15 solved for the noise.
+    x_t, value: (B, *shape). t: int64 (B,) in 1..T. prediction: "noise", "x_0",
+    "v" or "flow". Returns a tensor like x_t. Ho et al. 2020, Eq. 15 solved for the noise.
     """
     if prediction == "noise":
         return value
-    convert = noise_from_x_0 if prediction == "x_0" else noise_from_v
-    return convert(schedule, x_t, t, value)
+    convert = {"x_0": noise_from_x_0, "v": noise_from_v, "flow": noise_from_flow}
+    return convert[prediction](schedule, x_t, t, value)
 
 
 def prediction_of(model, prediction=None):
     r"""Say what a denoiser predicts: `prediction` if given, else `model.prediction`.
 
-    Returns "noise", "x_0" or "v". Raises ValueError where neither is there, where the
-    two contradict each other, or for another name.
+    Returns "noise", "x_0", "v" or "flow". Raises ValueError where neither is there, where
+    the two contradict each other, or for another name.
     """
     own = said(model, "prediction")
     if None not in (own, prediction) and own != prediction:
@@ -327,6 +367,6 @@ def _checked_scales(schedule, x_t, t, value, *, divide_by_a=None):
     if divide_by_a and (a_t == 0).any():
         raise ValueError(
             f"{divide_by_a} divides by sqrt(alpha_bar_t), which is 0 at t = "
-            f"{schedule.T} of this schedule: predict x_0 or v there"
+            f"{schedule.T} of this schedule: predict x_0, v or the flow there"
         )
     return a_t, s_t

@@ -45,7 +45,8 @@ class PriorGap:
 class Schedule:
     r"""The tables beta, alpha, alpha_bar and what follows from them, in float64.
 
-    Build one with `linear`, `cosine`, `sigmoid`, `from_beta` or `from_alpha_bar`. Fields:
+    Build one with `linear`, `cosine`, `sigmoid`, `flow`, `from_beta` or `from_alpha_bar`.
+    Fields:
     T: number of steps, at least 1.
     beta: (T+1,), variance of the noise added by step t; beta[0] = 0, the others in
         (0, 1), and 1 is allowed at t = T alone.
@@ -85,15 +86,8 @@ class Schedule:
         posterior_variance[1:] = (
             one_minus_alpha_bar[:-1] / one_minus_alpha_bar[1:] * beta[1:]
         )
-        return cls(
-            T=len(beta) - 1,
-            beta=beta,
-            alpha=1 - beta,
-            alpha_bar=alpha_bar,
-            one_minus_alpha_bar=one_minus_alpha_bar,
-            log_alpha_bar=log_alpha_bar,
-            posterior_variance=posterior_variance,
-        )
+        tables = (beta, 1 - beta, alpha_bar, one_minus_alpha_bar, log_alpha_bar)
+        return cls(len(beta) - 1, *tables, posterior_variance)
 
     @classmethod
     def from_alpha_bar(cls, alpha_bar):
@@ -151,6 +145,21 @@ class Schedule:
         check_ends(beta_start, beta_end)
         rise = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
         return cls.from_beta(beta_start + (beta_end - beta_start) * rise)
+
+    @classmethod
+    def flow(cls, T=1000):
+        r"""Mix x_0 and noise as 1 - t / T and t / T, at the size of x_t: a flow as a chain.
+
+        Divided by sqrt((1 - t / T)^2 + (t / T)^2), the straight line from x_0 to the noise
+        keeps the variance, and alpha_bar_t is the square of its first weight; the last one
+        is 0. Predict "x_0", "v" or "flow": the noise says nothing of x_0 at t = T.
+        Raises ValueError for T < 1. Liu et al. 2022 (arXiv 2209.03003), Eq. 1.
+        """
+        T = check_integer("T", T, 1)
+        t = torch.arange(1, T + 1, dtype=torch.float64)
+        # 1 - alpha_bar_t / alpha_bar_{t-1} as a quotient that loses no digit
+        both = (T - t + 1).square() * ((T - t).square() + t.square())
+        return cls.from_beta(T * (t * (T - t + 1) + (t - 1) * (T - t)) / both)
 
     def __repr__(self):
         ends = f"{float(self.beta[1]):.3g} ... {float(self.beta[-1]):.3g}"

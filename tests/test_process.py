@@ -17,6 +17,7 @@ from hypothesis import given
 
 import ddpm_lite
 from ddpm_lite import Schedule, q_posterior, q_sample, q_step
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.process import (
     predict,
     predict_x_0,
@@ -29,7 +30,10 @@ SCHEDULES = some_schedules()
 LINEAR = SCHEDULES["linear"]
 QUANTITIES = ["x_0", "noise", "v", "score"]
 CONVERSIONS = [(to, own) for to in QUANTITIES for own in QUANTITIES if to != own]
+FLOW = [("x_0", "flow"), ("noise", "flow"), ("flow", "x_0"), ("flow", "noise")]
+CONVERSIONS += FLOW
 DIVIDE_BY_A = {("x_0", "noise"), ("x_0", "score"), ("v", "noise"), ("v", "score")}
+DIVIDE_BY_A |= {("flow", "noise")}
 
 
 def conversion(to, own):
@@ -37,11 +41,12 @@ def conversion(to, own):
 
 
 def exact_rows(schedule, t):
-    r"""x_t and the four quantities as rows: how much x_0 and how much noise is in each."""
+    r"""x_t and the five quantities as rows: how much x_0 and how much noise is in each."""
     tables = exact_tables(schedule)
     a = EXACT.sqrt(tables["alpha_bar"][t])
     s = EXACT.sqrt(tables["one_minus_alpha_bar"][t])
     rows = {"x_0": (1, 0), "noise": (0, 1), "v": (-s, a), "score": (0, -1 / s)}
+    rows["flow"] = -1, 1
     return (a, s), rows
 
 
@@ -49,6 +54,7 @@ def all_quantities(schedule, x_0, noise, t):
     a = schedule.alpha_bar[t].sqrt().reshape(-1, *[1] * (x_0.dim() - 1))
     s = schedule.one_minus_alpha_bar[t].sqrt().reshape(a.shape)
     values = dict(x_0=x_0, noise=noise, v=a * noise - s * x_0, score=-noise / s)
+    values["flow"] = noise - x_0
     return a * x_0 + s * noise, values, a, s
 
 
@@ -303,7 +309,7 @@ def test_predict_x_0_reads_what_the_answer_means():
     t = torch.tensor([1, 700, 1000])
     x_0, noise = normal(3, 2), normal(3, 2, seed=1)
     x_t, values, _, _ = all_quantities(LINEAR, x_0, noise, t)
-    for prediction in ("noise", "x_0", "v"):
+    for prediction in PREDICTIONS:
         model = lambda x, t, p=prediction: values[p]  # noqa: E731
         pred = predict_x_0(model, LINEAR, x_t, t, None, prediction, None)
         close(pred, x_0, atol=1e-12)
@@ -330,7 +336,7 @@ def test_prediction_of():
         prediction_of(Constant(0, "v"), "noise")
     for name in (None, "epsilon", 1):
         with pytest.raises(
-            ValueError, match=r"prediction must be one of noise, x_0, v, got"
+            ValueError, match=r"prediction must be one of noise, x_0, v, flow, got"
         ):
             prediction_of(lambda x, t: x, name)
 

@@ -88,6 +88,21 @@ def test_sigmoid_beta_of_the_lecture(T):
     assert worst(Schedule.sigmoid(T, 1e-5, 0.5e-2).beta[1:], exact) <= 1e-12
 
 
+@pytest.mark.parametrize("T", [1, 2, 10, 1000])
+def test_flow_is_a_straight_line_at_the_size_of_a_chain(T):
+    mp = EXACT
+    shares = [mp.mpf(t) / T for t in range(T + 1)]
+    kept = [(1 - u) ** 2 / ((1 - u) ** 2 + u**2) for u in shares]
+    exact = [1 - kept[t] / kept[t - 1] for t in range(1, T + 1)]
+    schedule = Schedule.flow(T)
+    assert worst(schedule.beta[1:], exact) <= 1e-12
+    assert schedule.alpha_bar[-1] == 0 and schedule.beta[-1] == 1
+    a, s = schedule.alpha_bar.sqrt(), schedule.one_minus_alpha_bar.sqrt()
+    close(s / (a + s), torch.arange(T + 1).double() / T, rtol=1e-10, atol=1e-14)
+    with pytest.raises(ValueError, match="T"):
+        Schedule.flow(0)
+
+
 def test_published_numbers():
     linear, cosine = Schedule.linear(), Schedule.cosine()
     close(linear.alpha_bar[-1], 4.0358e-5, rtol=1e-4)

@@ -160,6 +160,11 @@ def scheduler_fields(pretrained):
         raise ValueError(f"a model of pictures clips to (-1, 1) or None, got {model.clip}")
     variance = check_name("variance", config.get("variance", "large"), "small", "large")
     names = {ours: theirs for theirs, ours in _PREDICTION.items()}
+    if model.prediction not in names:
+        raise ValueError(
+            f"diffusers' DDPMScheduler knows {', '.join(names)}, and the network predicts "
+            f"{model.prediction!r}: a weight file of this package keeps it"
+        )
     return {
         "_class_name": "DDPMScheduler",
         "_diffusers_version": VERSION,

@@ -3,7 +3,7 @@ r"""A network of the library diffusers that is trained and sampled here as it is
 import torch
 from torch import nn
 
-from ..checks import check_integer, check_name
+from ..checks import PREDICTIONS, check_integer, check_name
 
 
 class DiffusersUNet(nn.Module):
@@ -11,12 +11,12 @@ class DiffusersUNet(nn.Module):
 
     unet: a UNet2DModel, which is kept with its weights, or its config, a dictionary. T:
     number of steps, t is 1..T, and diffusers counts from 0. prediction: what it answers,
-    "noise", "x_0" or "v". clip: the range of its data, or None. A table of K classes,
-    num_class_embeds = K, is read as K - 1 classes and a last row that means "no class".
-    Twice as many out_channels as in_channels mean that the variance is learned. Called as
-    model(x_t, t) or model(x_t, t, y) with x_t (B, C, H, W), t and y int64 (B,). Raises
-    ImportError where diffusers is not there, TypeError for another network, and ValueError
-    for one that answers in another shape.
+    "noise", "x_0", "v" or "flow". clip: the range of its data, or None. A table of K
+    classes, num_class_embeds = K, is read as K - 1 classes and a last row that means "no
+    class". Twice as many out_channels as in_channels mean that the variance is learned.
+    Called as model(x_t, t) or model(x_t, t, y) with x_t (B, C, H, W), t and y int64 (B,).
+    Raises ImportError where diffusers is not there, TypeError for another network, and
+    ValueError for one that answers in another shape.
     """
 
     def __init__(self, unet, T=1000, prediction="noise", clip=(-1, 1)):
@@ -28,7 +28,7 @@ class DiffusersUNet(nn.Module):
                 f"{type(self.unet).__name__}"
             )
         self.T = check_integer("T", T, 1)
-        self.prediction = check_name("prediction", prediction, "noise", "x_0", "v")
+        self.prediction = check_name("prediction", prediction, *PREDICTIONS)
         self.clip = None if clip is None else tuple(clip)
         fields = {k: v for k, v in dict(self.unet.config).items() if k[0] != "_"}
         self.config = dict(unet=fields, T=self.T, prediction=prediction, clip=clip)

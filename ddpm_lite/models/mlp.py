@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import check_index, check_integer, check_name
+from ..checks import PREDICTIONS, check_index, check_integer, check_name
 
 
 class MLP(nn.Module):
@@ -41,7 +41,7 @@ class MLP(nn.Module):
         width, depth = check_integer("width", width, 1), check_integer("depth", depth, 1)
         check_name("embedding", embedding, "table", "sinusoid")
         check_name("activation", activation, "relu", "silu")
-        check_name("prediction", prediction, "noise", "x_0", "v")
+        check_name("prediction", prediction, *PREDICTIONS)
         self.config = dict(
             T=T,
             dim=dim,

@@ -2,7 +2,7 @@ r"""The shape and the conventions of a U-Net, and the shapes that have a name.""
 
 from dataclasses import asdict, dataclass, replace
 
-from ..checks import check_integer, check_name, check_number, check_sizes
+from ..checks import PREDICTIONS, check_integer, check_name, check_number, check_sizes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class UNetConfig:
     scale_shift: bool = False  # t scales and shifts after a normalisation, is not added
     zero_init: bool = True  # blocks start as the identity, and the output as 0
     classes: int = 0  # number of classes; label `classes` then means "no class"
-    prediction: str = "noise"  # noise, x_0 or v
+    prediction: str = "noise"  # noise, x_0, v or flow
     learned_variance: bool = False  # a second half of channels is for the variance
     clip: bool = True  # cut the predicted x_0 to [-1, 1] when sampling
     T: int = 1000  # number of steps
@@ -48,7 +48,7 @@ class UNetConfig:
         self._set("dropout", check_number("dropout", self.dropout, 0, 1 - 1e-6))
         self._set("eps", check_number("eps", self.eps, 1e-12))
         check_name("down_padding", self.down_padding, "right", "both")
-        check_name("prediction", self.prediction, "noise", "x_0", "v")
+        check_name("prediction", self.prediction, *PREDICTIONS)
         flags = ("sine_first", "scale_shift", "zero_init", "learned_variance", "clip")
         for name in flags:
             if not isinstance(getattr(self, name), bool):

@@ -27,6 +27,18 @@ class Numbers(NamedTuple):
     dropped: torch.Tensor
 
 
+def drawn_steps(T, B, law, generator):
+    r"""Draw the steps of a batch: int64 (B,), in 1..T.
+
+    law: "uniform", or "logit_normal": t / T is the sigmoid of a draw from N(0, 1), rounded
+    up to a step. Esser et al. 2024 (arXiv 2403.03206), section 3.1.
+    """
+    if law == "uniform":
+        return torch.randint(1, T + 1, (B,), generator=generator)
+    share = torch.randn(B, generator=generator, dtype=torch.float64).sigmoid()
+    return (T * share).ceil().long().clamp(1, T)
+
+
 class Batches:
     r"""The batches of a run, each a function of (seed, step) alone.
 
@@ -57,7 +69,7 @@ class Batches:
         r"""What update `step` (1, 2, ...) draws for its whole batch: Numbers."""
         B, seed = self.config.batch_size, self.config.seed
         generator = generator_for(TRAIN, seed, step)
-        t = torch.randint(1, self.T + 1, (B,), generator=generator)
+        t = drawn_steps(self.T, B, self.config.t_law, generator)
         if self.config.antithetic:
             t[B // 2 :] = self.T + 1 - t[: B - B // 2]
         dtype = torch.promote_types(self.dtype, torch.float32)

@@ -7,6 +7,7 @@ from functools import wraps
 from ..checks import check_integer, check_name, check_number
 from .device import PRECISIONS
 
+T_LAWS = ("uniform", "logit_normal")
 LR_SCHEDULES = ("constant", "cosine", "linear")
 
 
@@ -28,6 +29,8 @@ class TrainConfig:
     lr_schedule: str = "constant"
     grad_clip: float | None = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9999  # of the average of the weights, in [0, 1)
+    # how t is drawn: uniform, or logit_normal, which spends more on the middle of 1..T
+    t_law: str = "uniform"
     antithetic: bool = False  # give T + 1 - t to the other half of the batch
     shuffle: bool = True  # draw another order of the data in every epoch
     flip: bool = False  # mirror half of the pictures (the paper does so on CIFAR-10)
@@ -60,6 +63,7 @@ class TrainConfig:
                 )
         check_name("precision", self.precision, "auto", *PRECISIONS)
         check_name("lr_schedule", self.lr_schedule, *LR_SCHEDULES)
+        check_name("t_law", self.t_law, *T_LAWS)
         ranges = dict(lr=(1e-12,), ema_decay=(0, 1 - 1e-12), drop_label=(0, 1))
         ranges |= dict(weight_decay=(0,))
         for name in ("grad_clip", "min_snr"):

@@ -25,9 +25,9 @@ from .stored import check_settings, in_todays_names
 
 # fields of unet and train that files of older versions do not have
 LATER = ("clip", "dimensions", "weight_decay", "min_snr", "checkpoint_gradients")
-LATER += ("keep_best", "shuffle", "free_ends")
+LATER += ("keep_best", "shuffle", "free_ends", "t_law")
 SCHEDULES = {"linear": Schedule.linear, "cosine": Schedule.cosine}
-SCHEDULES |= {"sigmoid": Schedule.sigmoid}
+SCHEDULES |= {"sigmoid": Schedule.sigmoid, "flow": Schedule.flow}
 
 
 BETA_ENDS = ("beta_start", "beta_end")
@@ -39,10 +39,10 @@ def check_beta_ends(config):
         beta = getattr(config, name)
         if beta is None:
             continue
-        if config.schedule == "cosine":
+        if config.schedule in ("cosine", "flow"):
             raise ValueError(
-                f"{name} must be left out for the cosine schedule, which follows from T "
-                "alone; linear and sigmoid have such ends"
+                f"{name} must be left out for the {config.schedule} schedule, which "
+                "follows from T alone; linear and sigmoid have such ends"
             )
         object.__setattr__(config, name, check_number(name, beta, 1e-12, 1))
 
@@ -64,7 +64,7 @@ class RunConfig:
     folders: str = "auto"  # sub-folders are classes, splits or plain; auto if that is clear
     lazy: bool = False  # read pictures when they are needed; so are more than 50,000 files
     skip_broken: bool = False  # leave out pictures that cannot be read, and list them
-    schedule: str = "linear"  # of the noise: linear, cosine or sigmoid
+    schedule: str = "linear"  # of the noise: linear, cosine, sigmoid or flow
     beta_start: float | None = None  # first beta of linear or sigmoid; 0.0001 if not given
     beta_end: float | None = None  # last beta of linear or sigmoid; 0.02 if not given
     sample_steps: int = 25  # steps of DDIM for the grids on the way

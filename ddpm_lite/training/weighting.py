@@ -2,7 +2,7 @@ r"""What the simple loss counts, other than the paper's 1 for each pixel at each
 
 import torch
 
-from ..checks import check_name, check_number, check_schedule, check_t
+from ..checks import PREDICTIONS, check_name, check_number, check_schedule, check_t
 from ..denoiser import check_denoiser, clip_of, said
 from ..loss import squared_error
 from ..process import noise_from_x_0, predict, q_sample, to_x_0
@@ -11,14 +11,15 @@ from ..process import noise_from_x_0, predict, q_sample, to_x_0
 def min_snr_weight(schedule, t, prediction, gamma=5.0):
     r"""Weights that make the simple loss of any prediction min(SNR, gamma) times x_0's.
 
-    t: int64 (B,) in 1..T. prediction: "noise", "x_0" or "v". gamma: above 0. Returns
-    float64 (B,), on the CPU. With SNR = alpha_bar / (1 - alpha_bar), the squared error of
-    the noise is SNR times that of x_0, and of v SNR + 1 times, so that the weights are
-    min(SNR, gamma) over 1, SNR and SNR + 1: those of v are not those of the noise.
-    Raises ValueError for another prediction or gamma.
-    Hang et al. 2023 (arXiv 2303.09556), Eq. 8, and section 3.4 for v.
+    t: int64 (B,) in 1..T. prediction: "noise", "x_0", "v" or "flow". gamma: above 0.
+    Returns float64 (B,), on the CPU. With SNR = alpha_bar / (1 - alpha_bar), the squared
+    error of the noise is SNR times that of x_0, of v SNR + 1 times, and of the flow
+    (1 + sqrt(SNR))^2 times. The weights are min(SNR, gamma) over these, and over 1 for
+    x_0: those of v are not those of the noise.
+    Raises ValueError for another prediction or gamma. Hang et al. 2023 (arXiv
+    2303.09556), Eq. 8, and section 3.4 for v; the flow in the same way (chapter 14).
     """
-    check_name("prediction", prediction, "noise", "x_0", "v")
+    check_name("prediction", prediction, *PREDICTIONS)
     check_number("gamma", gamma, 1e-12)
     check_t(t, t, check_schedule(schedule).T)
     alpha_bar, rest = schedule.alpha_bar[t.cpu()], schedule.one_minus_alpha_bar[t.cpu()]
@@ -26,6 +27,10 @@ def min_snr_weight(schedule, t, prediction, gamma=5.0):
         return (gamma * rest / alpha_bar).clamp(max=1)  # 1 where alpha_bar = 0
     if prediction == "v":
         return torch.minimum(alpha_bar, gamma * rest)
+    if prediction == "flow":
+        return (
+            torch.minimum(alpha_bar, gamma * rest) / (alpha_bar.sqrt() + rest.sqrt()) ** 2
+        )
     return (alpha_bar / rest).clamp(max=gamma)
 
 

@@ -291,7 +291,10 @@ def with_says(**says):
             lambda: with_says(prediction=None),
             'does not say what it predicts: add the line self.prediction = "noise"',
         ),
-        (lambda: with_says(prediction="eps"), "prediction must be one of noise, x_0, v"),
+        (
+            lambda: with_says(prediction="eps"),
+            "prediction must be one of noise, x_0, v, flow",
+        ),
         (
             lambda: with_says(config=None),
             r"a Flat does not say how it is built: add the line self\.config = dict\(\)",

@@ -49,7 +49,7 @@ def test_shape_dtype_and_contract(name):
     assert make(name, prediction="v")[0].prediction == "v"
     assert type(model)(**model.config).config == model.config
     with pytest.raises(
-        ValueError, match=r"prediction must be one of noise, x_0, v, got 'eps'"
+        ValueError, match=r"prediction must be one of noise, x_0, v, flow, got 'eps'"
     ):
         make(name, prediction="eps")
 
@@ -136,7 +136,10 @@ def test_mlp_refuses_other_shapes(shape):
             "embedding must be one of table, sinusoid, got 'fourier'",
         ),
         (dict(activation="gelu"), "activation must be one of relu, silu, got 'gelu'"),
-        (dict(prediction="eps"), "prediction must be one of noise, x_0, v, got 'eps'"),
+        (
+            dict(prediction="eps"),
+            "prediction must be one of noise, x_0, v, flow, got 'eps'",
+        ),
     ],
 )
 def test_mlp_refuses_unknown_names(settings, message):

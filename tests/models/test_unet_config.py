@@ -55,7 +55,10 @@ def test_an_unknown_preset_is_refused_with_the_names_of_all():
         (dict(dropout=math.nan), "dropout must be a number in .* got nan"),
         (dict(eps=0.0), "eps must be a number >= 1e-12, got 0.0"),
         (dict(down_padding="left"), "down_padding must be one of right, both, got 'left'"),
-        (dict(prediction="eps"), "prediction must be one of noise, x_0, v, got 'eps'"),
+        (
+            dict(prediction="eps"),
+            "prediction must be one of noise, x_0, v, flow, got 'eps'",
+        ),
         (dict(sine_first="no"), "sine_first must be True or False, got 'no'"),
         (dict(scale_shift=1), "scale_shift must be True or False, got 1"),
         (dict(zero_init=None), "zero_init must be True or False, got None"),

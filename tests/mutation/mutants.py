@@ -56,6 +56,12 @@ MUTANTS = [
         "return spread(table[(t.cpu() - 1).clamp(min=1)], x)",
     ),
     Mutant(
+        "the flow of the step before",
+        "schedule",
+        "t = torch.arange(1, T + 1, dtype=torch.float64)",
+        "t = torch.arange(T, dtype=torch.float64).clamp(min=0.5)",
+    ),
+    Mutant(
         "cosine without the square",
         "schedule",
         "math.sin(step) * (angle[:-1] + angle[1:]).sin() / angle[:-1].cos().square()",
@@ -175,6 +181,12 @@ MUTANTS = [
         "loss",
         "target = v_from_x_0(schedule, x_t, t, x_0)",
         "target = v_from_x_0(schedule, x_t, t, noise)",
+    ),
+    Mutant(
+        "target of the flow turned round",
+        "loss",
+        '"flow": noise - x_0}',
+        '"flow": x_0 - noise}',
     ),
     Mutant(
         "KL with its arguments swapped",

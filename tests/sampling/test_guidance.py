@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ddpm_lite import Schedule, UNet, guided, load_pretrained, sample, sample_path
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.models.unet import UNetConfig
 
 GAMMA = 2.0
@@ -100,7 +101,7 @@ def batch(B=3):
     return x_t, torch.tensor([1, 10, 20])[:B], torch.tensor([0, 1, 2])[:B]
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_it_is_the_formula_with_both_halves_in_one_call(prediction):
     model, (x_t, t, y) = network(prediction=prediction), batch()
     with_y, none = model(x_t, t, y), model(x_t, t)

@@ -30,6 +30,7 @@ from ddpm_lite import (
     timestep_pairs,
     v_from_x_0,
 )
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.denoiser import evaluating
 from ddpm_lite.sampling.asked import SAMPLERS
 from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
@@ -351,7 +352,7 @@ def test_a_function_is_given_what_it_names():
         )
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_noise_pred_is_what_the_network_says_of_the_noise(prediction):
     oracle = MixtureOracle(SHORT, normal(3, 2), 0.1)
     t_of, said = [], []
@@ -359,7 +360,8 @@ def test_noise_pred_is_what_the_network_says_of_the_noise(prediction):
     def model(x_t, t):
         noise, x_0 = oracle(x_t, t), oracle.x_0_moments(x_t, t)[0]
         t_of.append(noise)
-        return {"noise": noise, "x_0": x_0, "v": v_from_x_0(SHORT, x_t, t, x_0)}[prediction]
+        values = {"noise": noise, "x_0": x_0, "flow": noise - x_0}
+        return (values | {"v": v_from_x_0(SHORT, x_t, t, x_0)})[prediction]
 
     def step(schedule, x_t, x_0_pred, t, s, noise, *, noise_pred):
         said.append(noise_pred)
@@ -660,7 +662,7 @@ def test_an_option_that_does_not_exist():
     with pytest.raises(TypeError, match="temperature"):
         quiet(Constant(0.0), SHORT, (1, 2), temperature=2)
     with pytest.raises(
-        ValueError, match=r"prediction must be one of noise, x_0, v, got None"
+        ValueError, match=r"prediction must be one of noise, x_0, v, flow, got None"
     ):
         quiet(lambda x, t: x, SHORT, (1, 2))
     with pytest.raises(ValueError, match=r"model_output .* \(1, 2\) and \(1, 1\)"):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_lite import q_sample, sample, sample_path, simple_loss, vlb_terms
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.loss import decoder_nll
 from ddpm_lite.process import (
     interpolated_variance,
@@ -118,7 +119,7 @@ def parts(model, schedule, x_0, t, noise, **options):
     return simple, (whole - simple) / schedule.T
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @EVERY_SCHEDULE
 def test_the_first_part_is_the_simple_loss_of_the_first_half(name, prediction):
     schedule = SCHEDULES[name]
@@ -132,7 +133,7 @@ def test_the_first_part_is_the_simple_loss_of_the_first_half(name, prediction):
 
 
 @pytest.mark.parametrize("levels", [None, 17])
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @EVERY_SCHEDULE
 def test_the_second_part_is_the_term_of_the_bound(name, prediction, levels):
     # by way of vlb_terms, which walks all t, with the variance as a function

@@ -13,7 +13,7 @@ from trainers import QUICK, SHORT, bytes_of, make, tiny, weights
 from ddpm_lite import EMA, MLP, Schedule, TrainConfig, Trainer, sample, simple_loss
 from ddpm_lite.data import digits
 from ddpm_lite.seeds import generator_for, shuffled
-from ddpm_lite.training.batches import second_moment, to_float
+from ddpm_lite.training.batches import drawn_steps, second_moment, to_float
 from ddpm_lite.training.trainer import NotFinite
 
 # --- what a step draws
@@ -95,6 +95,31 @@ def test_data_smaller_than_a_batch():
     counts = (x_0[:, None] == data).all(-1).sum(0)
     assert counts.sum() == 64 and counts.min() == 9 and counts.max() == 10
     assert math.isfinite(trainer.update().loss)
+
+
+@pytest.mark.parametrize("law", ["uniform", "logit_normal"])
+def test_t_has_the_law_that_was_asked_for(law):
+    r"""Chi-square over all t, false alarm 1e-6; the normal law's integral by erf."""
+    T, n = 20, 20_000
+    t = drawn_steps(T, n, law, generator_for(0, 7))
+    assert t.dtype == torch.int64 and int(t.min()) >= 1 and int(t.max()) <= T
+    ends = torch.arange(T + 1, dtype=torch.float64) / T
+    below = ends if law == "uniform" else (1 + torch.erf(ends.logit() / 2**0.5)) / 2
+    expected = n * below.diff()
+    assert float(expected.min()) > 5
+    chi2 = float(((t.bincount(minlength=T + 1)[1:] - expected) ** 2 / expected).sum())
+    assert chi2 < 63.7  # of 19 degrees of freedom: scipy.stats.chi2.isf(1e-6, 19)
+
+
+def test_the_middle_is_drawn_more_often_by_a_trainer_too():
+    shares = []
+    for law in ("uniform", "logit_normal"):
+        trainer = make(batch_size=4096, t_law=law)
+        t, T = trainer.draw(1)[1], trainer.schedule.T
+        shares.append(float(((t > T / 4) & (t <= 3 * T / 4)).double().mean()))
+    assert shares[1] - shares[0] > 0.15  # 0.73 and 0.5, give or take 0.01
+    with pytest.raises(ValueError, match="t_law must be one of uniform, logit_normal, got"):
+        TrainConfig(t_law="normal")
 
 
 def test_streams_of_different_numbers_differ():

@@ -11,6 +11,7 @@ from helpers import close, normal, some_schedules
 from trainers import SHORT, bytes_of, make, tiny, weights
 
 from ddpm_lite import TrainConfig, simple_loss
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.data import PictureSet
 from ddpm_lite.formats.checkpoint import load_run
 from ddpm_lite.lab.doctor.case import Case
@@ -124,7 +125,7 @@ def gradient(trainer):
     return torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_min_snr_is_one_weight_of_the_error_in_x_0(prediction):
     r"""By the error in x_0, with min(SNR, gamma) in front: the other way to say it."""
     gamma, schedule = 0.7, some_schedules()["cosine-10"]
@@ -144,12 +145,13 @@ def test_min_snr_is_one_weight_of_the_error_in_x_0(prediction):
         "noise": (x_t - (1 - a).sqrt() * out) / a.sqrt(),
         "x_0": out,
         "v": a.sqrt() * x_t - (1 - a).sqrt() * out,
+        "flow": (x_t - (1 - a).sqrt() * out) / (a.sqrt() + (1 - a).sqrt()),
     }[prediction]
     weight = (a / (1 - a)).clamp(max=gamma)
     (weight * (x_0_pred - x_0).square()).mean().backward()
     expected = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
     close(found, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
-    target = {"noise": noise, "x_0": x_0}.get(prediction)
+    target = {"noise": noise, "x_0": x_0, "flow": noise - x_0}.get(prediction)
     if target is not None:  # what is reported has no weights
         close(record.losses, (out - target).square().mean(1).detach(), rtol=1e-4)
 

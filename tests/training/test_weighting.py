@@ -4,7 +4,8 @@ import pytest
 import torch
 from helpers import close, normal
 
-from ddpm_lite import Schedule, q_sample, simple_loss, v_from_x_0
+from ddpm_lite import Schedule, flow_from_x_0, q_sample, simple_loss, v_from_x_0
+from ddpm_lite.checks import PREDICTIONS
 from ddpm_lite.process import noise_from_x_0
 from ddpm_lite.training import min_snr_weight
 from ddpm_lite.training.weighting import allowed, check_ends, free_ends_loss
@@ -18,6 +19,7 @@ def weighted(schedule, t, prediction, gamma):
         "x_0": wrong,
         "noise": noise_from_x_0(schedule, x_t, t, wrong),
         "v": v_from_x_0(schedule, x_t, t, wrong),
+        "flow": flow_from_x_0(schedule, x_t, t, wrong),
     }[prediction]
     loss = simple_loss(lambda x, t: told, schedule, x_0, t, noise, prediction=prediction)
     expected = (wrong - x_0).square().mean(1)
@@ -26,7 +28,7 @@ def weighted(schedule, t, prediction, gamma):
     return weight * loss, snr.clamp(max=gamma) * expected
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
 def test_min_snr_makes_all_predictions_one_loss(prediction, gamma):
     t = torch.tensor([1, 2, 10, 100, 300, 700, 1000])
@@ -44,8 +46,8 @@ def test_min_snr_of_v_puts_little_weight_on_noise():
 def test_min_snr_at_the_end_without_signal():
     schedule = Schedule.from_beta([0.5, 1.0])
     t = torch.tensor([2])
-    found = [float(min_snr_weight(schedule, t, p)) for p in ("noise", "x_0", "v")]
-    assert found == [1, 0, 0]
+    found = [float(min_snr_weight(schedule, t, p)) for p in PREDICTIONS]
+    assert found == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("prediction", "gamma"), [("score", 5.0), ("v", 0.0)])
@@ -69,7 +71,7 @@ class Told:
         return self.value
 
 
-@pytest.mark.parametrize("prediction", ["noise", "x_0", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_free_ends_take_from_the_loss_what_lies_beyond_an_end(prediction):
     r"""By hand in x_0: squared errors but for those that clipping mends, weighted."""
     schedule, t = Schedule.cosine(10), torch.tensor([1, 4, 7, 9])
@@ -80,11 +82,13 @@ def test_free_ends_take_from_the_loss_what_lies_beyond_an_end(prediction):
         "x_0": wrong,
         "noise": noise_from_x_0(schedule, x_t, t, wrong),
         "v": v_from_x_0(schedule, x_t, t, wrong),
+        "flow": flow_from_x_0(schedule, x_t, t, wrong),
     }[prediction]
     found = free_ends_loss(Told(told, prediction), schedule, x_0, t, noise)
     expected = torch.zeros(4, dtype=torch.float64)
     snr = schedule.alpha_bar[t] / (1 - schedule.alpha_bar[t])
-    weight = {"x_0": torch.ones_like(snr), "noise": snr, "v": snr + 1}[prediction]
+    factors = {"x_0": torch.ones_like(snr), "noise": snr, "v": snr + 1}
+    weight = (factors | {"flow": (snr.sqrt() + 1) ** 2})[prediction]
     free = 0
     for i in range(4):
         for right, guess in zip(x_0[i].tolist(), wrong[i].tolist(), strict=True):

@@ -15,13 +15,14 @@ _KNOWN = 202  # keeps these random draws apart from those of loss and samples
 
 
 def prediction(case):
-    r"""Does the network predict what it says: noise, x_0 or v?"""
+    r"""Does the network predict what it says: noise, x_0, v or the flow?"""
     if case.pictures is None:
         return
     x_0, y, noise, t = _known(case)
     x_t, own = q_sample(case.schedule, x_0, t, noise), case.model.prediction
     answer = ask(case, case.model, x_t, t, y)
-    truths = {"noise": noise, "x_0": x_0, "v": v_from_x_0(case.schedule, x_t, t, x_0)}
+    truths = {"noise": noise, "x_0": x_0, "flow": noise - x_0}
+    truths["v"] = v_from_x_0(case.schedule, x_t, t, x_0)
     missed = {
         name: float((answer - truth).square().mean() / truth.square().mean())
         for name, truth in truths.items()
