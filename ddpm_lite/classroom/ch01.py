@@ -40,18 +40,17 @@ def combine(answer, seed):
 
 
 def _two_sums(*seed):
-    r"""Two factors of either sign, and 20,000 draws of x and y of the same two noises."""
-    signs = 2 * steps(0, 1, 4, 12, *seed) - 1
-    a, b, c, d = (signs * (0.3 + 1.5 * uniform((4,), 13, *seed))).tolist()
+    r"""Two factors, and 20,000 draws of x and y of the same two noises.
+
+    The last number of seed is that of the case: all positive in 0, in 1 both factors and
+    the covariance negative, and so the mixed part; in 2 one factor and the covariance.
+    """
+    k, (first, sign) = seed[-1], (2 * steps(0, 1, 2, 12, *seed) - 1).tolist()
+    a, b, c, d = (0.3 + 1.5 * uniform((4,), 13, *seed) + (k == 0)).tolist()
     n, m = normal((2, 20_000), 14, *seed)
-    x, y = 1.3 * n + c * m, d * n + 0.2 * m
-    rises = a * b * float(x @ y) > 0
-    return (
-        (a if rises == (seed[-1] != 1) else -a),
-        b,
-        x,
-        y,
-    )  # the mixed part of 1 is negative
+    x, y = (1.3 * n + sign * c * m) * 0.5**k, (d if k == 0 else -d) * n + 0.2 * m
+    first = (1, -1, first)[k]
+    return first * a, (-first if k == 2 else first) * b, x, y
 
 
 def _one_part(answer, a, x):

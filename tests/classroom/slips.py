@@ -352,8 +352,7 @@ def _process(one, slips, names, seeds, limit):
     try:
         for slip in slips:
             while b"\n" not in buffer:
-                ready, _, _ = select.select([out], [], [], 60 + limit)
-                data = os.read(out, 65536) if ready else b""
+                data = os.read(out, 65536) if _waited(out, child) else b""
                 if not data:
                     yield Fate(
                         slip, "stopped: it takes too long, or ended its process", None
@@ -366,6 +365,28 @@ def _process(one, slips, names, seeds, limit):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(out)
+
+
+def _waited(out, child):
+    r"""Whether something came, waited for as long as the process still uses its time.
+
+    It limits that itself; how long it takes by the clock is the matter of a busy machine.
+    """
+    while True:
+        used = _used(child)
+        if select.select([out], [], [], 60)[0]:
+            return True
+        if _used(child) == used:
+            return False
+
+
+def _used(process):
+    r"""The processor time of a process, None where the system does not say."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[11]) + int(fields[12])
 
 
 def _child(one, slips, names, seeds, limit, out, into):

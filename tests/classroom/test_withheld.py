@@ -43,7 +43,7 @@ def test_the_search_finds_an_answer_under_another_name():
     assert "02.3: process.q_sample(" in lines
 
 
-PLANTED = '''
+PLANTED = """
 import torch
 
 
@@ -69,7 +69,7 @@ def sometimes(noise, t, x, table):  # as it fails by values, other orders are tr
     if (noise - x).flatten()[0] > 0:
         raise ValueError("too large")
     return mixed(noise, t, x, table)
-'''
+"""
 
 
 @pytest.mark.slow
@@ -78,10 +78,10 @@ def test_the_search_finds_what_was_planted_in_any_order_of_arguments(tmp_path):
     plant.write_text(PLANTED)
     lines = found("02.3", "--rooms", "planted", "--plant", plant)
     passed = {line.removesuffix(" passes") for line in lines if line.endswith(" passes")}
-    order = "input 3, input 2, input 1"
+    order, table = "input 3, input 2, input 1", "schedule 0 from_alpha_bar"
     assert passed == {
         f"02.3: planted.mixed({order}, input 0)",
-        "02.3: planted.Mixer.mixed(0, schedule 0 from_alpha_bar, input 3, input 1, input 2)",
+        f"02.3: planted.Mixer.mixed(0, {table}, input 3, input 1, input 2)",
         "02.3: planted.Mixer._first(input 2, input 1, input 3, input 0)",
     }
 
