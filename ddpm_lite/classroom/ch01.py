@@ -151,12 +151,16 @@ def _nothing(answer, a, x):
     )
 
 
+SIGNS = ((1, -1, 1), (-1, 1, -1), (-1, -1, 1), (1, 1, -1))  # of m, y_1 and y_2 of 01.2
+
+
 @exercise("01.2", "two_measurements", kind="derivation", minutes=20, points=3)
 def two_measurements(answer, seed):
     cases = []
     for k in range(4):
-        v, s_1, s_2 = (0.2 + 3 * uniform((3,), 14, seed, k)).tolist()
-        m, y_1, y_2 = (2 * normal((3,), 15, seed, k)).tolist()
+        v, s_1, s_2 = ((0.2 + 3 * uniform((3,), 14, seed, k)) / (4, 1, 1, 1)[k]).tolist()
+        far = 0.1 + (k == 3) + 2 * normal((3,), 15, seed, k).abs()
+        m, y_1, y_2 = (far * torch.tensor(SIGNS[k])).tolist()
         cases.append((m, v, y_1, s_1, y_2, s_2))
     for case in cases:
         _one_is_blind(answer, *case)

@@ -79,6 +79,12 @@ def only_the_second(m, v, y_1, s_1, y_2, s_2):
     return (m / v + y_2 / s_2) / precision, 1 / precision
 
 
+@wrong("01.2", "what does fact 3 say of one measurement")
+def measures_lengths(m, v, y_1, s_1, y_2, s_2):
+    precision = 1 / v + 1 / s_1 + 1 / s_2
+    return (m / v + abs(y_1) / s_1 + abs(y_2) / s_2) / precision, 1 / precision
+
+
 @wrong("01.2", "what of the sources adds up")
 def adds_the_variances(m, v, y_1, s_1, y_2, s_2):
     return (m + y_1 + y_2) / 3, v + s_1 + s_2
