@@ -49,7 +49,7 @@ import torch
 
 def mixed(noise, t, x, table):  # the arguments of 02.3 in another order
     kept = table[t].reshape(-1, *[1] * (x.dim() - 1))
-    return kept.sqrt() * x + (1 - kept).sqrt() * noise
+    return (kept.sqrt() * x + (1 - kept).sqrt() * noise).to(x.dtype)
 
 
 class Mixer:
