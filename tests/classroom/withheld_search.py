@@ -20,6 +20,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter, defaultdict
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ from ddpm_lite.classroom.exercise import CHAPTERS, Hint, exercises_of, find  # n
 PARAMETER = inspect.Parameter
 MOST = 5  # arguments
 SECONDS = 0.5  # of one call
+WAITS = 60  # seconds by the clock, of one that only waits
+MEMORY = 8 * 2**30
 LEFT_OUT = ("commands", "bench", "classroom", "__main__")  # programs, and the checks' words
 SKIPPED = ("data.pictures.from_hub",)  # downloads
 NUMBERS = {"0": 0, "1": 1}
@@ -54,7 +57,9 @@ class _TimeUp(BaseException):
 
 
 def _time_up(*_):
-    raise _TimeUp
+    if ARMED:
+        ARMED.clear()
+        raise _TimeUp
 
 
 def copy_of(lacks, folder, name, plant=None):
@@ -222,24 +227,26 @@ TRIES = 60  # orders of one form that fail by their values, before it is given u
 BY_TYPE = (TypeError, AttributeError, NameError, ImportError, NotImplementedError)
 
 
+ARMED = []  # not empty while a call may be ended
+
+
 def called(function, args):
     r"""(what a function gives back, the error that it raised or None)."""
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, 20 * SECONDS)  # of what only waits
     try:
-        value, error = function(*args), None
-        _stop()
+        try:
+            ARMED.append(function)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, WAITS)
+            value, error = function(*args), None
+        finally:
+            ARMED.clear()
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except (Exception, SystemExit, _TimeUp) as raised:
-        _stop()
         value, error = None, raised
     if isinstance(error, _TimeUp):
         SLOW[function] += 1
     return value, error
-
-
-def _stop():
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def finds(one, first, functions, Schedule, counts, impatient):
@@ -320,12 +327,15 @@ def harmless():
         signal.signal(which, _time_up)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    memory = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, memory[1]))
     builtins.open = io.open = named
     try:
         yield
     finally:
         builtins.open = io.open = opened
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_AS, memory)
 
 
 def search(numbers, lacks=None, rooms=None, plant=None, say=lambda _: None):
@@ -383,13 +393,17 @@ def main():
     def say(line):
         os.write(out, f"{line}\n".encode())
 
-    found = search(
-        numbers,
-        set() if options.all else None,
-        tuple(f"{room}." for room in options.rooms),
-        options.plant and options.plant.read_text("utf-8"),
-        say,
-    )
+    try:
+        found = search(
+            numbers,
+            set() if options.all else None,
+            tuple(f"{room}." for room in options.rooms),
+            options.plant and options.plant.read_text("utf-8"),
+            say,
+        )
+    except BaseException:
+        say(traceback.format_exc())
+        raise
     say(f"{len(numbers)} exercises, {len(found)} finds")
     sys.exit(1 if found else 0)
 
