@@ -547,4 +547,22 @@ MUTANTS = [
         '(calls + 1) // 2 if sampler == "heun" else calls',
         "calls",
     ),
+    Mutant(
+        "the ODE asks about X, and not about x_t",
+        "sampling/ode",
+        "x_t = X * schedule.alpha_bar[t].sqrt().to(X)",
+        "x_t = X.clone()",
+    ),
+    Mutant(
+        "probes added up and not averaged",
+        "evaluation/likelihood",
+        "return value, rates[-1].mean(0)",
+        "return value, rates[-1].sum(0)",
+    ),
+    Mutant(
+        "a density without its change of scale",
+        "evaluation/likelihood",
+        "Likelihood(start + scales + total,",
+        "Likelihood(start + total,",
+    ),
 ]
