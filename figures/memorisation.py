@@ -1,7 +1,7 @@
 r"""When does a network begin to copy? `python figures/memorisation.py`.
 
 For chapter 10. One small U-Net is trained on 50 of the 8x8 digits, one on 200 and one on
-800, from the same initial weights, the first for 1,000 updates, the others for 2,000. At
+800, from the same initial weights, the first for 1,000 updates, the others for 4,000. At
 some updates it draws digits, and two tests count copies of training digits: the distance to
 the nearest over that to the second nearest is below 1/3, or below what 95 % of the held-out
 digits keep to. --quick: a few updates, no file. Else it writes
@@ -23,12 +23,12 @@ from ddpm_lite.training.facts import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 _CHOSEN = 326  # what the training digits are drawn by
-STOPS = {50: (250, 500, 1000), 200: (500, 1000, 2000), 800: (500, 1000, 2000)}
+STOPS = {50: (250, 500, 1000), 200: (1000, 2000, 4000), 800: (1000, 2000, 4000)}
 N, SHOWN, FALSE = 200, 10, 0.05
 NETWORK = replace(UNetConfig.preset("digits"), width=16, prediction="v")
 CHAIN = dict(sampler="ddim", steps=20)
 CONFIG = TrainConfig(
-    steps=2000, batch_size=32, lr=3e-3, warmup_steps=100, ema_decay=0.995, sample_every=0
+    steps=4000, batch_size=32, lr=3e-3, warmup_steps=100, ema_decay=0.995, sample_every=0
 )
 
 
