@@ -391,6 +391,18 @@ MUTANTS = [
         "spread = cross.clamp(min=0).sqrt().sum()",
         "spread = cross.clamp(min=0).sum()",
     ),
+    Mutant(
+        "a kernel distance that pairs a point with itself",
+        "evaluation/metrics",
+        "(total(a, a) - float(sum(itself)))",
+        "total(a, a)",
+    ),
+    Mutant(
+        "a kernel distance whose product is not divided by d",
+        "evaluation/metrics",
+        "((p @ q.T / d + 1) ** 3",
+        "((p @ q.T + 1) ** 3",
+    ),
     # --- the chain that is stored with a model
     Mutant(
         "a stored chain that outdoes what is asked for",
