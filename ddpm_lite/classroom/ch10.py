@@ -280,8 +280,14 @@ def kid(answer, seed):
     yield 1, "in float64"
 
 
-def _cubic(a, b, D):
-    return (float(a @ b) / D + 1) ** 3
+def _cubic(dot, D):
+    return (dot / D + 1) ** 3
+
+
+def _dots(x, y):
+    r"""All inner products, from distances and lengths."""
+    long_x, long_y = x.square().sum(1)[:, None], y.square().sum(1)[None]
+    return (long_x + long_y - _apart(x, y).square()) / 2
 
 
 def _pieces(x, blocks):
@@ -294,18 +300,13 @@ def _kid_of(x, y, kernel=_cubic, own="different", cross=2.0):
     D = x.shape[1]
 
     def within(z):
-        n = len(z)
-        pairs = [
-            kernel(z[i], z[j], D)
-            for i in range(n)
-            for j in range(n)
-            if i != j or own == "all"
-        ]
-        by = {"different": n * (n - 1), "all": n * n, "too many": n * n, "pairs": 1}[own]
-        return sum(pairs) / by
+        n, table = len(z), kernel(_dots(z, z), D)
+        if own == "all":
+            return float(table.mean())
+        pairs = float(table[~torch.eye(n, dtype=torch.bool)].sum())
+        return pairs / (n * n if own == "too many" else n * (n - 1))
 
-    across = sum(kernel(a, b, D) for a in x for b in y) / (len(x) * len(y))
-    return within(x) + within(y) - cross * across
+    return within(x) + within(y) - cross * float(kernel(_dots(x, y), D).mean())
 
 
 def _all_blocks(x, y, blocks, **how):
@@ -328,14 +329,14 @@ def _mean_of_blocks(answer, x, y, blocks):
         ("how often does a pair of x and y count?", {"cross": 1.0}),
         (
             "by what is the inner product divided?",
-            {"kernel": lambda a, b, D: _cubic(a, b, 1)},
+            {"kernel": lambda dot, D: _cubic(dot, 1)},
         ),
-        ("which power has the kernel?", {"kernel": lambda a, b, D: (a @ b / D + 1) ** 2}),
-        ("which power has the kernel?", {"kernel": lambda a, b, D: a @ b / D + 1}),
-        ("what is added to the product?", {"kernel": lambda a, b, D: (a @ b / D) ** 3}),
+        ("which power has the kernel?", {"kernel": lambda dot, D: (dot / D + 1) ** 2}),
+        ("which power has the kernel?", {"kernel": lambda dot, D: dot / D + 1}),
+        ("what is added to the product?", {"kernel": lambda dot, D: (dot / D) ** 3}),
         (
             "is D the length of a vector, or its root?",
-            {"kernel": lambda a, b, D: _cubic(a, b, math.sqrt(D))},
+            {"kernel": lambda dot, D: _cubic(dot, math.sqrt(D))},
         ),
     ):
         suspects.append((float(_all_blocks(x, y, blocks, **how).mean()), question))

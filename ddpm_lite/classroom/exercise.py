@@ -84,7 +84,7 @@ def stages(check, answer, seed):
         yield from made
 
 
-CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10")
+CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
 WITH_BUGS = ("05", "06", "07", "08", "09")  # chapters that have a module bugNN beside chNN
 
 

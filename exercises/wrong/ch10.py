@@ -37,7 +37,7 @@ def a_line_in_n(n, values, most):
 
 @wrong("10.1", "the excess for n = 1")
 def returns_the_slope(n, values, most):
-    limit, excess = _line(n, values)
+    _, excess = _line(n, values)
     return excess, math.ceil(excess / most)
 
 
@@ -75,7 +75,7 @@ def one_more_to_be_sure(n, values, most):
 
 @wrong("10.1", "which n has the excess that you take away")
 def takes_the_excess_of_one_set(n, values, most):
-    limit, excess = _line(n, values)
+    _, excess = _line(n, values)
     value = dict(zip(n, values, strict=True))[max(n)]
     return value - excess / min(n), math.ceil(excess / most)
 
@@ -454,4 +454,12 @@ _equal(
     "return share * float(alive.sum()), share * float(covariances)",
     "what is left out of `alive` is 0 and adds nothing to a sum",
     "return share * float(eigenvalues.sum()), share * float(covariances)",
+)
+
+
+_equal(
+    "10.3",
+    "found[k] = among(a) + among(b) - 2 * kernel(a, b).mean()",
+    "the kernel is symmetric: the table is the other one turned, with the same mean",
+    "found[k] = among(a) + among(b) - 2 * kernel(b, a).mean()",
 )
