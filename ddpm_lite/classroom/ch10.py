@@ -417,6 +417,7 @@ def _in_float64(answer, x, y, blocks):
 @exercise("10.4", "density_coverage", kind="code", minutes=25, points=4, lacks=ASKED)
 def density_coverage(answer, seed):
     line = [_on_a_line(seed, k) for k in range(6)]
+    line += [(x.round(), y.round(), k) for x, y, k in line[1:4]]  # with samples on a border
     _counts(answer, line, 0)
     yield 1, "density on a line"
     _counts(answer, line, 1)
@@ -428,6 +429,8 @@ def density_coverage(answer, seed):
         real = normal((40, *shape), 1040, seed, k, dtype=dtype)
         generated = 0.8 * normal((23, *shape), 1041, seed, k, dtype=dtype)
         cases.append((real, generated, 1 + 2 * k))
+    far = [normal((n, 4), 1045, seed, n, dtype=torch.float32) + 500 for n in (40, 31)]
+    cases.append((*far, 3))  # sums of squares lose what matters in float32
     _counts(answer, cases, 0)
     _counts(answer, cases, 1)
     yield 1, "pictures and points"
@@ -627,7 +630,7 @@ def _threshold(answer, samples, train, held_out, level):
 
 
 def _found(answer, samples, train, held_out, level):
-    threshold, got = _asked_of(answer, samples, train, held_out, level)
+    _, got = _asked_of(answer, samples, train, held_out, level)
     ratios = _ratios(samples, train)
     usual = _ratios(held_out, train).sort().values
     limit = usual[math.floor(level * len(usual))]

@@ -64,14 +64,15 @@ def _set(seed, k, shape, common):
     own = normal((N, *shape), 1104, seed, k)
     size = 0.4 + 0.8 * uniform(shape, 1105, seed, k) if common < 1 else 0.7
     middle = 2 * uniform(shape, 1106, seed, k) - 1
-    return middle + size * (math.sqrt(common) * grey + math.sqrt(1 - common) * own)
+    x = middle + size * (math.sqrt(common) * grey + math.sqrt(1 - common) * own)
+    return (x + 100).float() if k % 4 == 1 else x  # float32 loses what matters
 
 
 def _left(answer, pictures, seed, k, which):
     a = (0.3 * float(uniform((1,), 1107, seed, k))) ** 2 + 1e-3
     got = several(answer(a, pictures), 2, "the SNR of a pixel and that of the mean")
     got = number(got[which], ("the SNR of a pixel", "the SNR of the mean")[which])
-    x, (N, C, H, W) = pictures.flatten(1), pictures.shape
+    x, (N, C, H, W) = pictures.flatten(1).double(), pictures.shape
     d, snr = C * H * W, a / (1 - a)
     pixel = float(x.var(0, unbiased=False).mean())
     mean = float(x.mean(1).var(unbiased=False))
@@ -101,7 +102,7 @@ def _left(answer, pictures, seed, k, which):
             (snr * float(x.std(0, unbiased=False).mean()), "is that a variance?"),
         ]
     else:
-        of_colours = pictures.flatten(2).mean(2).var(0, unbiased=False).mean()
+        of_colours = pictures.double().flatten(2).mean(2).var(0, unbiased=False).mean()
         suspects += [
             (snr * mean, "how much noise is left in a mean of that many pixels?"),
             (snr * mean / d, "is there more noise in a mean, or less?"),
@@ -116,6 +117,7 @@ def _left(answer, pictures, seed, k, which):
             (snr * d * float(x.mean(0).var(unbiased=False)), "which axis counts pictures?"),
             (snr * d * math.sqrt(mean), "is that a variance?"),
         ]
+    suspects.append((got if near(got, right, 1e-3) else -1, "in which dtype do you add?"))
     question = asked_about(got, suspects, "how large are signal and noise in that number?")
     mine, wanted = apart(got, right)
     expect(
@@ -321,8 +323,8 @@ def _fits(answer, alpha_bar, x_t, t, given, seed, k):
     question += ["what is v made of?"]
     expect(
         share < exact,
-        f"{words}: your v is not that of your noise and x_0, it is off by up to {share:.3g} "
-        f"at t = {where} of {len(alpha_bar) - 1}: {question[0]}",
+        f"{words}: your v is not that of your noise and x_0, it is off by up to "
+        f"{share:.3g} at t = {where} of {len(alpha_bar) - 1}: {question[0]}",
     )
 
 
@@ -378,13 +380,14 @@ def _weighs(answer, tables, seed, of, words, zero=False):
             (least, "is it the error of x_0 that the network's loss measures?"),
             (
                 least / (c + s * snr.sqrt()) ** 2,
-                "if x_t is known and the guess of x_0 is too large, is that of the noise too "
-                "large, too?",
+                "if x_t is known and the guess of x_0 is too large, is that of the noise "
+                "too large, too?",
             ),
             (
                 least / (c**2 + s**2 * snr),
                 "are the errors of x_0 and of the noise independent of each other?",
             ),
+            (least / snr, "is that the weight of the noise alone?"),
             (
                 (snr + 1).clamp(max=gamma) / (snr + 1),
                 "min(SNR, gamma) is for x_0: what is min(SNR + 1, gamma) for?",
@@ -395,7 +398,6 @@ def _weighs(answer, tables, seed, of, words, zero=False):
             ),
             (least / snr + 1, "is something added to a weight, or is it divided?"),
             (least / (snr + 1), "is that the weight of v alone?"),
-            (least / snr, "is that the weight of the noise alone?"),
             (
                 least / (c - s * snr) ** 2,
                 "how large is the error of the noise, where that of x_0 is 1?",
@@ -424,8 +426,8 @@ def _weighs(answer, tables, seed, of, words, zero=False):
         expect(
             near(got, right, rtol=1e-6, atol=1e-15),
             f"a network that predicts {words}, c = {float(c[worst]):.4g}, s = "
-            f"{float(s[worst]):.4g}, SNR = {float(snr[worst]):.4g}, gamma = {gamma:.4g}: the "
-            f"weight is {wanted}, you say {mine}: {question}",
+            f"{float(s[worst]):.4g}, SNR = {float(snr[worst]):.4g}, gamma = {gamma:.4g}: "
+            f"the weight is {wanted}, you say {mine}: {question}",
         )
 
 
@@ -548,9 +550,9 @@ def _agree(answer, cases):
     where = int((mine / right - 1).abs().argmax())
     expect(
         False,
-        f"T = {len(cases[i][0]) - 1} and T' = {len(cases[i][2]) - 1}: a loss that is a bump "
-        f"at lambda = {float(CENTRES[where]):.3g} counts {float(right[where]):.4g} in their "
-        f"objective and {float(mine[where]):.4g} in yours: {question}",
+        f"T = {len(cases[i][0]) - 1} and T' = {len(cases[i][2]) - 1}: a loss that is a "
+        f"bump at lambda = {float(CENTRES[where]):.3g} counts {float(right[where]):.4g} in "
+        f"their objective and {float(mine[where]):.4g} in yours: {question}",
     )
 
 
@@ -562,8 +564,8 @@ def _is_0_outside(answer, one, w, other):
     most = float(got[1:][outside].abs().max()) if outside.any() else 0.0
     expect(
         most == 0,
-        f"their lambda goes from {float(theirs[-1]):.3g} to {float(theirs[0]):.3g}, and you "
-        f"give weights up to {most:.3g} beyond: did they ever see a loss there?",
+        f"their lambda goes from {float(theirs[-1]):.3g} to {float(theirs[0]):.3g}, and "
+        f"you give weights up to {most:.3g} beyond: did they ever see a loss there?",
     )
     some = CENTRES > float(theirs[-1]) + 5 * WIDTH
     mine, right = _bumps(other, got)[some], _bumps(one, w)[some]
@@ -571,6 +573,6 @@ def _is_0_outside(answer, one, w, other):
     expect(
         off < 0.01,
         f"their schedule ends at lambda = {float(theirs[-1]):.3g}, and inside of its range "
-        f"the objectives differ by up to {100 * off:.3g} %: over how many steps is theirs a "
-        "mean?",
+        f"the objectives differ by up to {100 * off:.3g} %: over how many steps is theirs "
+        "a mean?",
     )

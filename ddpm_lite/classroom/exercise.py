@@ -85,7 +85,7 @@ def stages(check, answer, seed):
 
 
 CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
-WITH_BUGS = ("05", "06", "07", "08", "09")  # chapters that have a module bugNN beside chNN
+WITH_BUGS = ("05", "06", "07", "08", "09", "10", "11")  # with a module bugNN beside chNN
 
 
 def exercises_of(chapter):

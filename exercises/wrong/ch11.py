@@ -32,7 +32,7 @@ def divides_by_one_less(a, pictures):
 
 @wrong("11.1", "or from place to place")
 def variance_of_everything(a, pictures):
-    snr = a / (1 - a)
+    snr, pictures = a / (1 - a), pictures.double()
     return snr * float(pictures.var(unbiased=False)), _left(a, pictures)[1]
 
 
@@ -56,14 +56,23 @@ def forgets_the_colours(a, pictures):
 
 @wrong("11.1", "how many numbers does a picture's mean have")
 def one_colour_at_a_time(a, pictures):
-    means = pictures.flatten(2).mean(2)
+    means = pictures.double().flatten(2).mean(2)
     of_mean = means.var(0, unbiased=False).mean() * pictures[0, 0].numel()
     return _left(a, pictures)[0], a / (1 - a) * float(of_mean)
 
 
+@wrong("11.1", "in which dtype do you add")
+def in_float32(a, pictures):
+    flat = pictures.flatten(1).float()
+    of_mean = flat.mean(1).var(unbiased=False) * flat.shape[1]
+    return a / (1 - a) * float(flat.var(0, unbiased=False).mean()), a / (1 - a) * float(
+        of_mean
+    )
+
+
 @wrong("11.1", "is it the variance, or the square")
 def squares_for_variances(a, pictures):
-    return a / (1 - a) * float(pictures.square().mean()), _left(a, pictures)[1]
+    return a / (1 - a) * float(pictures.double().square().mean()), _left(a, pictures)[1]
 
 
 def _rescaled(alpha_bar, left, power=0.5):
@@ -354,3 +363,17 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+_equal(
+    "11.1",
+    "flat = pictures.flatten(1).double()",
+    "a variance is the same for the numbers with the other sign",
+    "flat = -pictures.flatten(1).double()",
+)
+_equal(
+    "11.2",
+    "return torch.cat([alpha_bar[:1], (end + (root[0] - end) * place) ** 2])",
+    "the first entry of `place` is a number divided by itself, 1, as that of alpha_bar is",
+    "return torch.cat([place[:1], (end + (root[0] - end) * place) ** 2])",
+)
