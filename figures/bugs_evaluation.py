@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from ddpm_lite import data, figure, load_pretrained
 from ddpm_lite.sampling.sampler import sample
@@ -83,14 +84,17 @@ def evaluate(features, generated, real, n, seed, faults=SOUND):
     return float(distance), float(among(x) + among(y) - across)
 
 
-def pictures():
-    r"""(training digits, held-out digits, samples in the order of their classes)."""
+def pictures(count=250):
+    r"""(training digits, held-out digits, samples in the order of their classes).
+
+    A sample does not change with the number of those that are drawn beside it.
+    """
     shipped = load_pretrained("digits")
-    y = torch.arange(250) // 25
+    y = torch.arange(count) // 25
     drawn = sample(
         shipped.model,
         shipped.schedule,
-        (250, 1, 8, 8),
+        (count, 1, 8, 8),
         steps=10,
         sampler="ddim",
         seed=10,
@@ -198,6 +202,16 @@ def drawing(results, known):
     return fig
 
 
+def save(fig, path, width=988, colours=48):
+    r"""Write a picture of a statement, small enough to travel inside a notebook."""
+    with Image.open(figure.save(fig, path)) as large:
+        size = width, round(large.height * width / large.width)
+        small = (
+            large.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(colours)
+        )
+    small.save(path, optimize=True, pnginfo=figure.mark("figure"))
+
+
 def rounded(value):
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
@@ -211,10 +225,10 @@ def main():
     parser.add_argument("--draw", action="store_true", help="the picture alone")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    known = pictures()
     if asked.draw:
-        figure.save(drawing(json.loads(RESULTS.read_text()), known), PICTURE)
+        save(drawing(json.loads(RESULTS.read_text()), pictures(100)), PICTURE)
         return
+    known = pictures()
     every = [SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS))]
     results = {"command": "python figures/bugs_evaluation.py", "versions": versions()}
     results["rows"] = []

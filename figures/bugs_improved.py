@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from bugs import adam, rounded
+from bugs_evaluation import save
 from torch import nn
 
 from ddpm_lite import Schedule, data, figure
@@ -156,13 +157,13 @@ def trained(faults, updates=1000, size=128):
     return losses, [float(error[parts == k].mean()) for k in range(PARTS)]
 
 
-ROWS = (
-    ("$v$ right, $u=-1$: loss", "right"),
-    (r"$v$ wrong by ½, $u=0$: loss", "wrong"),
-    ("the same: gradient by $v$", "by_v"),
-    ("the same: gradient by $u$", "wrong_by_u"),
-    ("$v$ right, $u=0$: gradient by $u$", "right_by_u"),
-    ("trained: squared error of $x_0$", "error"),
+ROWS = (  # words, key, what the numbers are multiplied by
+    ("$v$ right, $u=-1$: loss", "right", 1),
+    (r"$v$ wrong by ½, $u=0$: loss", "wrong", 1),
+    ("the same: gradient by $v$", "by_v", 1),
+    ("the same: gradient by $u$, times 1,000", "wrong_by_u", 1000),
+    ("$v$ right, $u=0$: gradient by $u$, times 1,000", "right_by_u", 1000),
+    ("trained: squared error of $x_0$", "error", 1),
 )
 
 
@@ -171,9 +172,9 @@ def sheet(results):
     rows = {tuple(row["faults"]): row for row in results["rows"]}
     lines = ["| | | " + " | ".join(f"fifth {k + 1}" for k in range(PARTS)) + " |"]
     lines.append("|---" * (PARTS + 2) + "|")
-    for words, key in ROWS:
+    for words, key, times in ROWS:
         for faults, who in ((SOUND, "sound"), (SHOWN, "this loss")):
-            cells = " | ".join(f"{value:.3g}" for value in rows[faults][key])
+            cells = " | ".join(f"{abs(times * value):.4f}" for value in rows[faults][key])
             lines.append(f"| {words if faults == SOUND else ''} | {who} | {cells} |")
     return "\n".join(lines)
 
@@ -215,7 +216,7 @@ def main():
     results = {"command": "python figures/bugs_improved.py", "versions": versions()}
     results["rows"] = rows
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    figure.save(drawing(results, losses), PICTURE)
+    save(drawing(results, losses), PICTURE)
     print(sheet(results))
 
 

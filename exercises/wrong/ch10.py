@@ -345,7 +345,8 @@ def points_alone(real, generated, k):
 
 
 def _near(pictures, train, skip=0):
-    near = torch.cdist(pictures.flatten(1), train.flatten(1)).sort(1).values
+    pictures, train = pictures.flatten(1).double(), train.flatten(1).double()
+    near = torch.cdist(pictures, train).sort(1).values
     return near[:, skip], near[:, skip + 1]
 
 
@@ -462,4 +463,55 @@ _equal(
     "found[k] = among(a) + among(b) - 2 * kernel(a, b).mean()",
     "the kernel is symmetric: the table is the other one turned, with the same mean",
     "found[k] = among(a) + among(b) - 2 * kernel(b, a).mean()",
+)
+KERNEL = "return (a @ b.T / a.shape[1] + 1) ** 3"
+_equal(
+    "10.3",
+    KERNEL,
+    "all features have the length D, those of x and of y, and of each part of them",
+    KERNEL.replace("a.shape", "x.shape"),
+    KERNEL.replace("a.shape", "y.shape"),
+    KERNEL.replace("a.shape", "b.shape"),
+)
+PAIRS = "return (table.sum() - table.trace()) / (len(a) * (len(a) - 1))"
+_equal(
+    "10.3",
+    PAIRS,
+    "the table of all pairs of `a` has as many rows as `a`",
+    PAIRS.replace("(len(a) *", "(len(table) *"),
+    PAIRS.replace("(len(a) -", "(len(table) -"),
+)
+_equal(
+    "10.3",
+    "found = torch.zeros(blocks, dtype=torch.float64)",
+    "each of its entries is written before it is read",
+    "found = torch.ones(blocks, dtype=torch.float64)",
+)
+_equal(
+    "10.3",
+    "for k in range(blocks):",
+    "each part has its own entry; their mean and deviation know no order",
+    "for k in list(range(blocks))[::-1]:",
+)
+PARTS = "a, b = x[k * n : (k + 1) * n].double(), y[k * m : (k + 1) * m].double()"
+_equal(
+    "10.3",
+    PARTS,
+    "KID is the same with both sets exchanged: the kernel is symmetric, and the sum too",
+    "(b, a) = x[k * n : (k + 1) * n].double(), y[k * m : (k + 1) * m].double()",
+    "a, b = (y[k * m:(k + 1) * m].double(), x[k * n:(k + 1) * n].double())",
+)
+_equal(
+    "10.5",
+    "nearest = distance.topk(2, largest=False).values",
+    "they come in order, only the first two are used, and there are 20 pictures or more",
+    "nearest = distance.topk(3, largest=False).values",
+    "nearest = distance.topk(4, largest=False).values",
+)
+_equal(
+    "10.5",
+    "return float(threshold), float((ratios(samples) < threshold).double().mean())",
+    "it is another share only where a sample has just the ratio of one held-out picture, "
+    "which samples of continuous laws have with probability 0",
+    "return float(threshold), float((ratios(samples) <= threshold).double().mean())",
 )

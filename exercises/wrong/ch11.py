@@ -377,3 +377,11 @@ _equal(
     "the first entry of `place` is a number divided by itself, 1, as that of alpha_bar is",
     "return torch.cat([place[:1], (end + (root[0] - end) * place) ** 2])",
 )
+WIDE = "return table[t].sqrt().reshape(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)"
+_equal(
+    "11.3",
+    WIDE,
+    "`value` has the shape and the dtype of x_t",
+    WIDE.replace("x_t.dim()", "value.dim()"),
+    WIDE.replace("x_t.dtype", "value.dtype"),
+)
