@@ -143,15 +143,10 @@ def drawing(results):
             colour, values = figure.COLOURS[name], rows[faults][key]
             axis.plot(range(1, PARTS + 1), values, "o-", color=colour, markersize=4)
             who = "sound" if faults == SOUND else "this loss"
-            axis.annotate(
-                who,
-                (5, values[-1]),
-                (0, 6),
-                textcoords="offset points",
-                ha="right",
-                color=colour,
-            )
-        axis.set(xlabel="fifth of $t$", title=title, ylim=(0, None), xticks=range(1, 6))
+            place = dict(textcoords="offset points", color=colour, fontsize=9)
+            axis.annotate(who, (3, values[2]), (8, 6), **place)
+        axis.set(xlabel="fifth of $t$", title=title, xticks=range(1, 6))
+        axis.set_ylim(0, 1.2 * max(rows[SHOWN][key]))
     return fig
 
 
