@@ -123,7 +123,7 @@ def test_the_pages_quote_what_is_there(capsys):
 
 def test_the_page_for_teachers_lists_them_all():
     page = (ROOT / "exercises" / "README.md").read_text("utf-8")
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| 0")]
+    rows = [line.split(" | ") for line in page.splitlines() if line[:3] in ("| 0", "| 1")]
     said = [(r[0].strip("| "), r[1].strip("`"), *r[2:5]) for r in rows]
     expected = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
     assert said == expected
@@ -148,7 +148,7 @@ def test_check_in_a_notebook(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith(hint)
     check("02.3", q_sample)
     assert "ddpm_lite.process has this one; write your own" in capsys.readouterr().out
-    for number, words in (("02.9", "there are 02.1, 02.2"), ("10.1", "01 to 09, got '10'")):
+    for number, words in (("02.9", "there are 02.1, 02.2"), ("99.1", "02, .*, got '99'")):
         with pytest.raises(ValueError, match=words):
             check(number, stub)
     with pytest.raises(TypeError, match=r'such as "02\.3", got 2\.3'):
