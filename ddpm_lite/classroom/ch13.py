@@ -10,7 +10,6 @@ import math
 import torch
 
 from ..process import v_from_x_0
-from ..schedule import Schedule
 from .ch08 import SHAPES, asked_about, drawn_schedule
 from .exercise import (
     apart,
@@ -196,8 +195,8 @@ def _has_this_variance(answer, v, h, start, n):
     mine, wanted = apart(got, right)
     expect(
         near(got, right, rtol=1e-8, atol=0),
-        f"for N(0, {v:.4g}) with h = {h:.4g}, from the variance {start:.4g}, it is {wanted} "
-        f"after {n} steps, you say {mine}: {question}",
+        f"for N(0, {v:.4g}) with h = {h:.4g}, from the variance {start:.4g}, it is "
+        f"{wanted} after {n} steps, you say {mine}: {question}",
     )
 
 
@@ -628,8 +627,8 @@ def _one_step(answer, sigmas, level, h, seed, k):
     asked = model.sigmas
     expect(
         near(torch.tensor(asked), torch.tensor(sigmas), rtol=1e-6),
-        f"for the levels {', '.join(f'{s:.4g}' for s in sigmas)} and one step at each, your "
-        f"score is asked at {', '.join(f'{s:.4g}' for s in asked)}",
+        f"for the levels {', '.join(f'{s:.4g}' for s in sigmas)} and one step at each, "
+        f"your score is asked at {', '.join(f'{s:.4g}' for s in asked)}",
     )
     step = h * (sigmas[level] / sigmas[-1]) ** 2
     suspects = (
@@ -736,7 +735,7 @@ def _reaches_the_peaks(answer, seed, k):
     off = float((got - right).abs().max())
     expect(
         near(got, right, rtol=1e-5, atol=1e-5),
-        f"of {B} points, where {100 * share:.0f} % of the data are left of 0, your walk has "
+        f"of {B} points, where {100 * share:.0f} % of the data are left of 0, yours has "
         f"{100 * mine:.1f} % there, the right one {100 * wanted:.1f} %, and the points are "
         f"up to {off:.3g} apart: is something lost or rounded in a long walk?",
     )

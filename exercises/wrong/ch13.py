@@ -395,3 +395,34 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+WIDE = "a = alpha_bar[t].reshape(-1, *[1] * (x_t.dim() - 1))"
+_equal("13.1", WIDE, "x_t and v have one shape", WIDE.replace("x_t.dim", "v.dim"))
+ROOTS = "root, noise_share = a.sqrt().to(x_t.dtype), (1 - a).sqrt().to(x_t.dtype)"
+_equal(
+    "13.1",
+    ROOTS,
+    "x_t and v have one dtype",
+    ROOTS.replace("a.sqrt().to(x_t.dtype), (", "a.sqrt().to(v.dtype), ("),
+    ROOTS[::-1].replace("epytd.t_x", "epytd.v", 1)[::-1],
+)
+_equal(
+    "13.2",
+    "for _ in range(n):",
+    "the variable is not used, and there are as many rounds",
+    "for _ in list(range(n))[::-1]:",
+)
+_equal(
+    "13.3",
+    "found = torch.stack([probe @ times(probe) for probe in probes])",
+    "a product of two vectors has no order",
+    "found = torch.stack([times(probe) @ probe for probe in probes])",
+)
+_equal(
+    "13.3",
+    "needed = max(1, math.ceil((spread / wanted) ** 2))",
+    "the sign is squared",
+    "needed = max(1, math.ceil((-spread / wanted) ** 2))",
+    "needed = max(1, math.ceil((spread / -wanted) ** 2))",
+)
