@@ -119,14 +119,14 @@ def without_a_network(faults):
     return found
 
 
-def of_digits(faults, count=COUNT):
-    r"""(numbers of the samples at three scales, the samples at scale 3)."""
+def of_digits(faults, count=COUNT, scales=(0, 1, 3)):
+    r"""(numbers of the samples at these scales, the samples at the last one)."""
     shipped = load_pretrained("digits")
     train, labels = data.digits("train")
     y = torch.arange(count) % 10
     noise = normal((count, 1, 8, 8), 12)
     found = {}
-    for gamma in (0, 1, 3):
+    for gamma in scales:
         with torch.no_grad():
             x_0 = draw_class(
                 shipped.model,
@@ -229,7 +229,8 @@ def main():
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.draw:
-        fig = drawing(of_digits(SOUND, 30)[1], of_digits(SHOWN, 30)[1])
+        both = (of_digits(faults, 30, (3,))[1] for faults in (SOUND, SHOWN))
+        fig = drawing(*both)
         figure.save(figure.png(fig, dpi=130), PICTURES / "12.png")
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}

@@ -125,4 +125,15 @@ def blames_clipping(*given):
     return _drawn(*given)
 
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "12.6",
+        "both = model(torch.cat([x, x]), torch.full((2 * len(x),), t), labels)",
+        "both = model(torch.cat([x, x]), torch.full((2 * len(y),), t), labels)",
+    ): "x and y are as long as the batch",
+    (
+        "12.6",
+        "return x",
+        "return x_0",
+    ): "the last stop is 0, where alpha_bar is 1: x is then 1 times x_0 and 0 times the noise",
+}
