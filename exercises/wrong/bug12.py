@@ -135,5 +135,5 @@ EQUIVALENT = {
         "12.6",
         "return x",
         "return x_0",
-    ): "the last stop is 0, where alpha_bar is 1: x is then 1 times x_0 and 0 times the noise",
+    ): "the last stop is 0, where alpha_bar is 1: x is then 1 times x_0",
 }
