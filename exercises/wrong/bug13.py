@@ -128,4 +128,10 @@ def blames_the_end(*given):
     return _log_p(*given)
 
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "13.6",
+        "constant = -X.shape[1] * math.log(2 * math.pi * variance) / 2",
+        "constant = -M.shape[1] * math.log(2 * math.pi * variance) / 2",
+    ): "M, the state in the middle of the last step, has the shape of X"
+}
