@@ -84,8 +84,8 @@ def stages(check, answer, seed):
         yield from made
 
 
-CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
-WITH_BUGS = ("05", "06", "07", "08", "09", "10", "11")  # with a module bugNN beside chNN
+CHAPTERS = tuple(f"{number:02}" for number in range(1, 14))
+WITH_BUGS = CHAPTERS[4:]  # chapters that have a module bugNN beside chNN
 
 
 def exercises_of(chapter):

@@ -124,9 +124,8 @@ def test_the_pages_quote_what_is_there(capsys):
 
 def test_the_page_for_teachers_lists_them_all():
     page = (ROOT / "exercises" / "README.md").read_text("utf-8")
-    rows = [
-        line.split(" | ") for line in page.splitlines() if re.match(r"\| \d\d\.\d ", line)
-    ]
+    lines = [line for line in page.splitlines() if re.match(r"\| \d\d\.\d ", line)]
+    rows = [line.split(" | ") for line in lines]
     said = [(r[0].strip("| "), r[1].strip("`"), *r[2:5]) for r in rows]
     expected = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
     assert said == expected
