@@ -25,6 +25,9 @@ import ddpm_lite
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+from live import inserted  # noqa: E402
+
 PAGES = ["exercises/README.md", "ddpm_lite/README.md", "CONTRIBUTING.md"]
 DATA = re.compile(r"data:image/(png|webp);base64,([A-Za-z0-9+/=]+)")
 IMG = re.compile(
@@ -192,6 +195,7 @@ def chapter(path, media, pages):
             if html and (better := shown(media, html, up)):
                 output["data"] = {"text/html": better}
                 output["metadata"] = {}
+    notebook["cells"] = inserted(notebook["cells"], path.stem, media, up)
     return json.dumps(notebook, ensure_ascii=False)
 
 

@@ -12,6 +12,8 @@ const { chain, qSample } = await load("chain");
 const guidance = await load("guidance");
 const { readTensors } = await load("tensors");
 const { buildMLP, asDenoiser } = await load("mlp");
+const { thickness } = await load("curve");
+const { Mixture, normal } = await load("mixture");
 const { buildUNet } = await load("unet");
 
 const plain = (value) =>
@@ -32,6 +34,17 @@ const answers = {
   tables: (q) => made(q.schedule),
   gap: (q) => schedules.priorGap(made(q.schedule), q.moment),
   pairs: (q) => schedules.pairs(q.T, q.steps),
+  evenPairs: (q) => schedules.evenPairs(made(q.schedule), q.steps),
+  thickness: (q) => thickness(Float64Array.from(q.points), q.scale),
+  mixture: (q) => {
+    const law = new Mixture(q.law);
+    const schedule = made(q.schedule);
+    return {
+      mean: law.mean(schedule, Float64Array.from(q.x), q.t),
+      ends: q.shares.map((p) => law.quantile(p, q.sigma)),
+      below: q.x.map(normal),
+    };
+  },
   start: (q) => schedules.largestT(made(q.schedule)),
   seed: (q) => seedOf(q.numbers),
   noise: (q) => {

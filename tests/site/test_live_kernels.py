@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_lite import DataOracle, Schedule, data, load_pretrained, sample
+from ddpm_lite import DataOracle, MixtureOracle, Schedule, data, load_pretrained, sample
+from ddpm_lite.evaluation import metrics
 from ddpm_lite.process import q_sample
 from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
 from ddpm_lite.sampling.spacing import largest_t, timestep_pairs
@@ -111,6 +112,13 @@ def test_steps_of_a_chain_and_where_it_starts():
     assert found == [largest_t(getattr(Schedule, k)(*a)) for k, a in kinds]
 
 
+def test_steps_even_in_lambda():
+    counts, schedule = (1, 2, 10, 38), Schedule.linear()
+    found = ask(*({"ask": "evenPairs", "schedule": LINEAR, "steps": n} for n in counts))
+    wanted = [timestep_pairs(1000, n, "log_snr", schedule=schedule) for n in counts]
+    assert found == [[list(p) for p in pairs] for pairs in wanted]
+
+
 @pytest.mark.parametrize("seed", [0, 3, 20, 4_294_967_295])
 @pytest.mark.parametrize(("B", "shape"), [(3, (2,)), (5, (1, 8, 8)), (2, (1,))])
 def test_noise_is_the_packages_own(seed, B, shape):
@@ -139,6 +147,29 @@ def test_the_exact_denoiser():
         weights = exact.responsibilities(x, every)[0]
         near(found["weights"], weights, EXACT)
         near(found["effective"], torch.special.entr(weights).sum().exp(), EXACT)
+
+
+def test_a_mixture_on_a_line_and_its_quantiles():
+    schedule, means, weights = Schedule.linear(), [-1.2, 0.8], [0.3, 0.7]
+    law = MixtureOracle(schedule, [[m] for m in means], 0.04, weights)
+    x = torch.linspace(-9, 9, 61, dtype=torch.float64)
+    asked = {"law": {"means": means, "weights": weights, "width": 0.2}, "x": x.tolist()}
+    asked |= {"ask": "mixture", "schedule": LINEAR}
+    shares = [0.005, 0.3, 0.35, 0.995]
+    for t, sigma in ((1, 0.0), (300, 0.5), (1000, 157.0)):
+        (found,) = ask(asked | {"t": t, "sigma": sigma, "shares": shares})
+        exact, _ = law.x_0_moments(x[:, None], torch.full((61,), t))
+        near(found["mean"], exact, EXACT)
+        near(found["below"], torch.special.ndtr(x), EXACT)
+        ends = torch.tensor(found["ends"], dtype=torch.float64)
+        place = [torch.special.ndtr((ends - m) / (0.04 + sigma**2) ** 0.5) for m in means]
+        near(weights[0] * place[0] + weights[1] * place[1], shares, EXACT)
+
+
+def test_the_thickness_of_an_s():
+    points, scale = data.s_curve(300, seed=4), data.s_curve_scale()
+    asked = {"ask": "thickness", "points": points.flatten().tolist(), "scale": scale}
+    near(ask(asked), [metrics.s_curve_thickness(points, scale)], EXACT)
 
 
 def test_the_jump():

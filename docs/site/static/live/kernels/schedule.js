@@ -67,6 +67,20 @@ export function pairs(T, count = T) {
   return list.map((t, k) => [t, k + 1 < count ? list[k + 1] : 0]);
 }
 
+// The same in steps that are even in lambda, as far as whole t allow it ("log_snr").
+export function evenPairs(schedule, count) {
+  const ratio = (t) => -2 * lambda(schedule, t);
+  const [first, last] = [ratio(schedule.T), ratio(1)];
+  const list = [];
+  for (let i = 0; i < count; i++) {
+    const wanted = count > 1 ? first + ((last - first) * i) / (count - 1) : first;
+    let t = 1;
+    while (t < schedule.T && (ratio(t) + ratio(t + 1)) / 2 < wanted) t++;
+    list.push(t);
+  }
+  return list.map((t, k) => [t, k + 1 < count ? list[k + 1] : 0]);
+}
+
 // The largest t with sigma_t <= 160, where solvers of higher order start.
 export function largestT(schedule) {
   let t = schedule.T;
