@@ -163,6 +163,26 @@ def still_trained():
     return figure.strip(ends, titles, ["prediction", "x_0"], limit=2.6, size=2.6)
 
 
+# --- 03: the training set's denoiser
+
+
+def lookup_model(media, up):
+    grey = ((data.digits("train")[0].flatten() + 1) * 127.5).round().byte()
+    return {"digits": f"{up}_media/{media.keep(grey.numpy().tobytes(), 'bin')}"}
+
+
+def still_lookup():
+    schedule, train = Schedule.linear(1000), data.digits("train")[0]
+    law = DataOracle(schedule, train)
+    options = {"steps": 100, "variance": "small", "seed": 3}
+    path = list(sample_path(law, schedule, (1, 1, 8, 8), **options))
+    end = path[-1].x_t
+    nearest = train[torch.cdist(end.flatten(1), train.flatten(1).to(end)).argmin()]
+    shown = [path[60].x_t[0], path[61].x_0_pred[0], end[0], nearest]
+    titles = [f"$x_{{{path[60].t}}}$", "best guess", "$x_0$", "nearest"]
+    return figure.strip(shown, titles)
+
+
 # --- 08: digits
 
 
@@ -254,6 +274,21 @@ FIGURES = (
         still=still_points,
     ),
     Live(
+        name="lookup",
+        page="03_reverse_process",
+        heading="## 7 The law's denoiser, and the training set's",
+        title="Touch it: a denoiser that only looks up",
+        words="Try this: move t down from 500. At which step does a single training "
+        "picture take over? Then try other seeds. Does anything new ever come out?",
+        same="The 1,438 training digits, the paper's schedule and every tenth step, as in "
+        "the cells above. Its loss is the training set's floor of "
+        '<a href="07_training_on_images.html#between-ceiling-and-floor">chapter 07</a>.',
+        alt="A noisy digit, the best guess of it, the digit that comes out, and the "
+        "nearest training digit, which is the same.",
+        model=lookup_model,
+        still=still_lookup,
+    ),
+    Live(
         name="trained",
         page="05_first_model",
         heading="### Right by cancellation",
@@ -293,8 +328,8 @@ FIGURES = (
         "orange dot, the noise, towards the place where the paths part: there, few steps "
         "may end in the wrong peak. Change the seed: only ancestral sampling moves.",
         same="The two peaks, their exact denoiser and the exact end are those of "
-        '<a href="#with-eta-0-a-sample-is-a-function-of-its-noise">section 3</a>; steps '
-        "are of even length in t here.",
+        '<a href="#with-eta-0-a-sample-is-a-function-of-its-noise">section 3</a>. '
+        "With steps even in λ, the errors fall as this section measures, down to t = 0.",
         alt="Paths from five noises to two peaks: five smooth ones of DDIM, and five "
         "jagged ones of ancestral sampling.",
         model=lambda media, up: {"law": TWO_PEAKS},
@@ -305,8 +340,8 @@ FIGURES = (
         page="12_guidance",
         heading="## 5 What it is not: sampling the tilted law",
         title="Touch it: guidance between two Gaussians",
-        words="Try this: move γ from 1 to 2. The law that the formula promises hardly "
-        "changes; watch how narrow DDIM becomes, and where its mean goes.",
+        words="Try this: move γ from 1 to 2. The law that the formula promises gets a "
+        "little narrower. Watch how narrow DDIM becomes, and where its mean goes.",
         same="The class is N(0.8, 0.3²) within N(0, 1), and the chain has the paper's "
         "thousand steps: the numbers are those of this section.",
         alt="Three bells: the tilted law at γ = 1, 2 and 5, each narrower than the last.",
@@ -324,34 +359,41 @@ def inserted(cells, page, media, up):
     """
     for live in FIGURES:
         if live.page == page:
-            cells = _with(cells, live.heading, live.html(media, up), page)
+            cells = with_figure(cells, live.heading, live.html(media, up), live.name)
     if any(live.page == page for live in FIGURES):
         wake = f'<script type="module" src="{up}_static/live/live.js"></script>'
-        cells = [*cells, {"cell_type": "markdown", "metadata": {}, "source": wake}]
+        cells = [*cells, _cell("live-wake", wake)]
     return cells
 
 
-def _with(cells, heading, html, page):
+def _cell(name, text):
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text}
+
+
+def with_figure(cells, heading, html, name):
+    r"""The cells with a figure's HTML at the end of the section below one heading."""
     out, found, waiting = [], 0, False
     for cell in cells:
         if cell["cell_type"] != "markdown":
             out.append(cell)
             continue
         lines, here, fenced = "".join(cell["source"]).split("\n"), [], False
+        rest = cell
         for line in lines:
             fenced ^= line.startswith("```")
             if line.startswith("#") and not fenced:
                 if waiting:
                     out += [cell | {"source": "\n".join(here)}] if here else []
-                    out.append({"cell_type": "markdown", "metadata": {}, "source": html})
+                    out.append(_cell(f"live-{name}", html))
+                    rest = cell | {"id": f"live-{name}-after"} if here else cell
                     here, waiting = [], False
                 if line == heading:
                     found, waiting = found + 1, True
             here.append(line)
-        out.append(cell | {"source": "\n".join(here)})
+        out.append(rest | {"source": "\n".join(here)})
     if found != 1 or waiting:
         raise LookupError(
-            f"{page}: the heading {heading!r}, below which a live figure stands, is there "
-            f"{found} times" + (", at the very end" if waiting else "")
+            f"the heading {heading!r}, below which the live figure {name!r} stands, is "
+            f"there {found} times" + (", at the very end" if waiting else "")
         )
     return out

@@ -8,7 +8,7 @@ to 1e-9.
 import json
 import shutil
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +44,11 @@ def node():
     return str(where[0] if isinstance(where, tuple) else where)
 
 
-def ask(*questions):
+def ask(*questions, kernels=KERNELS):
     if node() is None:
         pytest.skip("there is no Node here, neither the system's nor playwright's")
     ran = subprocess.run(
-        [node(), str(ROOT / "tests" / "site" / "kernels.mjs"), str(KERNELS)],
+        [node(), str(ROOT / "tests" / "site" / "kernels.mjs"), str(kernels)],
         input=json.dumps(questions),
         capture_output=True,
         text=True,
@@ -284,3 +284,34 @@ def test_the_networks_draw_what_the_package_draws():
     own = load_pretrained("digits")
     options |= {"steps": 20, "y": torch.tensor([8]), "seed": [(3, 8)]}
     near(digit["x"], sample(own.model, own.schedule, (1, 1, 8, 8), **options), 1e-3)
+
+
+SLIPS = [
+    (
+        "chain",
+        "Math.sqrt(schedule.alphaBar[s]) * beta",
+        "Math.sqrt(schedule.alphaBar[t]) * beta",
+    ),
+    ("schedule", "oneMinus[t - 1] / oneMinus[t]", "oneMinus[t] / oneMinus[t - 1]"),
+    ("random", "const SAMPLE = 2", "const SAMPLE = 3"),
+    ("unet", '=== "right" ? 0 : 1', '=== "right" ? 1 : 0'),
+]
+
+
+@pytest.mark.parametrize(("module", "right", "wrong"), SLIPS)
+def test_a_slip_in_a_kernel_is_seen(module, right, wrong, tmp_path, monkeypatch):
+    kernels = shutil.copytree(KERNELS, tmp_path / "kernels")
+    shutil.copy(KERNELS.parent / "package.json", tmp_path)
+    text = (kernels / f"{module}.js").read_text("utf-8")
+    assert text.count(right) == 1
+    (kernels / f"{module}.js").write_text(text.replace(right, wrong), "utf-8")
+    monkeypatch.setattr("test_live_kernels.ask", partial(ask, kernels=kernels))
+    with pytest.raises(AssertionError, match="apart by"):
+        if module == "schedule":
+            test_tables_of_a_schedule("linear", [100])
+        elif module == "unet":
+            test_the_networks()
+        elif module == "random":
+            test_noise_is_the_packages_own(3, 3, (2,))
+        else:
+            test_the_same_seed_gives_the_same_film("ancestral", 7, {"variance": "small"})

@@ -45,6 +45,7 @@ export function render({ model, el }) {
     curve(pen, bell({ mean: 0, deviation: 1 }), ink.x_t, 1.5, [5, 4]);
     curve(pen, bell({ mean, deviation }), ink.x_t, 1.5, [2, 4]);
     words(pen, "p(x)", toX(-0.75, width), bottom - (of({ mean: 0, deviation: 1 }, -0.75) / top) * (bottom - 10) - 14, ink.x_t);
+    words(pen, "p(x | c)", toX(0.32, width), bottom - (of({ mean, deviation }, 0.42) / top) * (bottom - 10) - 12, ink.x_t, "right");
     curve(pen, bell(laws.tilted), ink.x_0, 2.5);
     curve(pen, bell(laws.ancestral), ink.extra, 2.5);
     curve(pen, bell(laws.DDIM), ink.prediction, 2.5);
