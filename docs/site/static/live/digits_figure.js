@@ -15,7 +15,7 @@ export function render({ model, el }) {
   let rows = [[]]; // the chain, and the one that left it
   const network = worker((state) => {
     const row = rows.at(-1);
-    row[state.k] = state;
+    row[state.k] ??= state; // the first of a branch is there, with its guess
     if (state.k === STEPS) {
       el.dataset.ready = "yes";
       said("Ready: go back, and give it other noise from there.");
