@@ -1,11 +1,15 @@
 r"""Settings of the book on the web; `make site` builds it, from `stage.py`'s folder."""
 
 import re
+import sys
 import tomllib
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
+
+sys.path.insert(0, str(Path(__file__).parent))
+from formulas import as_rst
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -78,16 +82,22 @@ def display(self, node):
     raise nodes.SkipNode
 
 
+def escaped(text):
+    r"""A text in which * | and \\ mean nothing to Sphinx."""
+    return re.sub(r"([*|\\])", r"\\\1", text)
+
+
 def laid_out(app, what, name, thing, options, lines):
     r"""A docstring as a list: in this house `name: what it is`, indented from line two."""
     pieces = []
     for line in lines:
-        text = re.sub(r"([*|\\])", r"\\\1", line.strip())
+        item = ITEM.match(line)
+        names = line[: item.end() - 2] if item else ""
+        text = as_rst(line[len(names) :].strip(), escaped)
         if not text:
             pieces.append("")
-        elif ITEM.match(line):
-            names, rest = text.split(":", 1)
-            pieces += ["", f"- **{names}**:{rest}"]
+        elif item:
+            pieces += ["", f"- **{escaped(names)}**{text}"]
         elif line.startswith(STARTS):
             pieces += ["", text]
         else:
