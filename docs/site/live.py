@@ -5,6 +5,7 @@ numbers are those of the chapter; tests/site/test_live_kernels.py holds the math
 against the package, tests/site/test_live.py what a page shows.
 """
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from ddpm_lite import (
     DataOracle,
@@ -52,7 +54,7 @@ class Live:
 
     def html(self, media, up):
         r"""The figure as it stands in a page: a still, and what wakes it."""
-        name = media.keep(figure.png(self.still()), "png")
+        name, (width, height) = _picture(self.still(), media)
         about = json.dumps(self.model(media, up), separators=(",", ":"))
         return "\n".join(
             [
@@ -61,12 +63,21 @@ class Live:
                 f'<p class="live-title">{self.title}</p>',
                 f'<p class="live-try">{self.words}</p>',
                 '<div class="live-stage">'
-                f'<img alt="{escape(self.alt)}" loading="lazy" src="{up}_media/{name}">'
+                f'<img alt="{escape(self.alt)}" width="{width}" height="{height}" '
+                f'loading="lazy" src="{up}_media/{name}">'
                 "</div>",
                 f"<figcaption>{self.same}</figcaption>",
                 "</figure>",
             ]
         )
+
+
+def _picture(drawn, media):
+    r"""Keep a figure as a small WebP. Returns its name and its size on the page."""
+    with Image.open(io.BytesIO(figure.png(drawn, dpi=150))) as picture:
+        file, size = io.BytesIO(), tuple(round(side / 1.5) for side in picture.size)
+        picture.convert("RGB").save(file, "WEBP", quality=80, method=6)
+    return media.keep(file.getvalue(), "webp"), size
 
 
 def maths(formula):
@@ -211,7 +222,7 @@ def still_samplers():
     peaks = [[m] for m in TWO_PEAKS["means"]]
     law = MixtureOracle(schedule, peaks, TWO_PEAKS["width"] ** 2, TWO_PEAKS["weights"])
     sheet, axis = figure.canvas(height=2.6)
-    for sampler, steps, colour in (("ancestral", 50, "extra"), ("ddim", 50, "x_t")):
+    for sampler, steps, colour in (("ancestral", 20, "extra"), ("ddim", 20, "x_t")):
         start = torch.linspace(-1.6, 1.6, 5)[:, None]
         path = list(
             sample_path(law, schedule, (5, 1), sampler=sampler, steps=steps, x_T=start)
