@@ -2,7 +2,8 @@ r"""Build the book on the web: `python docs/site/build.py build/site`, or `make 
 
 FOLDER/html is the site. Nothing is executed: the committed notebooks are shown, with their
 outputs. A picture becomes a file, so that a page is small and loads what is looked at; a
-film becomes frames that a reader can stop and move through. Links to files that are no
+film becomes frames that a reader can stop and move through. What can be moved because the
+page itself computes it is in live.py and static/live. Links to files that are no
 pages lead to the repository. Any warning is an error, which is the exit status.
 """
 
