@@ -31,8 +31,8 @@ FAULTS = (
     Fault(
         "first_n",
         "takes the first $n$ pictures of a set, in the order in which they come",
-        unexplained="that no seed changes a number, ± 0.000, and that for n = 100 the same "
-        "digits are at no distance from themselves",
+        unexplained="that no seed changes a number (+- 0.000), and that for n = 100 the "
+        "same digits are at no distance from themselves",
     ),
     Fault(
         "diagonal_kept",
@@ -81,7 +81,7 @@ FAULTS = (
         "same_choice",
         "chooses with the same numbers from both sets",
         "would find no distance of digits from themselves, as here, but still choose other "
-        "pictures for another seed: the ± of samples would not be 0.000",
+        "pictures for another seed: the +- of samples would not be 0.000",
     ),
     Fault(
         "scale",
@@ -213,7 +213,7 @@ def _measures(answer, seed):
             f"all {n} of both sets, {turn.shape[1]} features: the distance is {wanted}, "
             f"you say {mine}: {question}",
         )
-    yield 1, "and the Fréchet distance is as it was"
+    yield 1, "and the Frechet distance is as it was"
 
 
 def _kid(x, y):

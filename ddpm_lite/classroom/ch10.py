@@ -82,7 +82,7 @@ def _meets_the_limit(answer, case, *seed):
         (min(values), "is the smallest value that was measured the limit?"),
         (float(y.mean()), "does a mean over different n belong to any n?"),
         (_line(x, y), "along what does the distance fall on a straight line?"),
-        (_line(1 / x.sqrt(), y), "is it the distance, or its error, that falls as 1/√n?"),
+        (_line(1 / x.sqrt(), y), "does the distance fall as 1/sqrt(n), or its error?"),
         (_line(1 / x**2, y), "with which power of n does the excess fall?"),
         (_line(x.log(), y), "along what does the distance fall on a straight line?"),
         (_line(1 / x, y.sqrt()) ** 2, "is it the distance that is linear, or its root?"),
@@ -124,8 +124,8 @@ def _just_enough(answer, case, *seed):
         (wanted - 1, "is the excess at your N small enough, or just too large?"),
         (count, "can a set hold a part of a picture?"),
         (wanted + 1, "would one sample less be enough?"),
-        ((excess / most) ** 2, "does the excess fall as 1/n or as 1/√n?"),
-        (math.ceil((excess / most) ** 2), "does the excess fall as 1/n or as 1/√n?"),
+        ((excess / most) ** 2, "does the excess fall as 1/n or as 1/sqrt(n)?"),
+        (math.ceil((excess / most) ** 2), "does the excess fall as 1/n or as 1/sqrt(n)?"),
         (math.ceil(math.sqrt(count)), "with which power of n does the excess fall?"),
     )
     question = asked_about(got, suspects, "how large is the excess for n samples?")
@@ -203,8 +203,8 @@ def _part(answer, eigenvalues, n, m, which):
     if which == 0:
         squares = sum(v**2 for v in lam)
         suspects += [
-            (share * squares, "is a λ a variance, or a deviation?"),
-            (share * sum(v**0.5 for v in lam), "is a λ a variance, or a deviation?"),
+            (share * squares, "is a lambda a variance, or a deviation?"),
+            (share * sum(v**0.5 for v in lam), "is a lambda a variance, or a deviation?"),
             (share * means / D, "is the distance a mean over axes, or a sum?"),
             (share * max(lam), "in how many axes is the mean estimated?"),
             (share * D, "is the variance of the data 1 in each axis?"),
@@ -238,7 +238,7 @@ def _part(answer, eigenvalues, n, m, which):
                 "what can differ along a dead pixel?",
             ),
             (share * (means + pairs), "is that the sum of both parts, or the second?"),
-            (right / 2, "how often does a pair i, j with i ≠ j come in the sum?"),
+            (right / 2, "how often does a pair i, j with i != j come in the sum?"),
         ]
     question = asked_about(
         got, suspects, "which sum do the two facts of the statement give?"

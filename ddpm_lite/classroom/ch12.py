@@ -319,12 +319,14 @@ class Networks:
         return self.says(x, t, y)
 
     def says(self, x, t, y):
+        r"""What this pair of networks answers for x at t with label y, like x."""
         t, y = (v.double().reshape(-1, *[1] * (x.dim() - 1)) for v in (t, y))
         said = torch.sin(self.a * x.double() + y) + self.b * torch.cos(y + self.c * t / 50)
         return said.to(x.dtype)
 
 
 def expect_of_model(ok, words):
+    r"""Refuse calls that a guided sampler does not need; Wrong with a hint."""
     if not ok:
         raise ValueError(words)
 

@@ -117,7 +117,7 @@ def a_wrong_name_and_the_code_as_it_was(*given):
     return _evaluate(*given, pick=_first, own="all")
 
 
-@wrong("10.6", "the ± of samples would not be 0.000", ["same_choice", "diagonal_kept"])
+@wrong("10.6", "the +- of samples would not be 0.000", ["same_choice", "diagonal_kept"])
 def blames_the_same_choice(*given):
     return _evaluate(*given)
 

@@ -23,7 +23,7 @@ def averages_them(n, values, most):
     return sum(values) / len(values), math.ceil(_line(n, values)[1] / most)
 
 
-@wrong("10.1", "that falls as 1/√n")
+@wrong("10.1", "fall as 1/sqrt(n), or its error")
 def falls_like_an_error(n, values, most):
     c, limit = linear_regression([1 / math.sqrt(count) for count in n], values)
     return limit, math.ceil((c / most) ** 2)
