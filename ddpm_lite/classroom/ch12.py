@@ -326,7 +326,7 @@ class Networks:
 
 
 def expect_of_model(ok, words):
-    r"""Refuse calls that a guided sampler does not need; Wrong with a hint."""
+    r"""Raise ValueError with these words unless ok: what a network refuses."""
     if not ok:
         raise ValueError(words)
 
