@@ -116,7 +116,8 @@ def _shown(values):
 
 def _just_enough(answer, case, *seed):
     n, values, _, excess = case
-    count = whole(3000, 60_000, 1007, *seed) + between(0.2, 0.8, 1008, *seed)
+    part = (0.2, 0.6)[seed[-1] % 2] + between(0, 0.2, 1008, *seed)  # rounded down, and up
+    count = whole(3000, 60_000, 1007, *seed) + part
     most = excess / count
     _, got = _extrapolated(answer, n, values, most)
     wanted = math.ceil(count)
@@ -536,8 +537,9 @@ def _counts(answer, cases, which):
 
 @exercise("10.5", "copies", kind="project", minutes=50, points=5, lacks=ASKED)
 def copies(answer, seed):
-    for k, level in enumerate((0.0, 0.31, 0.07, 0.83)):
-        _threshold(answer, *_pictures(seed, k), level)
+    for k, (level, part) in enumerate(((0, 0), (0.31, 0.15), (0.07, 0.8), (0.83, 0.3))):
+        sets = _pictures(seed, k)
+        _threshold(answer, *sets, _between_two(level, part, len(sets[2])))
     yield 2, "the threshold of held-out pictures"
     for k, level in enumerate((0.05, 0.12, 0.33), 4):
         _found(answer, *_pictures(seed, k), level)
@@ -546,6 +548,11 @@ def copies(answer, seed):
         _threshold(answer, *_pictures(seed, k, copied=20), level)
         _found(answer, *_pictures(seed, k, copied=20), level)
     yield 1, "and with many copies"
+
+
+def _between_two(level, part, H):
+    r"""About this level, where a part of a picture is left over of what may be below."""
+    return round((math.floor(level * H) + part) / H, 4)
 
 
 def _pictures(seed, k, copied=5):

@@ -363,7 +363,7 @@ def _weighs(answer, tables, seed, of, words, zero=False):
         t = torch.cat([t, torch.tensor([T, 1] if zero else [1, T - 1])])
         a = alpha_bar[t]
         c, s = of(a)
-        gamma = between(0.5, 8, 1132, seed, k)
+        gamma = between(*((1.5, 8) if k else (0.3, 0.9)), 1132, seed, k)
         if zero:
             gamma = min(gamma, 5.0)
         got = tensor(answer(alpha_bar, t, c, s, gamma), a, "the weight")
@@ -374,6 +374,7 @@ def _weighs(answer, tables, seed, of, words, zero=False):
         suspects = (
             (most / error**2, "is it the smaller of the two, or the larger?"),
             (snr / error**2, "what is gamma for?"),
+            (snr.clamp(max=max(gamma, 1.0)) / error**2, "may gamma be below 1?"),
             (least / error.abs(), "is it a squared error?"),
             (least * error**2, "is the error of y larger, or its weight?"),
             (1 / error**2, "and how much is the error of x_0 to count?"),

@@ -56,7 +56,7 @@ def found_scale(answer, seed):
     yield 1, "one scale for all channels"
     for k, (noise_y, noise_none) in enumerate(drawn):
         gammas = 5 * uniform((noise_y.shape[1],), 124, seed, k) - 0.5
-        gammas[0] = 1.0
+        gammas[0], gammas[1] = 1.0, -between(0.2, 0.5, 149, seed, k)
         _is_the_scale(answer, noise_y, noise_none, gammas)
         _in_the_other_paper(answer, noise_y, noise_none, gammas)
     yield 1, "a scale for each channel, in both papers"
@@ -90,6 +90,8 @@ def _is_the_scale(answer, noise_y, noise_none, gammas):
         (1 / gammas, "which of the two ways is measured by which?"),
         (gammas + 1, "which number says that nothing was guided, in this book's formula?"),
         (pooled.expand_as(gammas), "has each channel a scale of its own?"),
+        (gammas.clamp(min=0), "may a scale be below 0?"),
+        (gammas.abs(), "may a scale be below 0?"),
     )
     question = asked_about(
         gamma, suspects, "how far is it from the one without a label to the guided one?"
@@ -166,7 +168,11 @@ def two_orders(answer, seed):
         for given in _without_a_law(127, seed, k):
             for which in (0, 1):
                 _is_this_law(answer, given, which)
-    yield 1, "and where there is no law"
+    for gamma in (0.0, 1.0):
+        for given in drawn[:2]:
+            for which in (0, 1):
+                _is_this_law(answer, (*given[:-1], gamma), which)
+    yield 1, "and where there is no law, and with the scales 0 and 1"
 
 
 def _laws(*seed):
@@ -337,7 +343,7 @@ def guide(answer, seed):
     gamma = between(1.5, 4, 130, seed)
     batch = _batch((6, 3), torch.float64, none, 131, seed)
     _guides(answer, model, batch, none, gamma, (1, 1000))
-    _guides(answer, model, batch, none, between(-1, 0.5, 132, seed), (1, 1000))
+    _guides(answer, model, batch, none, between(-1, -0.2, 132, seed), (1, 1000))
     yield 1, "guided everywhere"
     t = batch[1].sort().values.tolist()
     for low, high in ((t[1], t[3]), (t[2], t[2]), (t[3], 1000), (1, t[4]), (t[4], t[1])):
@@ -533,6 +539,7 @@ def outcome(answer, seed):
         chain = _chain(146, seed, k)
         gammas = (4 * uniform((len(chain[1]) - 1,), 147, seed, k)).tolist()
         _ends_there(answer, chain, gammas, between(0, 1, 148, seed, k))
+        _ends_there(answer, chain, _turned(chain), 0.0)
     yield 1, "and with another scale for each jump"
 
 
@@ -540,12 +547,21 @@ def _chain(*seed):
     r"""A schedule, stops, and two laws."""
     schedule = drawn_schedule(seed[-1], *seed)
     count = whole(3, 9, *seed, 1)
+    first = whole(schedule.T * 3 // 4, schedule.T - 1, *seed, 4) if seed[-1] else schedule.T
     parts = (0.4 + uniform((count + 1,), *seed, 2)).cumsum(0)
-    stops = (schedule.T * (1 - parts / parts[-1])).round().long()[:-1].tolist()
+    stops = (first * (1 - parts / parts[-1])).round().long()[:-1].tolist()
     m, v, m_y, v_y = uniform((4,), *seed, 3).tolist()
     law = 2 * m - 1, 0.5 + v
     law_y = 4 * m_y - 2, 0.05 + 0.4 * v_y
-    return schedule, [schedule.T, *stops, 0], law, law_y
+    return schedule, [first, *stops, 0], law, law_y
+
+
+def _turned(chain):
+    r"""Scales of which the last is so large that its jump turns x about the mean."""
+    schedule, stops, law, law_y = chain
+    a = float(schedule.alpha_bar[stops[-2]])
+    none, y = ((1 - a) / (a * v + 1 - a) for _, v in (law, law_y))
+    return [*[1.0] * (len(stops) - 2), 1 + 1.5 * (1 - y) / (y - none)]
 
 
 def _propagated(chain, gammas, eta, twist=lambda none, y, gamma: none + gamma * (y - none)):
@@ -595,6 +611,10 @@ def _ends_there(answer, chain, gammas, eta):
         (_propagated(chain, gammas, math.sqrt(eta)), "is eta a share of a deviation?"),
         (_propagated(deviations, gammas, eta), "is it a variance that the laws give?"),
         (
+            _propagated((schedule, [schedule.T, *stops[1:]], law, law_y), gammas, eta),
+            "at which t does the chain start?",
+        ),
+        (
             tilted and (tilted[0], math.sqrt(tilted[1])),
             "is it the tilted law that the chain draws from?",
         ),
@@ -605,6 +625,8 @@ def _ends_there(answer, chain, gammas, eta):
         question += [ask for _, ask in ends]
     if not question and near(deviation, right[1] ** 2, 1e-6):
         question = ["is that a deviation, or a variance?"]
+    if not question and near(-deviation, right[1], rtol=1e-6):
+        question = ["can a deviation be below 0?"]
     if not question and abs(mean) < 1e-12:
         question = ["what moves the mean, which is 0 at first?"]
     question = [*question, "what becomes of a number x in one jump?"][0]

@@ -55,6 +55,7 @@ def _two_peaked(answer, *seed):
     schedule = drawn_schedule(seed[-1], *seed)
     means, v = 1.5 * normal((2, 2), *seed, 1), between(0.1, 0.6, *seed, 2)
     t = steps(schedule.T // 20, schedule.T * 2 // 3, 5, *seed, 3)
+    t[0], t[1] = 1, schedule.T
     a = schedule.alpha_bar[t]
     x_t = 1.5 * normal((5, 2), *seed, 4)
     off = x_t[:, None] - a.sqrt()[:, None, None] * means
@@ -99,8 +100,10 @@ def _is_the_slope(answer, schedule, x_t, v_pred, t, means, v, which):
         (-(share * v_pred + root * x_t) / share, "is that the noise, or x_0?"),
     )
     question = asked_about(got, suspects, "what are noise and x_0, if v is known?")
+    if near(got[2:], right[2:], rtol=1e-6, atol=1e-9):  # t[:2] is 1 and T
+        question = "are t = 1 and t = T steps like all others?"
     of = ("x_t", "X")[which]
-    i = int((got - right).abs().sum(1).argmax())
+    i = int(((got - right).abs() / (1e-6 + right.abs())).sum(1).argmax())
     step = 1e-3
     mine, wanted = apart(step * float(got[i, 0]), step * float(right[i, 0]))
     expect(
@@ -140,6 +143,7 @@ def langevin(answer, seed):
     yield 1, "the variance after one step"
     for v, h, start, n in drawn:
         _has_this_variance(answer, v, h, start, n)
+        _has_this_variance(answer, v, v + h, 0.0, n)
     yield 1, "and after several"
     for v, h, start, n in drawn[:3]:
         _settles(answer, v, h, start, n)
@@ -148,6 +152,8 @@ def langevin(answer, seed):
     for v, h, start, n in drawn[3:]:
         _settles(answer, v, (2.1 + h / v) * v, start, n)
         _settles(answer, v, 2 * v, start, n)
+        for step in ((2.1 + h / v) * v, 2 * v):
+            _has_this_variance(answer, v, step, start, n)
     yield 1, "and where it does not"
 
 

@@ -446,6 +446,24 @@ def then_forgets_it(samples, train, held_out, level):
 EQUIVALENT = {}
 
 
+@wrong("10.1", "small enough, or just too large")
+def rounds_to_the_nearest(n, values, most):
+    limit, excess = _line(n, values)
+    return limit, round(excess / most)
+
+
+@wrong("10.5", "how large is the share of held-out pictures below your threshold")
+def the_nearest_quantile(samples, train, held_out, level):
+    threshold = _ratio(held_out, train).quantile(level, interpolation="nearest")
+    return _share(_ratio(samples, train), threshold)
+
+
+@wrong("10.5", "could the threshold be higher")
+def the_lower_quantile(samples, train, held_out, level):
+    threshold = _ratio(held_out, train).quantile(level, interpolation="lower")
+    return _share(_ratio(samples, train), threshold)
+
+
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
 

@@ -361,6 +361,12 @@ def without_entry_0(alpha_bar, w, other):
 EQUIVALENT = {}
 
 
+@wrong("11.4", "may gamma be below 1")
+def a_gamma_of_1_at_least(alpha_bar, t, c, s, gamma):
+    snr = alpha_bar[t] / (1 - alpha_bar[t])
+    return snr.clamp(max=max(gamma, 1.0)) / (c - s * snr.sqrt()) ** 2
+
+
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
 

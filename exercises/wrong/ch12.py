@@ -407,6 +407,44 @@ def takes_deviations(alpha_bar, stops, law, law_y, gammas, eta):
 EQUIVALENT = {}
 
 
+@wrong("12.1", "may a scale be below 0")
+def no_scale_below_0(*predictions):
+    gamma = _best(*predictions).clamp(min=0)
+    return gamma, gamma - 1
+
+
+@wrong("12.2", "ZeroDivisionError")
+def each_power_a_law(a, m, v, m_y, v_y, gamma):
+    def tilted(m, v, m_y, v_y):
+        v, v_y = v / (1 - gamma), v_y / gamma
+        precision = 1 / v + 1 / v_y
+        return ((m / v + m_y / v_y) / precision, 1 / precision) if precision > 0 else None
+
+    first = tilted(m, v, m_y, v_y)
+    second = tilted(*_noised(a, m, v), *_noised(a, m_y, v_y))
+    return first and _noised(a, *first), second
+
+
+@wrong("12.3", "what is the prediction outside of the interval")
+def no_gamma_below_0(model, x_t, t, y, none, gamma, low, high):
+    inside = (low <= t) & (t <= high)
+    return _guided(model, x_t, t, y, none, max(gamma, 0.0), inside)
+
+
+@wrong("12.5", "at which t does the chain start")
+def always_from_T(alpha_bar, stops, law, law_y, gammas, eta):
+    return _end(alpha_bar, [len(alpha_bar) - 1, *stops[1:]], law, law_y, gammas, eta)
+
+
+@wrong("12.5", "can a deviation be below 0")
+def a_deviation_with_a_sign(alpha_bar, stops, law, law_y, gammas, eta):
+    mean, deviation = _end(alpha_bar, stops, law, law_y, gammas, eta)
+    a = float(alpha_bar[stops[-2]])
+    none, of_y = ((1 - a) / (a * v + 1 - a) for _, v in (law, law_y))
+    last = 1 - none - gammas[-1] * (of_y - none)
+    return mean, math.copysign(deviation, last if eta == 0 else 1.0)
+
+
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
 

@@ -393,6 +393,23 @@ def one_step_at_each_level(score, X, sigmas, h, noise):
 EQUIVALENT = {}
 
 
+@wrong("13.1", "like all others")
+def not_at_the_first_step(alpha_bar, x_t, v, t):
+    return _scores(alpha_bar, x_t, v, t.clamp(min=2))[:2]
+
+
+@wrong("13.1", "like all others")
+def not_at_the_last_step(alpha_bar, x_t, v, t):
+    return _scores(alpha_bar, x_t, v, t.clamp(max=len(alpha_bar) - 2))[:2]
+
+
+@wrong("13.2", "by which number is x multiplied")
+def adds_noise_alone_above_the_limit(v, h, start, n):
+    if h >= 2 * v:
+        return start + 2 * h * n, None
+    return _variance(v, h, start, n)
+
+
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
 
