@@ -9,18 +9,7 @@ import torch
 from .bugs import Fault, independent, naming
 from .ch08 import asked_about, drawn_schedule
 from .ch11 import ASKED
-from .exercise import (
-    apart,
-    article,
-    between,
-    exercise,
-    expect,
-    near,
-    normal,
-    several,
-    steps,
-    tensor,
-)
+from .exercise import apart, between, exercise, expect, near, normal, several, steps, tensor
 
 # What `otherwise` says was measured: figures/bugs_improved.py, bugs_improved.json.
 FAULTS = (
@@ -224,21 +213,4 @@ def _sends_back(answer, cases):
                 "the part of the loss that u does not touch changes with u: what was right "
                 "in the code as it was?",
             )
-    _leaves_the_network_out(answer, cases)
     yield 1, "and the variance is learned as it was"
-
-
-def _leaves_the_network_out(answer, cases):
-    r"""In training, output has a graph of its own; the gradient by it is the same."""
-    for case in cases:
-        alpha_bar, x_0, t, noise, gamma, *_ = case
-        output, *_ = _parts(case)
-        _, alone = _answered(answer, case, output.clone())
-        made = output.clone().requires_grad_() * 1.0
-        _, got = several(answer(made, alpha_bar, x_0, t, noise, gamma), 2, "the loss ...")
-        same = isinstance(got, torch.Tensor) and got.shape == alone.shape
-        expect(
-            same and near(got.detach(), alone, rtol=1e-5, atol=1e-10),
-            "where output comes from a network, with a graph behind it, your gradient is "
-            f"{'another one' if same else article(got)}: at which tensor does yours begin?",
-        )

@@ -13,6 +13,13 @@ EQUIVALENT = {
 }
 ERROR = "error = before.sqrt() * large / (1 - a_bar) * (x_0 - guess)"
 EQUIVALENT |= {
+    (
+        "11.6",
+        "output = output.detach().requires_grad_()",
+        "output = output.requires_grad_()",
+    ): "a tensor goes into an answer as a copy, which has no graph to be cut from"
+}
+EQUIVALENT |= {
     ("11.6", ERROR, after): "only the square of the error is used, and it knows no sign"
     for after in (
         "error = -(before.sqrt() * large / (1 - a_bar) * (x_0 - guess))",
