@@ -110,9 +110,10 @@ def _flat(pictures):
     return pictures.flatten(1)
 
 
-def _both(answer, features, generated, real, n, seed):
+def _both(answer, features, generated, real, n, seed, which=(0, 1), words="the distance"):
+    r"""The distance and KID, or one of them."""
     got = several(answer(features, generated, real, n, seed), 2, "the distance and KID")
-    return number(got[0], "the distance"), number(got[1], "KID")
+    return [number(got[k], (words, "KID")[k]) for k in which]
 
 
 TIMES, CHOSEN = 200, 3
@@ -190,27 +191,37 @@ def _measures(answer, seed):
         x = normal((n, 1, D, 2), 1064, seed, k)
         y = between(0.5, 1.5, 1065, seed, k) * normal((n, 1, D, 2), 1066, seed, k) + 0.4
         turn = normal((2 * D, D), 1067, seed, k)
-        cases.append((x, y, turn))
-    for x, y, turn in cases:
+        cases.append((x, y, lambda z, turn=turn: z.flatten(1) @ turn))
+    x, y = (4 + normal((12, 1, 3, 1), 1068, seed, k) for k in range(2))
+    cases.append((x.float(), y.float(), _flat))  # kernels that float32 rounds too much
+    for x, y, features in cases:
         n = len(x)
-        _, got = _both(answer, lambda z, turn=turn: z.flatten(1) @ turn, x, y, n, seed)
-        right, suspects = _kid(x.flatten(1) @ turn, y.flatten(1) @ turn)
+        (got,) = _both(answer, features, x, y, n, seed, [1])
+        of_x, of_y = (features(z).double() for z in (x, y))
+        right, suspects = _kid(of_x, of_y)
+        if x.dtype == torch.float32 and near(got, right, rtol=1e-2, atol=1e-2):
+            suspects += ((got, "in which dtype do you add?"),)
         mine, wanted = apart(got, right)
         expect(
             near(got, right, rtol=1e-7, atol=1e-9),
-            f"all {n} of both sets, {turn.shape[1]} features: KID is {wanted}, you say "
+            f"all {n} of both sets, {of_x.shape[1]} features: KID is {wanted}, you say "
             f"{mine}: {asked_about(got, suspects, 'which pairs are in each mean?')}",
         )
     yield 1, "KID has no bias"
-    for x, y, turn in cases:
+    for k, (n, D) in enumerate(((5, 12), (4, 10))):  # covariances without an inverse
+        cases.append((*(normal((n, 1, D, 1), 1069, seed, k, i) for i in range(2)), _flat))
+    for x, y, features in cases:
         n = len(x)
-        got, _ = _both(answer, lambda z, turn=turn: z.flatten(1) @ turn, x, y, n, seed)
-        right, suspects = _distance(x.flatten(1) @ turn, y.flatten(1) @ turn)
+        of_x, of_y = (features(z).double() for z in (x, y))
+        D = of_x.shape[1]
+        words = f"the distance of {n} and {n} pictures with {D} features"
+        (got,) = _both(answer, features, x, y, n, seed, [0], words)
+        right, suspects = _distance(of_x, of_y)
         mine, wanted = apart(got, right)
         question = asked_about(got, suspects, "what was right in the code as it was?")
         expect(
             near(got, right, rtol=1e-6, atol=1e-9),
-            f"all {n} of both sets, {turn.shape[1]} features: the distance is {wanted}, "
+            f"all {n} of both sets, {D} features: the distance is {wanted}, "
             f"you say {mine}: {question}",
         )
     yield 1, "and the Frechet distance is as it was"

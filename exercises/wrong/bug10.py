@@ -4,8 +4,71 @@ import torch
 
 from wrong import wrong
 
-EQUIVALENT = {}
 RIGHT = ("diagonal_kept", "first_n")
+EQUIVALENT = {}
+
+
+def _equal(before, proof, *afters):
+    EQUIVALENT.update({("10.6", before, after): proof for after in afters})
+
+
+BOTH_WAYS = "both numbers are the same with the sets exchanged, but for rounding"
+CHOSEN = (
+    "chosen = [z[torch.randperm(len(z), generator=draw)[:n]] for z in (generated, real)]"
+)
+_equal(
+    CHOSEN,
+    "-1 is the last picture: each number is that of another one, so that as before n are "
+    "chosen, none of them twice, and all choices are as likely",
+    CHOSEN.replace("[:n]", "[:n] - 1"),
+)
+_equal(
+    CHOSEN,
+    "each set has a permutation of its own as before; " + BOTH_WAYS,
+    CHOSEN.replace("(generated, real)", "(real, generated)"),
+)
+_equal(
+    "x, y = (features(z).double() for z in chosen)",
+    BOTH_WAYS,
+    "(y, x) = (features(z).double() for z in chosen)",
+)
+_equal(
+    "S_x, S_y = x.T.cov(), y.T.cov()",
+    "S_x S_y and S_y S_x have the same eigenvalues, and the traces are added",
+    "(S_y, S_x) = x.T.cov(), y.T.cov()",
+    "S_x, S_y = (y.T.cov(), x.T.cov())",
+)
+ROOTS = "roots = torch.linalg.eigvals(S_x @ S_y).real.clamp(min=0).sqrt()"
+_equal(
+    ROOTS,
+    "S_x S_y and S_y S_x have the same eigenvalues",
+    ROOTS.replace("S_x @ S_y", "S_y @ S_x"),
+)
+CUBES = "return (u @ v.T / u.shape[1] + 1).pow(3)"
+_equal(
+    CUBES,
+    "both sets have D features, and covariances D columns",
+    *(CUBES.replace("u.shape", f"{one}.shape") for one in ("x", "y", "S_x", "S_y", "v")),
+)
+OWN = "own = sum(cubes(z, z).sum() - cubes(z, z).trace() for z in (x, y)) / (n * (n - 1))"
+_equal(OWN, "a sum of two knows no order", OWN.replace("(x, y)", "(y, x)"))
+_equal(
+    OWN,
+    "in a product of two features of one set the sign cancels",
+    OWN.replace("(x, y)", "(-x, y)"),
+    OWN.replace("(x, y)", "(x, -y)"),
+)
+KID = "return float(distance), float(own - 2 * cubes(x, y).mean())"
+_equal(
+    KID,
+    "a tensor of one number counts as that number",
+    KID.replace("float(own - 2 * cubes(x, y).mean())", "own - 2 * cubes(x, y).mean()"),
+)
+_equal(
+    KID,
+    "the table is the other one turned, with the same mean",
+    KID.replace("cubes(x, y)", "cubes(y, x)"),
+)
 
 
 def _picked(pictures, n, draw):
@@ -14,9 +77,10 @@ def _picked(pictures, n, draw):
 
 def _evaluate(features, generated, real, n, seed, pick=_picked, own="different", **how):
     draw = torch.Generator().manual_seed(seed % how.get("seeds", 2**40))
-    x, y = (features(pick(z, n, draw)).double() for z in (generated, real))
+    dtype = how.get("dtype", torch.float64)
+    x, y = (features(pick(z, n, draw)).to(dtype) for z in (generated, real))
     S_x, S_y = (z.T.cov(correction=how.get("correction", 1)) for z in (x, y))
-    roots = torch.linalg.eigvals(S_x @ S_y).real.clamp(min=0).sqrt()
+    roots = torch.linalg.eigvals(S_x @ S_y).real.clamp(min=how.get("least", 0)).sqrt()
     shift = (x.mean(0) - y.mean(0)).square().sum() * how.get("means", 1)
     distance = shift + S_x.trace() + S_y.trace() - 2 * roots.sum()
 
@@ -110,6 +174,17 @@ def without_the_seed(features, generated, real, n, seed):
 def divides_by_n(*given):
     found = _evaluate(*given)
     return (_evaluate(*given, correction=0)[0] if given[3] > 3 else found[0]), found[1]
+
+
+@wrong("10.6", "in which dtype do you add", RIGHT)
+def in_float32(features, generated, real, n, seed):
+    dtype = torch.float64 if generated.dtype == torch.float64 else torch.float32
+    return _evaluate(features, generated, real, n, seed, dtype=dtype)
+
+
+@wrong("10.6", "should be finite, yours is nan", RIGHT)
+def roots_of_rounding_errors(*given):
+    return _evaluate(*given, least=-1)
 
 
 @wrong("10.6", "of the code nothing is said yet", ["scale"])

@@ -4,7 +4,35 @@ import torch
 
 from wrong import wrong
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "11.6",
+        "return loss.detach(), output.grad",
+        "return loss, output.grad",
+    ): "the same numbers; what is left behind them is a graph that backward has used up"
+}
+ERROR = "error = before.sqrt() * large / (1 - a_bar) * (x_0 - guess)"
+EQUIVALENT |= {
+    (
+        "11.6",
+        "output = output.detach().requires_grad_()",
+        "output = output.requires_grad_()",
+    ): "a tensor goes into an answer as a copy, which has no graph to be cut from"
+}
+EQUIVALENT |= {
+    ("11.6", ERROR, after): "only the square of the error is used, and it knows no sign"
+    for after in (
+        "error = -(before.sqrt() * large / (1 - a_bar) * (x_0 - guess))",
+        "error = -(before.sqrt() * large / (1 - a_bar)) * (x_0 - guess)",
+        "error = -(before.sqrt() * large) / (1 - a_bar) * (x_0 - guess)",
+        "error = -before.sqrt() * large / (1 - a_bar) * (x_0 - guess)",
+        "error = before.sqrt() * -large / (1 - a_bar) * (x_0 - guess)",
+        "error = before.sqrt() * large / (a_bar - 1) * (x_0 - guess)",
+        "error = before.sqrt() * large / (-(1 - a_bar)) * (x_0 - guess)",
+        "error = before.sqrt() * large / (1 - a_bar) * (guess - x_0)",
+        "error = before.sqrt() * large / (1 - a_bar) * (-(x_0 - guess))",
+    )
+}
 RIGHT = ("not_detached", "plus_one")
 
 

@@ -391,3 +391,57 @@ _equal(
     WIDE.replace("x_t.dim()", "value.dim()"),
     WIDE.replace("x_t.dtype", "value.dtype"),
 )
+LOG_SNR = "log_snr = (table[1:] / (1 - table[1:])).log().numpy()"
+DENSITY = "density = w[1:].numpy() / their_step / len(theirs)"
+WEIGHTS = "return torch.tensor([0, *(found * my_step * len(mine))], dtype=torch.float64)"
+_equal(
+    "11.5",
+    LOG_SNR,
+    "numpy takes a float64 tensor for an array of the same numbers",
+    LOG_SNR.replace(".numpy()", ""),
+)
+_equal(
+    "11.5",
+    DENSITY,
+    "a tensor by an array has the same quotients",
+    DENSITY.replace(".numpy()", ""),
+)
+_equal(
+    "11.5",
+    LOG_SNR,
+    "any quantity that grows with SNR may stand for its logarithm: its derivative by "
+    "lambda is in both steps and cancels, but for errors of finite steps, as in lambda",
+    LOG_SNR.replace(".log()", ""),
+    LOG_SNR.replace(".log()", ".log2()"),
+    LOG_SNR.replace(".log()", ".log10()"),
+    LOG_SNR.replace(".log()", ".log1p()"),
+    LOG_SNR.replace("(table[1:] / (1 - table[1:]))", "(table[1:])"),
+    LOG_SNR.replace("(1 - ", "(1 + "),
+    LOG_SNR.replace("(1 - table[1:])", "(1)"),
+    LOG_SNR.replace("(1 - ", "(2 - "),
+)
+_equal(
+    "11.5",
+    "return log_snr, -np.gradient(log_snr)",
+    "both steps have the other sign, and a weight is their ratio",
+    "return log_snr, np.gradient(log_snr)",
+)
+_equal(
+    "11.5",
+    DENSITY,
+    "there is a step for each entry",
+    DENSITY.replace("len(theirs)", "len(their_step)"),
+)
+_equal(
+    "11.5",
+    WEIGHTS,
+    "there is a step and a found density for each entry",
+    WEIGHTS.replace("len(mine)", "len(found)"),
+    WEIGHTS.replace("len(mine)", "len(my_step)"),
+)
+_equal(
+    "11.5",
+    WEIGHTS,
+    "torch makes float64 of numbers from a float64 array by itself",
+    "return torch.tensor([0, *found * my_step * len(mine)])",
+)
