@@ -8,7 +8,7 @@ RIGHT = ("diagonal_kept", "first_n")
 EQUIVALENT = {}
 
 
-def _equal(before, proof, *afters):
+def _alike(before, proof, *afters):
     EQUIVALENT.update({("10.6", before, after): proof for after in afters})
 
 
@@ -16,55 +16,55 @@ BOTH_WAYS = "both numbers are the same with the sets exchanged, but for rounding
 CHOSEN = (
     "chosen = [z[torch.randperm(len(z), generator=draw)[:n]] for z in (generated, real)]"
 )
-_equal(
+_alike(
     CHOSEN,
     "-1 is the last picture: each number is that of another one, so that as before n are "
     "chosen, none of them twice, and all choices are as likely",
     CHOSEN.replace("[:n]", "[:n] - 1"),
 )
-_equal(
+_alike(
     CHOSEN,
     "each set has a permutation of its own as before; " + BOTH_WAYS,
     CHOSEN.replace("(generated, real)", "(real, generated)"),
 )
-_equal(
+_alike(
     "x, y = (features(z).double() for z in chosen)",
     BOTH_WAYS,
     "(y, x) = (features(z).double() for z in chosen)",
 )
-_equal(
+_alike(
     "S_x, S_y = x.T.cov(), y.T.cov()",
     "S_x S_y and S_y S_x have the same eigenvalues, and the traces are added",
     "(S_y, S_x) = x.T.cov(), y.T.cov()",
     "S_x, S_y = (y.T.cov(), x.T.cov())",
 )
 ROOTS = "roots = torch.linalg.eigvals(S_x @ S_y).real.clamp(min=0).sqrt()"
-_equal(
+_alike(
     ROOTS,
     "S_x S_y and S_y S_x have the same eigenvalues",
     ROOTS.replace("S_x @ S_y", "S_y @ S_x"),
 )
 CUBES = "return (u @ v.T / u.shape[1] + 1).pow(3)"
-_equal(
+_alike(
     CUBES,
     "both sets have D features, and covariances D columns",
     *(CUBES.replace("u.shape", f"{one}.shape") for one in ("x", "y", "S_x", "S_y", "v")),
 )
 OWN = "own = sum(cubes(z, z).sum() - cubes(z, z).trace() for z in (x, y)) / (n * (n - 1))"
-_equal(OWN, "a sum of two knows no order", OWN.replace("(x, y)", "(y, x)"))
-_equal(
+_alike(OWN, "a sum of two knows no order", OWN.replace("(x, y)", "(y, x)"))
+_alike(
     OWN,
     "in a product of two features of one set the sign cancels",
     OWN.replace("(x, y)", "(-x, y)"),
     OWN.replace("(x, y)", "(x, -y)"),
 )
 KID = "return float(distance), float(own - 2 * cubes(x, y).mean())"
-_equal(
+_alike(
     KID,
     "a tensor of one number counts as that number",
     KID.replace("float(own - 2 * cubes(x, y).mean())", "own - 2 * cubes(x, y).mean()"),
 )
-_equal(
+_alike(
     KID,
     "the table is the other one turned, with the same mean",
     KID.replace("cubes(x, y)", "cubes(y, x)"),
@@ -125,7 +125,7 @@ def leaves_out_a_diagonal_across(*given):
 
 
 @wrong("10.6", "how often does a pair across count", RIGHT)
-def counts_across_once(*given):
+def script_counts_across_once(*given):
     return _evaluate(*given, cross=1)
 
 

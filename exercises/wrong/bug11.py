@@ -89,17 +89,17 @@ def adds_one_to_the_weight(*given):
 
 
 @wrong("11.6", "or for another prediction", RIGHT)
-def the_weight_of_the_noise(*given):
+def loss_weighed_for_noise(*given):
     return _hybrid(*given, weight=lambda snr, gamma: snr.clamp(max=gamma) / snr)
 
 
 @wrong("11.6", "the smaller of the two, or the larger", RIGHT)
-def max_for_min(*given):
+def loss_of_the_larger(*given):
     return _hybrid(*given, weight=lambda snr, gamma: snr.clamp(min=gamma) / (snr + 1))
 
 
 @wrong("11.6", "what is gamma for", RIGHT)
-def no_gamma(*given):
+def loss_without_gamma(*given):
     return _hybrid(*given, weight=lambda snr, gamma: snr / (snr + 1))
 
 
@@ -133,7 +133,7 @@ def interpolates_variances(*given):
     return _hybrid(*given, cut="linear")
 
 
-@wrong("11.6", "of the code nothing is said yet", ["no_gamma"])
+@wrong("11.6", "of the code nothing is said yet", ["loss_without_gamma"])
 def a_wrong_name_and_the_code_as_it_was(*given):
     return _hybrid(*given, weight=_plus_one, cut="nothing")
 

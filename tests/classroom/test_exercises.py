@@ -132,6 +132,16 @@ def test_the_page_for_teachers_lists_them_all():
     assert all(len(row[5]) > 10 for row in rows)
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_wrong_answers_have_names_of_their_own(chapter):
+    r"""The slow tests hand all functions of a chapter's two files in as one notebook."""
+    names = []
+    for path in (ROOT / "exercises" / "wrong").glob(f"*{chapter}.py"):
+        names += re.findall(r"^def (\w+)", path.read_text("utf-8"), re.M)
+    assert len(names) > 6
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_check_in_a_notebook(capsys, monkeypatch):
     check("02.2", lambda a, b: ((1 - a) ** 0.5 * (1 - b) ** 0.5, (1 - b) * a + b))
     assert capsys.readouterr().out == "02.2 passed (3 points)\n"
