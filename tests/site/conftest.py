@@ -31,7 +31,7 @@ def address(site):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def one_browser():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(
@@ -39,3 +39,11 @@ def browser():
         )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def browser(one_browser):
+    r"""The browser of all tests; what a test opened is closed, its live figures too."""
+    yield one_browser
+    for context in one_browser.contexts:
+        context.close()
