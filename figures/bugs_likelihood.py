@@ -4,7 +4,7 @@ No network is trained. The data have a Gaussian law, so that the best prediction
 noise, its Jacobian and the exact log density are known. For exercise 13.6: the sound code,
 the run that the exercise shows, and every fault of its list alone. Seconds on a CPU.
 Writes figures/runs/bugs_likelihood.json, from which
-tests/classroom/test_bugs_likelihood.py reads which fault has which symptom. --draw writes
+tests/classroom/test_bugs_later.py reads which fault has which symptom. --draw writes
 exercises/bugs/13.png, the picture of the statement.
 """
 
