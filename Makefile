@@ -82,6 +82,7 @@ book: $(READY)
 
 figures: $(READY)
 	$(BIN)/python figures/lab.py
+	$(BIN)/python figures/improved.py
 	$(BIN)/python figures/s_curve.py
 	$(BIN)/python figures/s_curve_ablation.py
 	$(BIN)/python figures/guidance.py

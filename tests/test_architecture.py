@@ -37,7 +37,7 @@ ALLOWED = {
     "data": {"seeds"},
     "sampling": {"schedule", "denoiser", "process", "seeds"},
     "formats": {"schedule", "denoiser", "seeds", "models", "sampling"},
-    "evaluation": {"seeds", "data"},
+    "evaluation": {"schedule", "denoiser", "process", "seeds", "data", "sampling"},
     "training": set(ROOMS[: ROOMS.index("training")]) - {"oracle"},
     "lab": set(ROOMS[: ROOMS.index("lab")]),
     "bench": set(ROOMS[: ROOMS.index("bench")]),

@@ -40,18 +40,17 @@ def combine(answer, seed):
 
 
 def _two_sums(*seed):
-    r"""Two factors of either sign, and 20,000 draws of x and y of the same two noises."""
-    signs = 2 * steps(0, 1, 4, 12, *seed) - 1
-    a, b, c, d = (signs * (0.3 + 1.5 * uniform((4,), 13, *seed))).tolist()
+    r"""Two factors, and 20,000 draws of x and y of the same two noises.
+
+    The last number of seed is that of the case: all positive in 0, in 1 both factors and
+    the covariance negative, and so the mixed part; in 2 one factor and the covariance.
+    """
+    k, (first, sign) = seed[-1], (2 * steps(0, 1, 2, 12, *seed) - 1).tolist()
+    a, b, c, d = (0.3 + 1.5 * uniform((4,), 13, *seed) + (k == 0)).tolist()
     n, m = normal((2, 20_000), 14, *seed)
-    x, y = 1.3 * n + c * m, d * n + 0.2 * m
-    rises = a * b * float(x @ y) > 0
-    return (
-        (a if rises == (seed[-1] != 1) else -a),
-        b,
-        x,
-        y,
-    )  # the mixed part of 1 is negative
+    x, y = (1.3 * n + sign * c * m) * 0.5**k, (d if k == 0 else -d) * n + 0.2 * m
+    first = (1, -1, first)[k]
+    return first * a, (-first if k == 2 else first) * b, x, y
 
 
 def _one_part(answer, a, x):
@@ -152,12 +151,16 @@ def _nothing(answer, a, x):
     )
 
 
+SIGNS = ((1, -1, 1), (-1, 1, -1), (-1, -1, 1), (1, 1, -1))  # of m, y_1 and y_2 of 01.2
+
+
 @exercise("01.2", "two_measurements", kind="derivation", minutes=20, points=3)
 def two_measurements(answer, seed):
     cases = []
     for k in range(4):
-        v, s_1, s_2 = (0.2 + 3 * uniform((3,), 14, seed, k)).tolist()
-        m, y_1, y_2 = (2 * normal((3,), 15, seed, k)).tolist()
+        v, s_1, s_2 = ((0.2 + 3 * uniform((3,), 14, seed, k)) / (4, 1, 1, 1)[k]).tolist()
+        far = 0.1 + (k == 3) + 2 * normal((3,), 15, seed, k).abs()
+        m, y_1, y_2 = (far * torch.tensor(SIGNS[k])).tolist()
         cases.append((m, v, y_1, s_1, y_2, s_2))
     for case in cases:
         _one_is_blind(answer, *case)

@@ -203,7 +203,12 @@ def jump(answer, seed):
     for k, schedule in enumerate((Schedule.linear(), *drawn_schedules(27, seed))):
         n = int(steps(2, 6, 1, 28, seed, k))  # a wrong axis goes unseen in a square
         x_0, noise = (normal((n, n), 29, seed, k, i) for i in range(2))
-        for t in (schedule.T // 4, int(steps(2, schedule.T, 1, 30, seed, k)), 1):
+        for t in (
+            schedule.T // 4,
+            int(steps(2, schedule.T, 1, 30, seed, k)),
+            1,
+            schedule.T,
+        ):
             cases.append((schedule, x_0, t, noise))
     for case in cases:
         _signal_left(answer, *case)
@@ -334,6 +339,7 @@ def jump_between(answer, seed):
         x_s, noise = normal(shape, 31, seed, k), normal(shape, 32, seed, k)
         cases += [(schedule, x_s, s, t, noise), (schedule, x_s, s, s + 1, noise)]
         cases += [(schedule, x_s, t, t, noise), (schedule, x_s, 0, t, noise)]
+        cases += [(schedule, x_s, s, schedule.T, noise)]
     for case in cases:
         _kept_since(answer, *case)
     yield 2, "what is left of x_s"

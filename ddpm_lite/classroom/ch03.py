@@ -154,7 +154,7 @@ def mean_from_score(answer, seed):
         for shape in ((n, n), (7 - n, 3), (1, n)):  # a wrong axis goes unseen in a square
             x_t, score = (normal(shape, 67 + i, seed, k) for i in range(2))
             spaced = uniform((shape[0],), 69, seed, k).argsort() * (schedule.T // shape[0])
-            cases.append((schedule, x_t, spaced + 2, score))
+            cases.append((schedule, x_t, spaced + (1 if k == 2 else 2), score))
     for case in cases:
         _flat(answer, *case)
     yield 2, "where the density is flat"
@@ -238,7 +238,8 @@ def who_is_it(answer, seed):
     for k in range(3):
         n, D = int(steps(4, 12, 1, 70, seed, k)), int(steps(2, 4, 1, 71, seed, k))
         a = float(0.3 + 0.4 * uniform((1,), 72, seed, k))
-        near_by.append(_a_picture(n, D, a, 0, seed, k))
+        away = 2.5 * (k == 2)  # no numbers of a picture are like this, those of x_t may be
+        near_by.append(_a_picture(n, D, a, away, seed, k))
     told = []
     for case in near_by:
         told.append(_who(answer, *case))

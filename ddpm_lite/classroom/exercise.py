@@ -84,8 +84,8 @@ def stages(check, answer, seed):
         yield from made
 
 
-CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09")
-WITH_BUGS = ("05", "06", "07", "08", "09")  # chapters that have a module bugNN beside chNN
+CHAPTERS = tuple(f"{number:02}" for number in range(1, 14))
+WITH_BUGS = CHAPTERS[4:]  # chapters that have a module bugNN beside chNN
 
 
 def exercises_of(chapter):
@@ -94,7 +94,9 @@ def exercises_of(chapter):
     Raises ValueError for a chapter that has none.
     """
     if chapter not in CHAPTERS:
-        raise ValueError(f"chapters with exercises are 01 to 09, got {chapter!r}")
+        raise ValueError(
+            f"chapters with exercises are {CHAPTERS[0]} to {CHAPTERS[-1]}, got {chapter!r}"
+        )
     modules = [f".ch{chapter}"] + [f".bug{chapter}"] * (chapter in WITH_BUGS)
     values = [v for m in modules for v in vars(import_module(m, __package__)).values()]
     found = [value for value in values if isinstance(value, Exercise)]

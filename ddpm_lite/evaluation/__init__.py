@@ -9,6 +9,7 @@ CONTENTS = {
     "classifier": (),
     "foolers": (),
     "panel": (),
+    "likelihood": ("log_likelihood",),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

@@ -9,6 +9,7 @@ CONTENTS = {
     "sampler": ("sample", "sample_path"),
     "guidance": ("guided",),
     "editing": ("inpaint", "vary", "interpolate"),
+    "ode": ("follow",),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

@@ -2,7 +2,8 @@ r"""Build the book on the web: `python docs/site/build.py build/site`, or `make 
 
 FOLDER/html is the site. Nothing is executed: the committed notebooks are shown, with their
 outputs. A picture becomes a file, so that a page is small and loads what is looked at; a
-film becomes frames that a reader can stop and move through. Links to files that are no
+film becomes frames that a reader can stop and move through. What can be moved because the
+page itself computes it is in live.py and static/live. Links to files that are no
 pages lead to the repository. Any warning is an error, which is the exit status.
 """
 
@@ -25,6 +26,9 @@ import ddpm_lite
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+from live import inserted  # noqa: E402
+
 PAGES = ["exercises/README.md", "ddpm_lite/README.md", "CONTRIBUTING.md"]
 DATA = re.compile(r"data:image/(png|webp);base64,([A-Za-z0-9+/=]+)")
 IMG = re.compile(
@@ -192,6 +196,7 @@ def chapter(path, media, pages):
             if html and (better := shown(media, html, up)):
                 output["data"] = {"text/html": better}
                 output["metadata"] = {}
+    notebook["cells"] = inserted(notebook["cells"], path.stem, media, up)
     return json.dumps(notebook, ensure_ascii=False)
 
 

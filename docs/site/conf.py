@@ -46,7 +46,7 @@ html_theme = "furo"
 html_title = "ddpm-lite"
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
-html_css_files = ["katex/katex.min.css", "site.css"]
+html_css_files = ["katex/katex.min.css", "site.css", "live/live.css"]
 html_js_files = [
     ("katex/katex.min.js", {"defer": "defer"}),
     ("site.js", {"defer": "defer"}),

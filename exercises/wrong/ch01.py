@@ -47,6 +47,16 @@ def never_less_than_independent(a, b, v_x, v_y, c):
     return a**2 * v_x + b**2 * v_y + abs(2 * a * b * c)
 
 
+@wrong("01.1", "may the mixed part be negative")
+def covariance_without_its_sign(a, b, v_x, v_y, c):
+    return a**2 * v_x + b**2 * v_y + 2 * a * b * abs(c)
+
+
+@wrong("01.1", "may the mixed part be negative")
+def second_factor_without_its_sign(a, b, v_x, v_y, c):
+    return a**2 * v_x + b**2 * v_y + 2 * a * abs(b) * c
+
+
 @wrong("01.1", "deviations that add up")
 def adds_deviations(a, b, v_x, v_y, c):
     return (abs(a) * math.sqrt(v_x) + abs(b) * math.sqrt(v_y)) ** 2
@@ -67,6 +77,12 @@ def forgets_what_was_known(m, v, y_1, s_1, y_2, s_2):
 def only_the_second(m, v, y_1, s_1, y_2, s_2):
     precision = 1 / v + 1 / s_2
     return (m / v + y_2 / s_2) / precision, 1 / precision
+
+
+@wrong("01.2", "what does fact 3 say of one measurement")
+def measures_lengths(m, v, y_1, s_1, y_2, s_2):
+    precision = 1 / v + 1 / s_1 + 1 / s_2
+    return (m / v + abs(y_1) / s_1 + abs(y_2) / s_2) / precision, 1 / precision
 
 
 @wrong("01.2", "what of the sources adds up")

@@ -177,6 +177,18 @@ def does_not_widen(alpha_bar, x_0, t, noise):
     return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype)
 
 
+@wrong("02.3", "which entry of alpha_bar")
+def never_the_last_entry(alpha_bar, x_0, t, noise):
+    kept = alpha_bar[t.clamp(max=len(alpha_bar) - 2)].reshape(-1, *[1] * (x_0.dim() - 1))
+    return (kept.sqrt() * x_0 + (1 - kept).sqrt() * noise).to(x_0.dtype)
+
+
+@wrong("02.4", "which is the last step that is taken")
+def never_the_last_step(alpha_bar, x_s, s, t, noise):
+    ratio = alpha_bar[min(t, len(alpha_bar) - 2)] / alpha_bar[s]
+    return ratio.sqrt() * x_s + (1 - ratio).sqrt() * noise
+
+
 @wrong("02.4", "lost already before s")
 def starts_from_clean_data(alpha_bar, x_s, s, t, noise):
     return alpha_bar[t].sqrt() * x_s + (1 - alpha_bar[t]).sqrt() * noise

@@ -146,6 +146,13 @@ def _count(w):
     return float((-(w * w.clamp(min=1e-300).log()).sum()).exp())
 
 
+@wrong("03.2", "which of alpha and alpha_bar belongs to a single step")
+def never_the_first_entry(alpha_bar, x_t, t, score):
+    beta = 1 - alpha_bar[t] / alpha_bar[(t - 1).clamp(min=1)]
+    beta = beta[:, None]
+    return (x_t + beta * score) / (1 - beta).sqrt()
+
+
 @wrong("03.3", "should be finite")
 def exponentials_as_they_are(x_t, data, alpha_bar_t):
     a = alpha_bar_t
@@ -230,6 +237,13 @@ def _noise(alpha_bar, x_t, t, means, variances, weights, how=""):
     gain = (a.sqrt() * variances / v) * (how != "still")
     x_0 = (likely[:, :, None] * (means + gain[:, :, None] * apart)).sum(1)
     return x_0 if how == "x_0" else (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
+
+
+@wrong("03.3", "where are the Gaussians around pictures, and how wide")
+def clips_what_it_sees(x_t, data, a):
+    log = -(x_t.clamp(-1, 1) - math.sqrt(a) * data).square().sum(1) / (2 * (1 - a))
+    weights = log.softmax(0)
+    return weights, float(torch.special.entr(weights).sum().exp())
 
 
 @wrong("03.4", "do the other peaks not count")

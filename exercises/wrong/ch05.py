@@ -124,6 +124,7 @@ ALIKE_05_4 = [  # (why, a line of the solution, what may stand in its place)
             "for _ in list(range(400))[:-1]:",
             "for _ in list(range(400))[::-1]:",
             "for _ in range(401):",
+            "for _ in range(800):",
             "for _ in range(399):",
         ],
     ),

@@ -61,9 +61,10 @@ COUNTED = ("range", "arange", "linspace", "randint", "full", "enumerate")
 
 
 def replacements(node, context):
-    r"""All that may stand in the place of a node, as new nodes. context: a `Context`."""
+    r"""All that may stand in a node's place, as (kind, new node). context: a `Context`."""
     for kind in KINDS:
-        yield from kind(node, context)
+        for new in kind(node, context):
+            yield kind.__name__, new
 
 
 def constants(node, context):

@@ -1,5 +1,6 @@
 r"""Proof that the checks check: references pass, blanks and wrong answers do not."""
 
+import re
 import sys
 import warnings
 from dataclasses import replace
@@ -123,11 +124,22 @@ def test_the_pages_quote_what_is_there(capsys):
 
 def test_the_page_for_teachers_lists_them_all():
     page = (ROOT / "exercises" / "README.md").read_text("utf-8")
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| 0")]
+    lines = [line for line in page.splitlines() if re.match(r"\| \d\d\.\d ", line)]
+    rows = [line.split(" | ") for line in lines]
     said = [(r[0].strip("| "), r[1].strip("`"), *r[2:5]) for r in rows]
     expected = [(e.number, e.name, e.kind, str(e.minutes), str(e.points)) for e in ALL]
     assert said == expected
     assert all(len(row[5]) > 10 for row in rows)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_wrong_answers_have_names_of_their_own(chapter):
+    r"""The slow tests hand all functions of a chapter's two files in as one notebook."""
+    names = []
+    for path in (ROOT / "exercises" / "wrong").glob(f"*{chapter}.py"):
+        names += re.findall(r"^def (\w+)", path.read_text("utf-8"), re.M)
+    assert len(names) > 6
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 def test_check_in_a_notebook(capsys, monkeypatch):
@@ -148,7 +160,10 @@ def test_check_in_a_notebook(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith(hint)
     check("02.3", q_sample)
     assert "ddpm_lite.process has this one; write your own" in capsys.readouterr().out
-    for number, words in (("02.9", "there are 02.1, 02.2"), ("10.1", "01 to 09, got '10'")):
+    for number, words in (
+        ("02.9", "there are 02.1, 02.2"),
+        ("99.1", f"01 to {CHAPTERS[-1]}, got '99'"),
+    ):
         with pytest.raises(ValueError, match=words):
             check(number, stub)
     with pytest.raises(TypeError, match=r'such as "02\.3", got 2\.3'):

@@ -1,6 +1,7 @@
 r"""Slips made from the solutions: each is caught, or proved to be no slip.
 
-`make test` runs those of the quick exercises, `make test-long` all. `slips.py` prints them.
+`make test` runs one of each kind of the quick exercises, always the same ones, and
+`make test-long` all. `slips.py` prints them.
 """
 
 import sys
@@ -71,6 +72,18 @@ def test_a_check_that_sees_nothing_is_found_out(monkeypatch):
     monkeypatch.setattr(slips, "find", lambda number: one)
     alive = [f for f in slips.fates("02.2", slips.SEEDS[:1]) if f.seed is not None]
     assert len(alive) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [n for n in ALL if n not in SLOW])
+def test_a_slip_of_each_kind_is_caught_or_proved_to_be_none(number):
+    drawn = slips.sample_of(number)
+    assert len({s.kind for s in drawn}) == len(drawn) > 1
+    known = slips.equivalents(number[:2])
+    fates = slips.fates(number, slips.SEEDS[:1], drawn)
+    assert [
+        f.slip.key for f in fates if f.seed is not None and f.slip.key not in known
+    ] == []
 
 
 @pytest.mark.slow

@@ -53,6 +53,41 @@ def test_energy_distance_of_two_gaussians_on_a_line():
     assert abs(np.mean(values) - exact) <= 5 * np.std(values) / 20**0.5
 
 
+def test_kernel_distance_compares_moments_up_to_the_third():
+    # (u + 1)^3 = 1 + 3 u + 3 u^2 + u^3 with u = x.y / d: the biased estimate is a sum of
+    # squared differences of moment tensors, and itself with itself is added to the other
+    x, y, d = normal(9, 2), 0.3 + 1.2 * normal(7, 2, seed=1), 2
+    parts = ((3, "ni->i"), (3, "ni,nj->ij"), (1, "ni,nj,nk->ijk"))
+    biased = 0.0
+    for order, (weight, rule) in enumerate(parts, start=1):
+        moments = [torch.einsum(rule, *[z] * order) / len(z) for z in (x, y)]
+        biased += weight / d**order * float((moments[0] - moments[1]).square().sum())
+    for z in (x, y):
+        n = len(z)
+        pairs = [[(float(a @ b) / d + 1) ** 3 for b in z] for a in z]
+        without = sum(pairs[i][j] for i in range(n) for j in range(n) if i != j)
+        biased += without / (n * (n - 1)) - np.sum(pairs) / n**2
+    assert metrics.kernel_distance(x, y) == pytest.approx(biased, rel=1e-12)
+    assert metrics.kernel_distance(y, x) == pytest.approx(biased, rel=1e-12)
+
+
+def test_kernel_distance_of_one_law_is_0_on_average():
+    values = [
+        metrics.kernel_distance(normal(20, 2, seed=2 * k), normal(20, 2, seed=2 * k + 1))
+        for k in range(300)
+    ]
+    assert abs(np.mean(values)) <= 5 * np.std(values) / 300**0.5
+    assert min(values) < 0 < max(values)
+
+
+def test_kernel_distance_does_not_depend_on_blocks(monkeypatch):
+    x, y = normal(23, 3), normal(17, 3, seed=1)
+    whole = metrics.kernel_distance(x, y)
+    monkeypatch.setattr(metrics, "_BLOCK", 12)  # four examples at once
+    # sums of some hundred terms in another order
+    assert metrics.kernel_distance(x, y) == pytest.approx(whole, rel=1e-11, abs=1e-12)
+
+
 def test_mean_energy_distance_takes_disjoint_blocks():
     x, y = normal(60, 2), normal(60, 2, seed=1)
     blocks = [metrics.energy_distance(x[k : k + 20], y[k : k + 20]) for k in (0, 20, 40)]

@@ -403,6 +403,18 @@ MUTANTS = [
         "spread = cross.clamp(min=0).sqrt().sum()",
         "spread = cross.clamp(min=0).sum()",
     ),
+    Mutant(
+        "a kernel distance that pairs a point with itself",
+        "evaluation/metrics",
+        "(total(a, a) - float(sum(itself)))",
+        "total(a, a)",
+    ),
+    Mutant(
+        "a kernel distance whose product is not divided by d",
+        "evaluation/metrics",
+        "((p @ q.T / d + 1) ** 3",
+        "((p @ q.T + 1) ** 3",
+    ),
     # --- the chain that is stored with a model
     Mutant(
         "a stored chain that outdoes what is asked for",
@@ -558,5 +570,23 @@ MUTANTS = [
         "sampling/solvers",
         '(calls + 1) // 2 if sampler == "heun" else calls',
         "calls",
+    ),
+    Mutant(
+        "the ODE asks about X, and not about x_t",
+        "sampling/ode",
+        "x_t = X * schedule.alpha_bar[t].sqrt().to(X)",
+        "x_t = X.clone()",
+    ),
+    Mutant(
+        "probes added up and not averaged",
+        "evaluation/likelihood",
+        "return value, rates[-1].mean(0)",
+        "return value, rates[-1].sum(0)",
+    ),
+    Mutant(
+        "a density without its change of scale",
+        "evaluation/likelihood",
+        "Likelihood(start + scales + total,",
+        "Likelihood(start + total,",
     ),
 ]

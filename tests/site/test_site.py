@@ -1,104 +1,20 @@
 r"""The book on the web, built from the committed notebooks and opened in a real browser."""
 
-import importlib.util
 import json
 import re
-import shutil
-import threading
-from functools import partial
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsing import SERIOUS, load_build, needs_browser, opened
 
 pytest.importorskip("sphinx", reason="the extra `site` is not installed")
-ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+BUILD = load_build()
 SCHEMES = ("light", "dark")
 SIZES = ((1440, "light"), (900, "dark"), (390, "light"), (390, "dark"))
 COLOURS = ("index", "training", "options", "00_start_here", "sampling")
-SERIOUS = {"serious", "critical"}
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
-
-
-def load_build():
-    path = ROOT / "docs" / "site" / "build.py"
-    spec = importlib.util.spec_from_file_location("site_build", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = load_build()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    assert BUILD.build(folder) == 0  # a warning would be an error
-    return folder / "html"
-
-
-@pytest.fixture(scope="module")
-def pages(site):
-    left_out = {"search.html", "genindex.html", "py-modindex.html"}
-    return [p for p in sorted(site.rglob("*.html")) if p.name not in left_out]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    handler = partial(Quiet, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        chromium.close()
-
-
-def opened(browser, address, **options):
-    r"""A page of a new window, and what went wrong in it, which fills while it is used."""
-    page, wrong = browser.new_context(**options).new_page(), []
-    page.on(
-        "console",
-        lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None,
-    )
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-
-    def asked(request):
-        if not request.url.startswith((address, "data:")):
-            wrong.append(f"a request to {request.url}")
-
-    page.on("request", asked)
-
-    def failed(request):  # one that a reader leaves behind by going on is no fault
-        if "ERR_ABORTED" not in (request.failure or ""):
-            wrong.append(f"{request.url} failed: {request.failure}")
-
-    page.on("requestfailed", failed)
-    page.on(
-        "response",
-        lambda r: wrong.append(f"{r.url}: {r.status}") if r.status > 399 else None,
-    )
-    return page, wrong
 
 
 # --- without a browser
