@@ -27,6 +27,7 @@ from ddpm_lite import (
     sample_path,
 )
 from ddpm_lite.figure import COLOURS
+from ddpm_lite.sampling import inpaint
 
 ROOT = Path(__file__).resolve().parents[2]
 PRETRAINED = ROOT / "ddpm_lite" / "pretrained"
@@ -249,6 +250,59 @@ def still_guidance():
     return sheet
 
 
+# --- 14: two coordinates of one process; 15: a hole
+
+TWO_MODES = {"apart": 3, "upper": 0.5, "width": 0.3}  # those of chapter 14
+
+
+def still_flow():
+    schedule = Schedule.flow(1000)
+    law = MixtureOracle(schedule, [[-1.5], [1.5]], TWO_MODES["width"] ** 2)
+    start = torch.special.ndtri(torch.linspace(0.05, 0.95, 10))[:, None]
+    options = {"sampler": "ddim", "prediction": "x_0", "x_T": start}
+    sheet, axes = figure.canvas(1, 2, height=2.6)
+
+    def guess(x_t, t):
+        return law.x_0_moments(x_t, t)[0]
+
+    for steps, colour in ((500, "x_0"), (4, "prediction")):
+        path = list(sample_path(guess, schedule, (10, 1), steps=steps, **options))
+        tau = torch.tensor([state.t for state in path]) / 1000
+        x = torch.cat([state.x_t for state in path], 1).T
+        length = torch.hypot(1 - tau, tau)[:, None]
+        for axis, lines in zip(axes, (length * x, x), strict=True):
+            axis.plot(tau, lines, color=COLOURS[colour], linewidth=1)
+    for axis, name in zip(axes, ("flow, $z$", "chain, $x=z/c$"), strict=True):
+        axis.set(xlabel=r"$\tau$", title=name, xlim=(1, 0))
+    return sheet
+
+
+def ten_digits():
+    r"""One digit of each class that no network was trained on, grey levels 0 to 16."""
+    x_0, y = data.digits("held_out")
+    chosen = [x_0[y == k][0].flatten() for k in range(10)]
+    return [((one + 1) * 8).round().int().tolist() for one in chosen]
+
+
+def hole_model(media, up):
+    return digits_model(media, up) | {"digits": ten_digits()}
+
+
+def still_hole():
+    own = load_pretrained("digits")
+    x_0 = torch.tensor(ten_digits()[3]).reshape(1, 1, 8, 8) / 8 - 1
+    known = torch.ones(8, 8, dtype=torch.bool)
+    known[:, :4] = False
+    options = {"steps": 20, "progress": False}
+    ends = [
+        inpaint(own.model, own.schedule, x_0, known, y=torch.tensor([y]), **options)[0]
+        for y in (10, 3, 8)
+    ]
+    hidden = torch.where(known, x_0, torch.tensor(0.0))[0]
+    titles = ["with a hole", "no class", "as a 3", "as an 8"]
+    return figure.strip([hidden, *ends], titles)
+
+
 FIGURES = (
     Live(
         name="schedule",
@@ -358,6 +412,37 @@ FIGURES = (
         alt="Three bells: the tilted law at γ = 1, 2 and 5, each narrower than the last.",
         model=lambda media, up: {"law": {"mean": 0.8, "deviation": 0.3}},
         still=still_guidance,
+    ),
+    Live(
+        name="flow",
+        page="14_flow_matching",
+        heading="## 5 How straight is a flow?",
+        title="Touch it: one process, two coordinates",
+        words="Try this: go down to one step, and look where all samples end. Then put the "
+        "peaks at distance 0 with width 1: the data are N(0, 1), the chain's paths stand "
+        "still, and the flow's bend inward and back. In which coordinate is a step right?",
+        same="Left, Euler's steps on the flow; right, DDIM's on the chain, from one noise "
+        "and at the same times. The deviations at 1, 2, 4, 8 and 16 steps are those of "
+        "this section.",
+        alt="Paths from ten noises to two peaks, in the flow's coordinates and in the "
+        "chain's, each once exactly and once in four steps.",
+        model=lambda media, up: {"law": TWO_MODES},
+        still=still_flow,
+    ),
+    Live(
+        name="hole",
+        page="15_editing",
+        heading="## HOLE",
+        title="Touch it: a hole in a digit",
+        words="Try this: paint a hole into the digit, or take one of the three, and fill "
+        "it. Take the next seed: what changes, and what never does? Then let a 3 be drawn "
+        "as an 8.",
+        same="The network of chapter 08's figure, and the replacement of this section, 20 "
+        "steps; the same seed fills the hole in the same way in Python, up to rounding.",
+        alt="A 3 whose left half is missing, and three ways in which the network fills it: "
+        "without a class, as a 3, and as an 8.",
+        model=hole_model,
+        still=still_hole,
     ),
 )
 

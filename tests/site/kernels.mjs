@@ -14,6 +14,7 @@ const { readTensors } = await load("tensors");
 const { buildMLP, asDenoiser } = await load("mlp");
 const { thickness } = await load("curve");
 const { Mixture, normal } = await load("mixture");
+const flow = await load("flow");
 const { buildUNet } = await load("unet");
 
 const plain = (value) =>
@@ -43,6 +44,18 @@ const answers = {
       mean: law.mean(schedule, Float64Array.from(q.x), q.t),
       ends: q.shares.map((p) => law.quantile(p, q.sigma)),
       below: q.x.map(normal),
+    };
+  },
+  flow: (q) => {
+    const law = new Mixture(q.law);
+    const taus = flow.times(q.steps, q.even);
+    const [noise, between] = [Float64Array.from(q.noise), Float64Array.from(q.shares)];
+    return {
+      taus,
+      euler: flow.euler(law, taus, noise),
+      ddim: flow.ddim(law, taus, noise),
+      exact: [...between].map((p) => flow.exact(law, p, q.tau)),
+      deviation: flow.deviation(law, taus),
     };
   },
   start: (q) => schedules.largestT(made(q.schedule)),
@@ -92,7 +105,8 @@ const answers = {
     const denoise = asDenoiser((x, t) => net(x, t, q.y), schedule);
     const noise = new SampleNoise(q.seed, q.B, q.size, q.first ?? 0);
     const pairs = schedules.pairs(schedule.T, q.steps);
-    return [...chain({ ...q, schedule, pairs, noise, denoise })].at(-1);
+    const held = q.held && { ...q.held, noise: new SampleNoise(q.seed, q.B, q.size, 0, [2]) };
+    return [...chain({ ...q, schedule, pairs, noise, denoise, held })].at(-1);
   },
 };
 

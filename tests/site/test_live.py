@@ -21,6 +21,7 @@ from ddpm_lite import (
     sample_path,
 )
 from ddpm_lite.evaluation import metrics
+from ddpm_lite.sampling import inpaint
 from ddpm_lite.sampling.sampler import ancestral_step
 from ddpm_lite.seeds import SampleNoise
 
@@ -282,6 +283,80 @@ def test_guidance(browser, address, there):
         precision = gamma / 0.09 + 1 - gamma
         close(figure.number("tiltedDeviation"), precision**-0.5)
         close(figure.number("tiltedMean"), gamma * 0.8 / 0.09 / precision)
+    assert figure.wrong == []
+
+
+@needs_browser
+def test_a_flow_and_its_chain(browser, address):
+    figure = Touched(browser, address, "flow")
+    schedule = Schedule.flow(1000)
+
+    def end(law, steps):
+        options = {"sampler": "ddim", "steps": steps, "prediction": "x_0"}
+        x_T = torch.special.ndtri(torch.tensor([[0.35]], dtype=torch.float64))
+        options |= {"x_T": x_T, "dtype": torch.float64, "progress": False}
+        return sample(lambda x, t: law.x_0_moments(x, t)[0], schedule, (1, 1), **options)
+
+    modes = MixtureOracle(schedule, [[-1.5], [1.5]], 0.09)
+    deviations = {1: 0.0, 2: 1.061, 4: 1.349, 8: 1.435}  # as in chapter 14
+    for steps, wanted in deviations.items():
+        figure.move("steps", steps)
+        assert abs(figure.number("deviation") - wanted) < 5.1e-4
+        assert abs(figure.number("euler") - float(end(modes, steps))) < 1e-6
+        assert figure.number("apart") < 1e-12
+    figure.move("distance of the peaks", 0)
+    figure.move("width of a peak", 1)
+    figure.move("steps", 10)
+    assert abs(figure.number("deviation") - 0.879) < 5.1e-4
+    figure.choose("the angle")
+    close(figure.number("deviation"), math.cos(math.pi / 20) ** 10)
+    assert figure.wrong == []
+
+
+@needs_browser
+def test_a_hole_in_a_digit(browser, address):
+    figure = Touched(browser, address, "hole")
+    own, known = load_pretrained("digits"), torch.ones(8, 8, dtype=torch.bool)
+    known[:, :4] = False
+    given = torch.tensor(live.ten_digits(), dtype=torch.float32).reshape(10, 1, 1, 8, 8)
+    given = given / 8 - 1
+
+    def mean(digit, y, **options):
+        options |= {"steps": 20, "y": torch.tensor([y]), "progress": False}
+        filled = inpaint(own.model, own.schedule, given[digit], known, **options)
+        return filled[..., ~known].mean()
+
+    def fill():
+        figure.box.get_by_role("button", name="Fill the hole").press("Enter")
+        figure.ready()
+        assert figure.number("apart") == 0
+        return figure.number("hole")
+
+    assert figure.number("missing") == 32
+    assert abs(fill() - float(mean(3, 10))) < 1e-3
+    figure.move("drawn as a", 8)
+    figure.move("each step is made", 2)
+    assert abs(fill() - float(mean(3, 8, resample=2))) < 1e-3
+    figure.move("digit", 5)
+    figure.move("each step is made", 1)
+    mouse = figure.page.mouse
+    place = figure.box.locator("canvas").first.bounding_box()
+    cell = min(260, place["width"]) / 8
+    left = place["width"] / 2 - 4 * cell
+    mouse.move(
+        *figure.at(
+            0, (left + 6.5 * cell) / place["width"], (24 + cell / 2) / place["height"]
+        )
+    )
+    mouse.down()
+    mouse.up()
+    known[0, 6] = False
+    assert figure.number("missing") == 33
+    assert abs(fill() - float(mean(5, 8))) < 1e-3
+    figure.move("pixel, row", 8)
+    figure.move("pixel, column", 8)
+    figure.box.get_by_role("button", name="Cut or restore it").press("Enter")
+    assert figure.number("missing") == 34
     assert figure.wrong == []
 
 

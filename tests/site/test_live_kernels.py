@@ -18,6 +18,7 @@ import torch
 from ddpm_lite import DataOracle, MixtureOracle, Schedule, data, load_pretrained, sample
 from ddpm_lite.evaluation import metrics
 from ddpm_lite.process import q_sample
+from ddpm_lite.sampling import inpaint
 from ddpm_lite.sampling.sampler import ancestral_step, ddim_step
 from ddpm_lite.sampling.spacing import largest_t, timestep_pairs
 from ddpm_lite.seeds import SampleNoise
@@ -167,6 +168,71 @@ def test_a_mixture_on_a_line_and_its_quantiles():
         near(weights[0] * place[0] + weights[1] * place[1], shares, EXACT)
 
 
+def modes(schedule, apart, upper, width):
+    return MixtureOracle(
+        schedule, [[-apart / 2], [apart / 2]], width**2, [1 - upper, upper]
+    )
+
+
+@pytest.mark.parametrize("even", ["tau", "angle"])
+@pytest.mark.parametrize("law", [(3, 0.5, 0.3), (2.4, 0.2, 0.1), (0, 0.5, 1.0)])
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_a_flow_in_two_coordinates(law, even, steps):
+    r"""Euler in one, DDIM in the other, against DDIM on a schedule of just these times."""
+    apart, upper, width = law
+    noise = torch.linspace(-3, 3, 25, dtype=torch.float64)
+    shares = [0.02, 0.35, 0.5, 0.9]
+    peaks = {"means": [-apart / 2, apart / 2], "weights": [1 - upper, upper]}
+    asked = {"ask": "flow", "law": peaks | {"width": width}, "steps": steps, "even": even}
+    (found,) = ask(asked | {"noise": noise.tolist(), "shares": shares, "tau": 0.4})
+    taus = torch.tensor(found["taus"], dtype=torch.float64)
+    ratio = torch.arange(steps, -1, -1, dtype=torch.float64) / steps
+    if even == "angle":
+        ratio = (ratio * torch.pi / 2).sin() / (
+            (ratio * torch.pi / 2).sin() + (ratio * torch.pi / 2).cos()
+        )
+    near(taus, ratio, EXACT)
+    own = taus.flip(0)[1:]
+    schedule = Schedule.from_alpha_bar((1 - own) ** 2 / ((1 - own) ** 2 + own**2))
+    exact = modes(schedule, *law)
+    options = {"sampler": "ddim", "dtype": torch.float64, "progress": False}
+    options["prediction"] = "x_0"  # the noise says nothing of x_0 where no signal is left
+
+    def guess(x_t, t):
+        return exact.x_0_moments(x_t, t)[0]
+
+    x = sample(guess, schedule, (25, 1), x_T=noise[:, None], **options)
+    near(found["ddim"][-1], x, EXACT)
+    near(found["euler"][-1], x, EXACT)
+    wide = torch.special.ndtri((torch.arange(40_000, dtype=torch.float64) + 0.5) / 40_000)
+    ends = sample(guess, schedule, (40_000, 1), x_T=wide[:, None], **options)
+    spread = ends.std(correction=0)
+    assert abs(found["deviation"] - spread) < 1e-4 * max(1, spread)
+    z = torch.tensor([one["z"] for one in found["exact"]], dtype=torch.float64)
+    deviation = ((0.6 * width) ** 2 + 0.4**2) ** 0.5
+    means = torch.tensor(peaks["means"], dtype=torch.float64)
+    each = torch.special.ndtr((z[:, None] - 0.6 * means) / deviation)
+    near((each * torch.tensor(peaks["weights"])).sum(1), shares, 1e-7)
+    near([one["x"] for one in found["exact"]], z / (0.6**2 + 0.4**2) ** 0.5, EXACT)
+
+
+@pytest.mark.parametrize("resample", [1, 3])
+def test_a_hole_is_filled_as_the_package_fills_it(resample):
+    x_0 = data.digits("held_out")[0][3:4]
+    known = torch.ones(8, 8, dtype=torch.bool)
+    known[:, :4] = False
+    asked = {"ask": "networkChain", "sampler": "ancestral", "variance": "small"}
+    asked |= {"file": str(PRETRAINED / "digits.safetensors"), "clip": [-1, 1]}
+    asked |= {"B": 1, "size": 64, "seed": 5, "steps": 8, "y": 8}
+    held = {"known": known.flatten().tolist(), "x0": x_0.flatten().tolist()}
+    (found,) = ask(asked | {"held": held | {"resample": resample}})
+    own = load_pretrained("digits")
+    options = {"resample": resample, "seed": 5, "steps": 8, "progress": False}
+    options["y"] = torch.tensor([8])
+    near(found["x"], inpaint(own.model, own.schedule, x_0, known, **options), 1e-3)
+    assert torch.equal(torch.tensor(found["x"])[known.flatten()], x_0[..., known].flatten())
+
+
 def test_the_thickness_of_an_s():
     points, scale = data.s_curve(300, seed=4), data.s_curve_scale()
     asked = {"ask": "thickness", "points": points.flatten().tolist(), "scale": scale}
@@ -290,6 +356,8 @@ SLIPS = [
     ),
     ("schedule", "oneMinus[t - 1] / oneMinus[t]", "oneMinus[t] / oneMinus[t - 1]"),
     ("random", "const SAMPLE = 2", "const SAMPLE = 3"),
+    ("flow", "(value - x0[i]) / tau", "(value - x0[i]) / taus[k + 1]"),
+    ("chain", "known[i] ? own[i] : value", "known[i] ? value : own[i]"),
     ("unet", '=== "right" ? 0 : 1', '=== "right" ? 1 : 0'),
 ]
 
@@ -305,6 +373,10 @@ def test_a_slip_in_a_kernel_is_seen(module, right, wrong, tmp_path, monkeypatch)
     with pytest.raises(AssertionError, match="apart by"):
         if module == "schedule":
             test_tables_of_a_schedule("linear", [100])
+        elif module == "flow":
+            test_a_flow_in_two_coordinates((3, 0.5, 0.3), "tau", 2)
+        elif "known" in right:
+            test_a_hole_is_filled_as_the_package_fills_it(1)
         elif module == "unet":
             test_the_networks()
         elif module == "random":

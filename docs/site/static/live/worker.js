@@ -11,6 +11,7 @@ import { fromBeta, pairs } from "./kernels/schedule.js";
 import { readTensors } from "./kernels/tensors.js";
 import { buildUNet } from "./kernels/unet.js";
 
+const FILL = 2; // the purpose that filling a hole has among the streams of noise
 const files = new Map();
 const load = (file) => {
   if (!files.has(file)) files.set(file, bytes(file).then(readTensors));
@@ -47,8 +48,9 @@ onmessage = async ({ data: job }) => {
     const from = job.from ?? 0; // steps that are made already, ending at job.start
     const steps = pairs(schedule.T, job.steps).slice(from);
     const noise = noiseOf(job);
+    const held = job.held && { ...job.held, noise: new SampleNoise(job.seed, job.B, job.size, 0, [FILL]) };
     let k = from;
-    for (const state of chain({ ...job, schedule, pairs: steps, denoise, noise })) {
+    for (const state of chain({ ...job, schedule, pairs: steps, denoise, noise, held })) {
       await new Promise((go) => setTimeout(go)); // a newer job may have come
       if (latest !== job.run) return;
       postMessage({ ...state, run: job.run, name: job.name, k: k++ });

@@ -60,8 +60,9 @@ export function heunStep(schedule, x, x0, t, s, denoise) {
 
 // A chain, state by state: {t, x, x0, calls}, the first at the largest t, without x0.
 // denoise: (x, t) -> x_0 predicted. noise: an object whose next() gives x_T and the noise
-// of every step. sampler: "ancestral", "ddim", "dpmpp_2m" or "heun".
-export function* chain({ schedule, pairs, denoise, noise, start, sampler, variance, clip }) {
+// of every step. sampler: "ancestral", "ddim", "dpmpp_2m" or "heun". held: of an ancestral
+// chain that fills a hole, {known, x0, resample, noise}, as in ddpm_lite's `inpaint`.
+export function* chain({ schedule, pairs, denoise, noise, start, sampler, variance, clip, held }) {
   let calls = 0;
   const ask = (x, t) => {
     calls++;
@@ -80,8 +81,26 @@ export function* chain({ schedule, pairs, denoise, noise, start, sampler, varian
     else if (sampler === "dpmpp_2m") after = dpmpp2mStep(schedule, x, x0, t, s, before);
     else if (sampler === "heun") after = heunStep(schedule, x, x0, t, s, ask);
     else after = ancestralStep(schedule, x, x0, t, s, fresh, variance);
+    if (held) after = fill(schedule, after, t, s, held, ask, variance);
     before = { t, x0 };
     x = after;
     yield { t: s, x, x0, calls };
   }
+}
+
+// Known numbers of x_s become x_0 with the noise of s. Each resampling goes back to t first.
+function fill(schedule, x, t, s, { known, x0, resample = 1, noise }, ask, variance) {
+  const replaced = (values) => {
+    const own = qSample(schedule, x0, s, noise.next());
+    return values.map((value, i) => (known[i] ? own[i] : value));
+  };
+  const { alpha, beta } = transition(schedule, t, s);
+  let filled = replaced(x);
+  for (let r = 1; r < resample; r++) {
+    const fresh = noise.next();
+    const back = filled.map((value, i) => Math.sqrt(alpha) * value + Math.sqrt(beta) * fresh[i]);
+    const guess = ask(back, t);
+    filled = replaced(ancestralStep(schedule, back, guess, t, s, noise.next(), variance));
+  }
+  return filled;
 }

@@ -70,12 +70,13 @@ function normals(twister, count) {
 }
 
 // The noise of B samples of `size` numbers each, a divisor of 64 or a multiple of 16.
-// Sample i has the seed (seed, first + i). next() gives a Float64Array of B * size.
+// Sample i has the seed (seed, first + i), and a purpose of editing, if there is one, has
+// noise of its own. next() gives a Float64Array of B * size.
 export class SampleNoise {
-  constructor(seed, B, size, first = 0) {
+  constructor(seed, B, size, first = 0, purpose = []) {
     this.twisters = Array.from(
       { length: B },
-      (_, i) => new MersenneTwister(seedOf([SAMPLE, seed, first + i])),
+      (_, i) => new MersenneTwister(seedOf([SAMPLE, seed, first + i, ...purpose])),
     );
     this.size = size;
     this.block = Math.max(1, Math.floor(64 / size));
