@@ -171,6 +171,21 @@ def test_show_says_what_is_to_be_seen(monkeypatch, moves):
     assert still.width == int(attributes["width"]) * (4 if moves else 1)
 
 
+def test_what_is_shown_has_as_few_colours_as_it_needs():
+    ramp = np.zeros((256, 256, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.mgrid[:256, :256]
+    for picture, most in ((np.zeros((9, 9, 3), np.uint8), 32), (ramp, 256)):
+        lean = figure._few_colours(Image.fromarray(picture))
+        assert len(lean.getcolors()) <= most
+    off = np.abs(np.asarray(lean.convert("RGB"), np.int16) - ramp).max(-1)
+    fewer = np.asarray(figure._reduced(Image.fromarray(ramp), 32).convert("RGB"), np.int16)
+    assert np.abs(fewer - ramp).max(-1).mean() > 2 * off.mean()
+    plain = figure._rendered(figure.strip(POINTS, "abc", size=1.0), 100)
+    got = np.asarray(figure._few_colours(plain).convert("RGB"), np.int16)
+    off = np.abs(got - np.asarray(plain, np.int16)).max(-1)
+    assert (off > 12).mean() <= 1 / 200 and off.any()
+
+
 def test_the_still_of_a_film_holds_its_first_and_last_frame():
     greys = [torch.full((1, 8, 8), value) for value in (-1.0, 0.0, 1.0, 0.0, 1.0, 0.5)]
     frames = [figure.tile(grey[None], 1) for grey in greys]
