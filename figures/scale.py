@@ -125,7 +125,10 @@ def steps(rank, name, rounds, exchange):
 def spread(values):
     r"""Median and quartiles, three digits."""
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return {k: float(f"{v:.3g}") for k, v in zip(("median", "low", "high"), (middle, low, high), strict=True)}
+    return {
+        k: float(f"{v:.3g}")
+        for k, v in zip(("median", "low", "high"), (middle, low, high), strict=True)
+    }
 
 
 def work(rank, port, rounds, path):
