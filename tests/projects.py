@@ -4,7 +4,7 @@ A sketch is right; each has a slip or more beside it, which is wrong in one plac
 takes a sketch and returns what is wrong, in words.
 """
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -99,9 +99,7 @@ def likely_words(seed, L=3, K=2, copies=0.97):
     first = np.random.default_rng(seed).dirichlet(np.full(K, 5.0))
     table = np.zeros((K,) * L)
     for word in product(range(K), repeat=L):
-        turns = [
-            copies if a == b else (1 - copies) / (K - 1) for a, b in zip(word, word[1:])
-        ]
+        turns = [copies if a == b else (1 - copies) / (K - 1) for a, b in pairwise(word)]
         table[word] = first[word[0]] * np.prod(turns)
     return table
 
@@ -159,7 +157,7 @@ def ends(step, x, calls, T):
 
 
 def grade_halving(halve, teacher, T, calls):
-    r"""What is wrong with a project 2, by its properties on a Gaussian, for some halvings."""
+    r"""What is wrong with a project 2, by its properties on a Gaussian."""
     wrong, x = [], np.array([-3.7, 0.3, 3.1])  # on none of these it was fitted
     wanted, _ = ends(teacher, x, calls, T)
     step = teacher

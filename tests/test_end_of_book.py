@@ -1,4 +1,4 @@
-r"""The last page: every row of its indexes is looked up where it says, and graders grade."""
+r"""The last page: each row of its indexes is looked up, and graders grade."""
 
 import dataclasses
 import inspect
@@ -132,7 +132,7 @@ def test_each_link_to_a_section_leads_there_in_jupyter():
 
 @pytest.mark.parametrize("row", SYMBOLS, ids=lambda row: row[0])
 def test_a_symbol_stands_where_it_says_and_its_name_exists(row):
-    symbol, meaning, shape, where, name = row
+    symbol, meaning, _, where, name = row
     (link,) = LINK.findall(where)
     said = section(link[1], link[0], link[2])
     letter = symbol.strip("$")
