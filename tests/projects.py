@@ -165,10 +165,10 @@ def grade_halving(halve, teacher, T, calls):
         before, calls = step, calls // 2
         step, h = halve(step), T // calls
         two = before(before(x, T, T - h // 2), T - h // 2, T - h)
-        if abs(step(x, T, T - h) - two).max() > EXACT * 10:
+        if abs(step(x, T, T - h) - two).max() > EXACT:
             wrong.append(f"a step of {calls} is not two steps of its teacher")
         found, made = ends(step, x, calls, T)
-        if abs(found - wanted).max() > EXACT * 10:
+        if abs(found - wanted).max() > EXACT:
             wrong.append(f"{calls} calls end {abs(found - wanted).max():.3f} away")
         if made != calls:
             wrong.append(f"{made} calls in place of {calls}")
