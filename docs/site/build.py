@@ -18,7 +18,9 @@ import sys
 import tomllib
 from html import escape, unescape
 from pathlib import Path
+from urllib.parse import unquote
 
+from myst_parser.slugs import github_slugify
 from PIL import Image
 from sphinx.cmd.build import main as sphinx
 
@@ -145,11 +147,37 @@ def in_text(media, text, up):
 # --- links
 
 
+def headings(path):
+    r"""{what JupyterLab calls a heading of a notebook: what the site calls it}.
+
+    path: relative to the repository. JupyterLab keeps a heading's words and writes - for a
+    space; the site makes small letters of them, and drops what is no letter.
+    """
+    cells = json.loads((ROOT / path).read_text("utf-8"))["cells"]
+    texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    titles = re.findall(r"^#{1,4} (.*)$", "\n".join(texts), re.M)
+    return {title.replace(" ", "-"): github_slugify(title) for title in titles}
+
+
+def anchored(there, anchor):
+    r"""The part of a link behind a notebook's name, as the site has it.
+
+    anchor: None, or as JupyterLab follows it. Raises LookupError where no heading is so.
+    """
+    if not anchor:
+        return ""
+    found = headings(there).get(unquote(anchor[1:]))
+    if found is None:
+        raise LookupError(f"{there} has no heading {anchor}")
+    return f"#{found}"
+
+
 def linked(text, path, pages):
     r"""Markdown whose links lead to pages of the site, to its pictures, or the repository.
 
     path: of the text, relative to the repository. pages: the set of all of them. Raises
-    FileNotFoundError for a link to a file that is not there.
+    FileNotFoundError for a link to a file that is not there, LookupError for one to a
+    heading of a notebook that is not there.
     """
 
     def target(match):
@@ -161,7 +189,9 @@ def linked(text, path, pages):
             return "/index.md"
         executed = there.with_suffix(".ipynb")
         if there.suffix == ".md" and executed in pages:
-            return f"/{executed}{match[2] or ''}"
+            return f"/{executed}{anchored(executed, match[2])}"
+        if there in pages and there.suffix == ".ipynb":
+            return f"/{there}{anchored(there, match[2])}"
         if there in pages or there.suffix in (".png", ".gif"):
             return f"/{there}{match[2] or ''}"
         kind = "tree" if wanted.is_dir() else "blob"
