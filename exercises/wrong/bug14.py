@@ -110,7 +110,7 @@ def blames_the_sign_too(*given):
     return _as_given(*given)
 
 
-@wrong("14.5", "the deviation for the narrow data", ["step_as_time"])
+@wrong("14.5", "the deviation of the narrow data", ["step_as_time"])
 def names_the_time_alone(*given):
     return _drawn(*given)
 
