@@ -3,7 +3,7 @@ r"""A flow in DDIM's loop, with faults: `python figures/bugs_flow.py`.
 No network is trained. The data are Gaussian, so that the best flow is known. For exercise
 14.5: the sound code, the run that the exercise shows, and every fault of its list alone.
 Seconds on a CPU. Writes figures/runs/bugs_flow.json, from which
-tests/classroom/test_bugs_flow.py reads which fault has which symptom. --draw writes
+tests/classroom/test_bugs_exact.py reads which fault has which symptom. --draw writes
 exercises/bugs/14.png, the picture of the statement.
 """
 

@@ -4,7 +4,7 @@ No network is trained. The data are two correlated numbers with a Gaussian law, 
 first is known, so that the exact answer and the best denoiser are known. For exercise 15.5:
 the sound code, the run that the exercise shows, and every fault of its list alone. Seconds
 on a CPU. Writes figures/runs/bugs_inpaint.json, from which
-tests/classroom/test_bugs_inpaint.py reads which fault has which symptom. --draw writes
+tests/classroom/test_bugs_exact.py reads which fault has which symptom. --draw writes
 exercises/bugs/15.png, the picture of the statement.
 """
 

@@ -369,3 +369,17 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+_equal(
+    "14.4",
+    "for (tau, after), slope in zip(pairwise(taus), slopes):",
+    "a sum has no order",
+    "for (tau, after), slope in list(zip(pairwise(taus), slopes))[::-1]:",
+)
+_equal(
+    "14.4",
+    "bend += float((tau - after) * (slope - chord).square().mean())",
+    "a tensor with one element counts as a number",
+    "bend += (tau - after) * (slope - chord).square().mean()",
+)

@@ -143,7 +143,7 @@ def divides_by_the_sine(a, b, w):
 
 @wrong("15.2", "if the angle becomes small")
 def stays_where_there_is_no_angle(*given):
-    a, b, w = given
+    a, b, _ = given
     made = _turn(*given)
     cosine = torch.cosine_similarity(a.flatten(1).double(), b.flatten(1).double())
     same = (cosine > 1 - 1e-6).reshape(-1, *[1] * (a.dim() - 1))
@@ -310,7 +310,7 @@ def skips_the_jacobian(*given):
 
 @wrong("15.4", "how often do you need it")
 def asks_for_each_measurement(denoise, pull, x_t, a, A, y, r2, s2):
-    for row in A:
+    for _ in A:
         denoise(x_t)
     return _guided(denoise, pull, x_t, a, A, y, r2, s2)
 
