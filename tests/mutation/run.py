@@ -2,13 +2,15 @@ r"""Run the fast core tests against many copies of the package, two at a time.
 
 usage: python run.py JOBS, a JSON list of {"root", "tests"}. Each root holds a copy of
 ddpm_lite; the answer is written to root/result.json. The libraries are imported once and
-each copy is tested in a fork, which imports the package anew from its own root.
+each copy is tested in a fork, which imports the package anew from its own root. A job
+whose tests are null comes last: it runs the tests that have failed in the others.
 """
 
 import gc
 import json
 import os
 import sys
+import time
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,27 +81,48 @@ def probe(root):
 
 
 def check(root, tests):
-    r"""What one copy is worth: {"alive", "passed", "failure"}, or {"error"}."""
+    r"""What one copy is worth: {"alive", "passed", "failure", ...}, or {"error"}.
+
+    tests: files or single tests, which run one after the other until one fails.
+    """
     sys.path.insert(0, root)
     try:
         probe(root)
     except BaseException:
         return {"alive": False, "error": traceback.format_exc(limit=-2)}
     recorder = Recorder()
-    here = next(p for p in Path(tests[0]).parents if p.name == "tests").parent
+    here = next(p for p in Path(root).parents if (p / "tests").is_dir())
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
     options += ["-p", "_hypothesis_pytestplugin"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # it is preloaded
     options += ["-c", str(here / "pyproject.toml"), "--rootdir", str(here)]
     code = 0
-    for test in tests:  # one file after the other: most mutants need the first alone
-        code = code or int(pytest.main([*options, test], plugins=[recorder]))
+    for some in by_file(tests):  # one after the other: most mutants need the first alone
+        some = [str(here / "tests" / test) for test in some]
+        code = code or int(pytest.main([*options, *some], plugins=[recorder]))
     return {
         "alive": True,
         "code": code,
+        "asked": len(tests),
         "passed": recorder.passed,
         "failure": recorder.failure,
+        "seconds": time.process_time(),
     }
+
+
+def by_file(tests):
+    r"""Tests as lists, those of one file together."""
+    files = {}
+    for test in tests:
+        files.setdefault(test.split("::")[0], []).append(test)
+    return files.values()
+
+
+def failed(roots):
+    r"""The tests that have failed in copies, each once."""
+    results = [Path(root, "result.json") for root in roots]
+    made = [json.loads(path.read_text()) for path in results if path.exists()]
+    return list(dict.fromkeys(one["failure"]["test"] for one in made if one.get("failure")))
 
 
 def fork(job):
@@ -131,13 +154,16 @@ def main(jobs):
     gc.freeze()
     assert "ddpm_lite" not in sys.modules
     running = 0
-    for job in jobs:
+    for job in [job for job in jobs if job["tests"]]:
         if running == AT_ONCE:
             os.wait()
             running -= 1
         fork(job)
         running += 1
     for _ in range(running):
+        os.wait()
+    for job in [job for job in jobs if not job["tests"]]:
+        fork(job | {"tests": failed(other["root"] for other in jobs)})
         os.wait()
 
 

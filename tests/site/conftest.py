@@ -1,17 +1,25 @@
 r"""The site, built once for all its tests, behind an address, and a browser."""
 
+import os
 import threading
 from functools import partial
 from http.server import ThreadingHTTPServer
 
 import pytest
 from browsing import CHROMIUM, Quiet, load_build
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    assert load_build().build(folder) == 0  # a warning would be an error
+    r"""The folder of the site, which nobody changes: all processes of xdist share it."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    folder, built = place / "site", place / "site-is-built"
+    with FileLock(place / "site.lock"):
+        if not built.exists():
+            assert load_build().build(folder) == 0  # a warning would be an error
+            built.touch()
     return folder / "html"
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from browsing import ROOT, SERIOUS, needs_browser, opened
+from browsing import ROOT, SERIOUS, needs_browser, opened, without
 
 pytest.importorskip("sphinx", reason="the extra `site` is not installed")
 sys.path.insert(0, str(ROOT / "docs" / "site"))
@@ -27,6 +27,7 @@ from ddpm_lite.seeds import SampleNoise
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 SIZES = [(w, scheme) for w in (390, 900, 1440) for scheme in ("light", "dark")]
+TOO_WIDE = "() => document.documentElement.scrollWidth - innerWidth"
 
 
 @pytest.fixture(scope="module")
@@ -361,29 +362,31 @@ def test_a_hole_in_a_digit(browser, address):
 
 
 @needs_browser
-def test_every_figure_at_every_width_in_both_themes(browser, address, there):
+@pytest.mark.parametrize("name", [figure.name for figure in live.FIGURES])
+def test_every_figure_at_every_width_in_both_themes(browser, address, there, name):
     r"""Awake it fits, is named, and an accessibility checker finds nothing serious."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for one in there:
-        figure = Touched(browser, address, one.name)
-        for width, scheme in SIZES:
-            figure.page.set_viewport_size({"width": width, "height": 900})
-            figure.page.emulate_media(color_scheme=scheme)
-            wide = figure.page.evaluate(
-                "() => document.documentElement.scrollWidth - innerWidth"
-            )
-            assert wide <= 0, (one.name, width, scheme)
-            if width == 390:
-                rules = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
-                found = axe.run(figure.page, {"include": [[".live"]]}, rules)
-                bad = [v for v in found.response["violations"] if v["impact"] in SERIOUS]
-                assert bad == [], (one.name, scheme, [v["nodes"][0]["html"] for v in bad])
-        small = figure.box.evaluate(
-            "box => [...box.querySelectorAll('button, input')].filter(e => "
-            "e.offsetParent && e.getBoundingClientRect().height < 43).length"
-        )
-        assert small == 0, f"{one.name}: targets too small for a finger"
-        assert figure.wrong == []
+    if figure_of(name) not in there:
+        pytest.skip("its chapter is not there yet")
+    figure = Touched(browser, address, name)
+    for width, scheme in SIZES:
+        figure.page.set_viewport_size({"width": width, "height": 900})
+        figure.page.emulate_media(color_scheme=scheme)
+        assert figure.page.evaluate(TOO_WIDE) <= 0, (width, scheme)
+    small = figure.box.evaluate(
+        "box => [...box.querySelectorAll('button, input')].filter(e => "
+        "e.offsetParent && e.getBoundingClientRect().height < 43).length"
+    )
+    assert small == 0, "targets too small for a finger"
+    figure.page.set_viewport_size({"width": 390, "height": 900})
+    without(figure.page, ".katex", ".highlight pre", outside=".live")
+    for scheme in ("light", "dark"):
+        figure.page.emulate_media(color_scheme=scheme)
+        rules = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
+        found = axe.run(figure.page, {"include": [[".live"]]}, rules)
+        bad = [v for v in found.response["violations"] if v["impact"] in SERIOUS]
+        assert bad == [], (scheme, [v["nodes"][0]["html"] for v in bad])
+    assert figure.wrong == []
 
 
 @needs_browser
