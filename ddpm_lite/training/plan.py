@@ -58,6 +58,11 @@ def check_plan(config, device, fresh=True):
         check_drawn_with(config.drawn_with, schedule)
     with torch.device("meta"):
         model = config.own.filled(0).build(light=True) if own else build_unet(unet)
+    if model.prediction == "noise" and float(schedule.alpha_bar[-1]) == 0:
+        raise ValueError(
+            f"the {config.schedule} schedule ends in pure noise, where a predicted noise "
+            "says nothing of x_0: add --prediction flow, v or x_0"
+        )
     precision = choose_precision(device, train.precision, model)
     if config.init and fresh:
         start = open_model(config.init, own)

@@ -287,14 +287,26 @@ MUTANTS = [
     Mutant(
         "t never reaches T",
         "training/batches",
-        "torch.randint(1, self.T + 1, (B,)",
-        "torch.randint(1, self.T, (B,)",
+        "torch.randint(1, T + 1, (B,)",
+        "torch.randint(1, T, (B,)",
     ),
     Mutant(
         "one t for the whole batch",
         "training/batches",
-        "torch.randint(1, self.T + 1, (B,), generator=generator)",
-        "torch.randint(1, self.T + 1, (1,), generator=generator).repeat(B)",
+        "torch.randint(1, T + 1, (B,), generator=generator)",
+        "torch.randint(1, T + 1, (1,), generator=generator).repeat(B)",
+    ),
+    Mutant(
+        "times of the logit-normal law rounded down",
+        "training/batches",
+        "(T * share).ceil()",
+        "(T * share).floor()",
+    ),
+    Mutant(
+        "the law of t that was asked for forgotten",
+        "training/batches",
+        "drawn_steps(self.T, B, self.config.t_law, generator)",
+        'drawn_steps(self.T, B, "uniform", generator)',
     ),
     Mutant(
         "the same t and noise at every step",

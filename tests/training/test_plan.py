@@ -82,6 +82,7 @@ def test_attention_follows_the_resolutions(wanted, size, multipliers, found):
         (dict(train=TrainConfig(batch_size=1, accumulate=2)), "take --batch-size 2"),
         (dict(train=TrainConfig(precision="float16")), "float16 needs CUDA"),
         (dict(unet=replace(TINY, channels=2)), "with 1 channel or 3, got 2: take --chan"),
+        (dict(schedule="flow"), "add --prediction flow, v or x_0"),
         (dict(init="nowhere"), "nowhere is neither a run folder"),
         (dict(init="digits"), "digits was trained with another schedule"),
         (dict(init="digits", schedule="cosine"), "digits does not fit this network"),
