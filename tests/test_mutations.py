@@ -29,6 +29,7 @@ FILES += [f"formats/test_exchange_{what}" for what in ("reading", "writing", "re
 FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
 FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
 FILES += ["formats/test_drawn_with", "sampling/test_ode", "evaluation/test_likelihood"]
+FILES += ["sampling/test_inversion", "sampling/test_measurement"]
 NEAREST = {
     "denoiser": "sampling/test_sampler",
     "seeds": "training/test_trainer",

@@ -9,6 +9,8 @@ CONTENTS = {
     "sampler": ("sample", "sample_path"),
     "guidance": ("guided",),
     "editing": ("inpaint", "vary", "interpolate"),
+    "inversion": ("encode", "decode"),
+    "measurement": ("measured",),
     "ode": ("follow",),
 }
 

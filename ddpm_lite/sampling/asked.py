@@ -212,3 +212,15 @@ def check_interval(interval, T):
         raise ValueError(f"interval must be two steps, (low, high), got {short(interval)}")
     low = check_integer("the interval's low end", ends[0], 1)
     return low, check_integer("the interval's high end", ends[1], low, T)
+
+
+def check_measurement(A, m, variance=None):
+    r"""Refuse what `measured` can make nothing of, with TypeError or ValueError."""
+    for name, function in (("A", A), ("variance", variance)):
+        if not callable(function) and (name == "A" or function is not None):
+            raise TypeError(f"{name} must be a function, got {short(function)}")
+    if not isinstance(m, torch.Tensor) or not m.is_floating_point():
+        got = m.dtype if isinstance(m, torch.Tensor) else type(m).__name__
+        raise TypeError(f"m must be a floating point tensor, what A gives, got {got}")
+    if not torch.isfinite(m).all():
+        raise ValueError("m must be finite, but it has NaN or infinity")

@@ -601,4 +601,34 @@ MUTANTS = [
         "Likelihood(start + scales + total,",
         "Likelihood(start + total,",
     ),
+    Mutant(
+        "the way up asked at its upper end",
+        "sampling/inversion",
+        "at_s = torch.full((len(x),), max(s, 1))",
+        "at_s = torch.full((len(x),), t)",
+    ),
+    Mutant(
+        "the noise of the code not scaled with it",
+        "sampling/inversion",
+        "one_minus_alpha_bar[then].sqrt() - a_then * sigma_now",
+        "one_minus_alpha_bar[then].sqrt() - sigma_now",
+    ),
+    Mutant(
+        "a pull with the deviation of the noise for its variance",
+        "sampling/measurement",
+        "+ self.deviation**2",
+        "+ self.deviation",
+    ),
+    Mutant(
+        "Tweedie's formula without the root",
+        "sampling/measurement",
+        "schedule.alpha_bar, t, x_t).sqrt()",
+        "schedule.alpha_bar, t, x_t)",
+    ),
+    Mutant(
+        "the length of a row for its square",
+        "sampling/measurement",
+        "return most\n",
+        "return most**0.5\n",
+    ),
 ]

@@ -15,11 +15,14 @@ def test_every_block_of_the_page_runs():
     space = {}
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), space)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     pictures = [space[n] for n in ("threes", "same", "filled", "clear", "wide", "near")]
     assert all(p.shape == (2, 1, 8, 8) and p.abs().max() <= 1 for p in pictures)
     assert space["between"].shape == (3, 1, 8, 8)
     assert not torch.equal(space["near"], space["far"])
+    x_0, back, blocks = (space[n] for n in ("x_0", "back", "blocks"))
+    assert (back - x_0).square().mean() < x_0.var() / 4  # 20 steps each way
+    assert (blocks(space["sharp"]) - blocks(x_0)).abs().mean() < 0.1
 
 
 def test_the_cost_of_guidance_is_the_measured_one():
