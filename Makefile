@@ -83,6 +83,7 @@ book: $(READY)
 figures: $(READY)
 	$(BIN)/python figures/lab.py
 	$(BIN)/python figures/improved.py
+	$(BIN)/python figures/flow.py
 	$(BIN)/python figures/s_curve.py
 	$(BIN)/python figures/s_curve_ablation.py
 	$(BIN)/python figures/guidance.py
