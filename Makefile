@@ -17,7 +17,7 @@ JOBS = $(if $(filter-out 1,$(OMP_NUM_THREADS)),1,2)
 help:
 	@echo "make run      train on handwritten digits for a minute or two, and draw new ones"
 	@echo "make test     unit tests, mutations, every notebook alone, a part on other machines"
-	@echo "make test-long      classes of attackers, of slow and of stopped notebooks (15 minutes)"
+	@echo "make test-long      every slip in an exercise, attackers, notebooks out of time (hours)"
 	@echo "make test-machines  unit tests and notebooks on eleven simulated machines (hours)"
 	@echo "make lab      open the book in Jupyter"
 	@echo "make site     build the book on the web, in build/site/html"
@@ -46,7 +46,7 @@ test-unit: $(READY)
 	$(BIN)/python -m pytest tests -m "not slow" -n $(JOBS)
 
 test-runs: $(READY)
-	$(BIN)/python -m pytest tests/training/test_killed.py tests/training/test_own_killed.py tests/training/test_distributed.py -m slow
+	$(BIN)/python -m pytest tests/training -m slow -n 2
 
 test-mutation: $(READY)
 	$(BIN)/python -m pytest tests/test_mutations.py -m slow
@@ -55,10 +55,10 @@ test-classroom: $(READY)
 	$(BIN)/python -m pytest tests/classroom -m "slow and not long" -n 2
 
 test-notebooks: $(READY)
-	$(BIN)/python -m pytest tests/test_alone.py -m slow
+	$(BIN)/python -m pytest tests/test_alone.py -m slow -n 2
 
 test-site: $(READY)
-	$(BIN)/python -m pytest tests/site -m slow
+	$(BIN)/python -m pytest tests/site -m slow -n 2
 
 test-part: $(READY)
 	$(BIN)/python tests/machines.py --part

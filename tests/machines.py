@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -166,22 +167,35 @@ def show():
         print(f"{'':12} {words}", flush=True)
 
 
-def run(name, command):
-    r"""Run a command on a machine. Returns (line of the report, whether it was good)."""
+def run(name, command, beside=False):
+    r"""Run a command on a machine. Returns (line of the report, whether it was good).
+
+    beside: whether another one runs meanwhile; what it prints then comes at its end.
+    """
     begin = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment(name))
-    what = "chapters" if "chapters.py" in str(command) else "unit tests"
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if beside else {}
+    done = subprocess.run(command, cwd=ROOT, env=environment(name), text=True, **kept)
+    named = " ".join(["chapters", *command[3:]])  # behind Python, chapters.py and a folder
+    what = named if "chapters.py" in str(command) else "unit tests"
     verdict = "green" if done.returncode == 0 else "RED"
     seconds = time.perf_counter() - begin
-    return f"{name:12} {what:10} {verdict:5} {seconds:5.0f} s", done.returncode == 0
+    line = f"{name:12} {what:11} {verdict:5} {seconds:5.0f} s"
+    print(f"{done.stdout or ''}{line}", flush=True)
+    return line, done.returncode == 0
 
 
 def commands(tests, chapters, folder):
-    r"""The commands for unit tests, all or those of some files, and for chapters."""
+    r"""The commands for chapters, and for unit tests, all or those of some files.
+
+    Named chapters are a command each, to run beside others; all of them are one, which
+    runs two at a time by itself.
+    """
+    for some in [[chapter] for chapter in chapters] or [[]]:
+        own = tempfile.mkdtemp(dir=folder)
+        yield [sys.executable, str(HERE / "chapters.py"), own, *some]
     files = [str(p) for name in tests.split() for p in HERE.rglob(f"test_{name}.py")]
     pytest = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *(files or [HERE])]
     yield [*pytest, "-p", "no:cacheprovider"]
-    yield [sys.executable, str(HERE / "chapters.py"), folder, *chapters]
 
 
 def main():
@@ -203,21 +217,24 @@ def main():
         show()
         return
     work = PART if options.part else dict.fromkeys(options.names or MACHINES, ("", []))
-    report, good, ran = [], True, 0
-    for name, (tests, chapters) in work.items():
-        if why := cannot(name):
-            report.append(f"{name:12} left out: {why}")
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            for command in commands(tests, chapters, folder):
-                line, fine = run(name, command)
-                print(line, flush=True)
-                report.append(line)
-                good, ran = good and fine, ran + 1
+    left_out = {name: why for name in work if (why := cannot(name))}
+    report = [f"{name:12} left out: {why}" for name, why in left_out.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [
+            (name, command)
+            for name, (tests, chapters) in work.items()
+            if name not in left_out
+            for command in commands(tests, chapters, folder)
+        ]
+        if options.part:  # one process each, two at a time; chapters first, they are long
+            jobs.sort(key=lambda job: "pytest" in job[1])
+        with ThreadPoolExecutor(2 if options.part else 1) as pool:
+            done = list(pool.map(lambda job: run(*job, beside=options.part), jobs))
+    report += [line for line, _ in done]
     print("\n" + "\n".join(report))
-    if not ran:
+    if not done:
         print("nothing ran: name a machine that this CPU can be")
-    sys.exit(not (good and ran))
+    sys.exit(not (done and all(good for _, good in done)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import warnings
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
@@ -63,12 +64,20 @@ class Fate(NamedTuple):
 # The solution, and what is known of its variables.
 
 
+@cache
+def cells_of(chapter):
+    r"""The exercises of a chapter with their solutions, read once."""
+    import assignments
+
+    return assignments.source(chapter)
+
+
 def solution(number):
     r"""(text of the cell with the solution, names that the cells before it define)."""
     import assignments
 
     names = {}
-    for cell in assignments.source(number[:2]):
+    for cell in cells_of(number[:2]):
         if cell.cell_type != "code" or cell.source.startswith("check("):
             continue
         if assignments.BEGIN in cell.source and f"def {find(number).name}(" in cell.source:

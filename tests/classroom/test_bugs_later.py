@@ -80,6 +80,7 @@ def test_no_other_two_faults_of_chapter_13_have_these_numbers():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_other_two_faults_of_chapter_12_have_these_numbers():
     names = sorted(one.name for one in bug12.FAULTS)
     shown = rows("12")[bugs_guidance.SHOWN]

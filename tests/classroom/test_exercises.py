@@ -25,6 +25,7 @@ from wrong import handed_in, wrong_answers  # noqa: E402
 UNSOLVED = Verdict(False, 0, "not solved yet", "not solved yet")
 ALL = [one for chapter in CHAPTERS for one in exercises_of(chapter).values()]
 WRONG = [one for chapter in CHAPTERS for one in wrong_answers(chapter)]
+LONG = (pytest.mark.slow, pytest.mark.long)  # a check in one process, at a seed more
 
 
 def functions(cells):
@@ -62,7 +63,9 @@ def test_there_are_at_least_36_and_three_to_six_in_a_chapter():
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
-@pytest.mark.parametrize("seed", [0, 1, 2, 48213, 2**31 - 1])
+@pytest.mark.parametrize(
+    "seed", [0, 48213, *(pytest.param(seed, marks=LONG) for seed in (1, 2, 2**31 - 1))]
+)
 def test_the_reference_passes(one, seed, references):
     made = verdict(one, of(one, references[one.chapter]), seed)
     assert made.passed, made.said
@@ -97,7 +100,9 @@ def test_nonsense_gets_a_hint(one):
 
 
 @pytest.mark.parametrize("answer", WRONG, ids=lambda w: f"{w.answers}-{w.__name__}")
-@pytest.mark.parametrize("seed", [0, 1, 48213])
+@pytest.mark.parametrize(
+    "seed", [48213, *(pytest.param(seed, marks=LONG) for seed in (0, 1))]
+)
 def test_a_wrong_answer_fails_with_the_intended_hint(answer, seed):
     (one,) = [one for one in ALL if one.number == answer.answers]
     made = verdict(one, handed_in(answer), seed)
@@ -265,7 +270,7 @@ def test_while_nbgrader_executes_points_come_back(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
-@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(2**31 - 1, marks=LONG)])
 def test_stages_add_up_to_the_points(one, seed, references):
     names = references[one.chapter]
     answer = Answer(names[one.name], {other: names[other] for other in one.also})

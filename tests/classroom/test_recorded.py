@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from slips import defined, solution
 
 ALL = [one for chapter in CHAPTERS for one in exercises_of(chapter).values()]
+LONG = (pytest.mark.slow, pytest.mark.long)
 
 
 class Recorder:
@@ -78,7 +79,10 @@ def recorded():
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.number)
-@pytest.mark.parametrize(("seed", "other"), [(0, 1), (1, 0), (48213, 7)])
+@pytest.mark.parametrize(
+    ("seed", "other"),
+    [(0, 1), *(pytest.param(*two, marks=LONG) for two in ((1, 0), (48213, 7)))],
+)
 def test_a_recorded_table_earns_nothing_at_another_seed(one, seed, other, recorded):
     recorder = recorded(one, seed)
     for by_arguments, by_number in ((False, True), (True, False), (True, True)):
