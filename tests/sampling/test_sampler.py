@@ -477,7 +477,7 @@ def test_zero_terminal_snr():
     schedule = SCHEDULES["zero-snr"]
     oracle = GaussianOracle(schedule, [0.7, -0.7], 0.09)
     with pytest.raises(
-        ValueError, match=r"divides by sqrt\(alpha_bar_t\).*predict x_0 or v"
+        ValueError, match=r"divides by sqrt\(alpha_bar_t\).*predict x_0, v or the flow"
     ):
         quiet(oracle, schedule, (2, 2))
 
