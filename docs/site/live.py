@@ -432,7 +432,7 @@ FIGURES = (
     Live(
         name="hole",
         page="15_editing",
-        heading="## HOLE",
+        heading="## 5 What to put back: inpainting by replacement",
         title="Touch it: a hole in a digit",
         words="Try this: paint a hole into the digit, or take one of the three, and fill "
         "it. Take the next seed: what changes, and what never does? Then let a 3 be drawn "
