@@ -1,7 +1,7 @@
 r"""A flow beside two DDPMs at equal cost, on clothes: `python figures/flow.py`.
 
-One small network without convolutions, so that a training takes less than a minute; the
-same first weights, batches, noise and updates; three ways to train it. The paper's DDPM
+One small network without convolutions, so that a training is short; the same first
+weights, batches, noise and updates; three ways to train it. The paper's DDPM
 predicts the noise on the linear schedule, the book's clothes model predicts v on the
 cosine schedule, and the flow predicts noise - x_0 at uniform times. Three seeds each.
 Judged on 500 samples by DDIM, which is Euler's method for the flow, in 4, 8, 25 and 50

@@ -584,7 +584,7 @@ def _pulls_this(answer, guess, pull, x, a, A, y, r2, s2):
     )
     mine, wanted = apart(float(got[0, 0]), float(right[0, 0]))
     expect(
-        near(got, right, rtol=1e-7, atol=1e-9),
+        near(got, right, rtol=1e-9, atol=1e-11),
         f"the guess misses y by up to {float(off.abs().max()):.3g}; the slope of log p(y | "
         f"x_0) that you give to pull begins with {mine}, not with {wanted}: {question}",
     )

@@ -383,3 +383,15 @@ _equal(
     "a tensor with one element counts as a number",
     "bend += (tau - after) * (slope - chord).square().mean()",
 )
+_equal(
+    "14.2",
+    "for tau, after in pairwise(taus):",
+    "a product has no order",
+    "for tau, after in list(pairwise(taus))[::-1]:",
+)
+_equal(
+    "14.5",
+    "u = flow(z, time.expand(len(x)))",
+    "z is x times a number",
+    "u = flow(z, time.expand(len(z)))",
+)

@@ -321,3 +321,56 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+ACROSS = (
+    "across, along = (u - v).norm(dim=1, keepdim=True), (u + v).norm(dim=1, keepdim=True)"
+)
+_equal("15.2", ACROSS, "a norm has no sign", ACROSS.replace("u - v", "v - u"))
+EVEN = "the angle only turns its sign, and sinc is even"
+_equal("15.2", ACROSS, EVEN, ACROSS.replace("= (u - v)", "= -(u - v)"))
+ANGLE = "angle = 2 * torch.atan2(across, along) / math.pi"
+_equal(
+    "15.2",
+    ANGLE,
+    EVEN,
+    "angle = -(2 * torch.atan2(across, along) / math.pi)",
+    "angle = -(2 * torch.atan2(across, along)) / math.pi",
+    "angle = 2 * -torch.atan2(across, along) / math.pi",
+)
+LEFT = "left = (1 - w) * torch.sinc((1 - w) * angle) / torch.sinc(angle)"
+_equal(
+    "15.2",
+    LEFT,
+    "sinc is even",
+    LEFT.replace("((1 - w) * angle)", "((-(1 - w)) * angle)"),
+    LEFT.replace("* angle)", "* -angle)"),
+    LEFT.replace("((1 - w) * angle)", "((w - 1) * angle)"),
+)
+TURNED = "right = w * torch.sinc(w * angle) / torch.sinc(angle)"
+_equal(
+    "15.2",
+    TURNED,
+    "sinc is even",
+    TURNED.replace("(w * angle)", "(-w * angle)"),
+    TURNED.replace("(w * angle)", "(w * -angle)"),
+)
+_equal(
+    "15.2",
+    "return (length * (left * u + right * v)).reshape(a.shape)",
+    "a and b have one shape",
+    "return (length * (left * u + right * v)).reshape(b.shape)",
+)
+_equal(
+    "15.3",
+    "S = A @ C @ A.T + s2 * torch.eye(len(y), dtype=C.dtype)",
+    "all that goes in is float64",
+    "S = A @ C @ A.T + s2 * torch.eye(len(y), dtype=A.dtype)",
+)
+NOISY = "S = r2 * A @ A.T + s2 * torch.eye(len(A), dtype=A.dtype)"
+_equal(
+    "15.4",
+    NOISY,
+    "all that goes in is float64",
+    *(NOISY.replace("dtype=A", f"dtype={other}") for other in ("x_0", "x_t", "y")),
+)
