@@ -36,7 +36,7 @@ def inpaint(
     draw from p(unknown | known): the network sees a known part with fresh noise in it,
     and takes it for less certain than it is. Resampling lessens the error.
     Lugmayr et al. 2022 (RePaint, arXiv 2201.09865), Algorithm 1, with jumps of one step;
-    its line 8 misses the square root of 1 - beta.
+    its line 5 has 1 - alpha_bar_t where the root of 1 - alpha_bar_{t-1} belongs.
     """
     check_integer("resample", resample, 1)
     known = check_known(known, check_start(x_0))
