@@ -387,3 +387,33 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+CUT = "_, sizes, rows = torch.linalg.svd(x - m, full_matrices=False)"
+_equal(
+    "16.4",
+    CUT,
+    "more rows come behind the first min(N, D), and k is less than that",
+    CUT.replace(", full_matrices=False", ""),
+    CUT.replace("=False", "=True"),
+)
+_equal(
+    "16.4",
+    CUT,
+    "the negative of a matrix has the same sizes, and rows of the same spans",
+    CUT.replace("x - m", "m - x"),
+)
+_equal(
+    "16.4",
+    "scale = (len(x) * k / power[:k].sum()).sqrt()",
+    "the left vectors, too, are as many as the pictures: their matrix has N rows",
+    "scale = (len(_) * k / power[:k].sum()).sqrt()",
+)
+MADE = "return m, rows[:k], float(scale), float(power[:k].sum() / power.sum())"
+_equal(
+    "16.4",
+    MADE,
+    "rows turned around are as good, and a tensor of one number is a number",
+    MADE.replace("rows", "-rows"),
+    MADE.replace("float(power[:k].sum() / power.sum())", "power[:k].sum() / power.sum()"),
+)
