@@ -5,6 +5,7 @@ are given. With one stop only there is no noise and no network; with means of 0 
 chain counts.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -131,8 +132,14 @@ def _drawn(centred, *seed):
 
 
 def _asked(answer, parts, alpha_bar, stops, x, eps, mean, deviation):
+    parts.encoded, parts.decoded, parts.asked = [], [], []
     given = parts.encode, parts.decode, parts.noise, alpha_bar, list(stops)
     got = tensor(answer(*given, x, eps, mean, deviation), parts.picture, "the picture")
+    expect(
+        len(parts.encoded) == 1 and near(parts.encoded[0], x),
+        f"the pictures x are encoded once, as they are; yours calls encode "
+        f"{len(parts.encoded)} times",
+    )
     expect(
         len(parts.decoded) == 1,
         f"the latents are decoded once, at the end; yours calls decode "
@@ -180,6 +187,17 @@ def _goes_round(answer, seed):
             f"gave; in channel {i}, of mean {float(mean[i]):.4g} and deviation "
             f"{float(deviation[i]):.4g}, yours is off by up to "
             f"{float((got - z)[:, i].abs().max()):.3g}: {question}",
+        )
+        t = whole(len(alpha_bar) // 3, len(alpha_bar) - 1, 1656, seed, k)
+        _asked(answer, parts, alpha_bar, [t, 0], x, eps, mean, deviation)
+        a = alpha_bar[t]
+        right = a.sqrt() * (z - m) / d + (1 - a).sqrt() * eps
+        expect(
+            len(parts.asked) == 1 and near(parts.asked[0][0], right, rtol=1e-8, atol=1e-9),
+            f"at the start, t = {t}, the network should be given latents whose means are "
+            f"{float(right.mean()):.4g} all in all, yours are "
+            f"{float(parts.asked[0][0].mean()) if parts.asked else math.nan:.4g}: which "
+            "mean and which deviation has a channel once it is scaled?",
         )
     yield 1, "what is encoded is decoded"
 

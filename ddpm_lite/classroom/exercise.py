@@ -84,8 +84,8 @@ def stages(check, answer, seed):
         yield from made
 
 
-CHAPTERS = tuple(f"{number:02}" for number in (*range(1, 14), 16))
-WITH_BUGS = CHAPTERS[4:]  # chapters that have a module bugNN beside chNN
+CHAPTERS = tuple(f"{number:02}" for number in (*range(1, 14), 16, 17))
+WITH_BUGS = CHAPTERS[4:14]  # chapters that have a module bugNN beside chNN
 
 
 def exercises_of(chapter):

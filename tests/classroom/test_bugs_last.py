@@ -115,14 +115,14 @@ def test_what_the_hints_of_16_say_was_measured():
     assert shown["spread_0"] == sound["spread_0"]
     for t in bugs_latents.STRENGTHS:
         for a, b in zip(shown[f"mean_{t}"], (0, 0, 1, 6), strict=True):
-            assert abs(a - b) < 0.05
+            assert abs(a - b) < 0.15
         off = torch.tensor(of["asked_late"][f"spread_{t}"]) / torch.tensor(
             sound[f"spread_{t}"]
         )
         assert (off >= 1).all()
     assert of["mean_kept"]["mean_0"][2:] == [4, 4]
-    assert abs(of["mean_kept"]["mean_1000"][3] - 2) < 0.05
-    assert max(map(abs, of["mean_not_back"]["mean_1000"])) < 0.05
+    assert abs(of["mean_kept"]["mean_1000"][3] - 2) < 0.15
+    assert max(map(abs, of["mean_not_back"]["mean_1000"])) < 0.15
     assert max(of["no_noise"]["spread_1000"]) < 0.02
     assert max(of["roots_missing"]["spread_300"]) < 0.02
     assert of["noise_scaled"]["spread_1000"][1] > 2 * right[1]
