@@ -169,7 +169,7 @@ def counts_the_writing(work, interval, write, restart, mean):
     return hours, best + write
 
 
-@wrong("17.2", "how many digits of it are right")
+@wrong("17.2", "off by a share of")
 def stops_too_early(work, interval, write, restart, mean):
     hours, best = _expected(work, interval, write, restart, mean)
     return hours, best * (1 + 1e-7)
@@ -351,3 +351,71 @@ EQUIVALENT = {}
 
 def _equal(number, before, proof, *afters):
     EQUIVALENT.update({(number, before, after): proof for after in afters})
+
+
+RATE = "rate = cards * peak * 1e12 * used"
+_equal(
+    "17.1",
+    RATE,
+    "the constant changes by 1e-12 of itself, as little as rounding may",
+    RATE.replace("1e12", "1000000000001.0"),
+)
+CONVERGES = (
+    "the iteration contracts to its one fixed point from every start, within fewer rounds; "
+    "its variable is not used"
+)
+for _start in ("2.0", "0.5", "0.0"):
+    _equal("17.2", "share = 1.0", CONVERGES, f"share = {_start}")
+ROUNDS = "for _ in range(10_000):  # (1 - share) exp(share + write / mean) = 1"
+for _cut in ("[1:]", "[:-1]", "[::-1]"):
+    _equal("17.2", ROUNDS, CONVERGES, f"for _ in list(range(10000)){_cut}:")
+ROUNDS = ROUNDS.replace("  #", " #")
+for _count in ("10001", "9999", "20000"):
+    _equal("17.2", ROUNDS, CONVERGES, ROUNDS.replace("10_000", _count))
+_equal(
+    "17.4",
+    "pictures = torch.empty_like(places)",
+    "all entries are written over; places of a later shuffle are N or more, and pictures "
+    "less, so that none is taken for a place again",
+    "pictures = -torch.empty_like(places)",
+    "pictures = places",
+)
+_equal(
+    "17.4",
+    "for k in (places // N).unique().tolist():",
+    "shuffles do not depend on each other, and a tensor of one whole number is a number",
+    "for k in list((places // N).unique().tolist())[::-1]:",
+    "for k in (places // N).unique():",
+)
+_equal(
+    "17.3",
+    "n, total = len(gradients), sum(sizes)",
+    "there is one size for each gradient",
+    "n, total = len(sizes), sum(sizes)",
+)
+SPLIT = "list((g * (size / total)).tensor_split(n)) for g, size in zip(gradients, sizes)"
+_equal(
+    "17.3",
+    SPLIT,
+    "the product of a gradient and its size, divided by the total, has no order",
+    SPLIT.replace("for g, size in", "for (size, g) in"),
+    SPLIT.replace("zip(gradients, sizes)", "zip(sizes, gradients)"),
+)
+PIECE = "i lies in 0..n-1 and r in 0..n-2, so that i - 1 - r is -n or more: Python counts "
+PIECE += "a negative index from the end, which is what the remainder does"
+for _before, _after in (
+    (
+        "come = [send(i, pieces[i][(i - r) % n]) for i in range(n)]",
+        "come = [send(i, pieces[i][i - r]) for i in range(n)]",
+    ),
+    ("at = (i - 1 - r) % n", "at = i - 1 - r"),
+    ("at = (i - 1 - r) % n", "at = (i - 1 - r) % -n"),
+    ("pieces[i][(i - r) % n] = come[i - 1]", "pieces[i][i - r] = come[i - 1]"),
+):
+    _equal("17.3", _before, PIECE, _after)
+_equal(
+    "17.3",
+    "for i in range(n):",
+    "what came to the ranks in a round was sent before, and each rank writes its own piece",
+    "for i in list(range(n))[::-1]:",
+)

@@ -9,17 +9,18 @@ import jupytext
 import pytest
 import torch
 
-from ddpm_lite.classroom import bug16
+from ddpm_lite.classroom import bug16, bug17
 from ddpm_lite.classroom.bugs import table
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "figures"))
 
 import bugs_latents  # noqa: E402
+import bugs_parallel  # noqa: E402
 
-SCRIPTS = {"16": bugs_latents}
-LISTS = {"16": bug16.FAULTS}
-CLEAR = {"16": 0.1}  # by how much a number of the table differs for a reader
+SCRIPTS = {"16": bugs_latents, "17": bugs_parallel}
+LISTS = {"16": bug16.FAULTS, "17": bug17.FAULTS}
+CLEAR = {"16": 0.1, "17": 0.1}  # by how much a number of the table differs for a reader
 
 
 def statement(chapter):
@@ -130,3 +131,35 @@ def test_what_the_hints_of_16_say_was_measured():
     alike = of["one_deviation"]["spread_1000"]
     assert max(alike) / min(alike) < 1.05
     assert of["scale_multiplied"]["spread_0"] == [0.125, 27, 0.125, 27]
+
+
+def test_the_code_of_17_is_that_of_the_run():
+    made = torch.Generator().manual_seed(0)
+    parts = [torch.randn(n, 2, generator=made).double() for n in (3, 1, 5, 2)]
+    w = torch.tensor([0.3, -0.5]).double()
+    shared = (lambda w, part: torch.sin(w - part).mean(0), w, [parts[:2], parts[1:]])
+    got = given("17", "train")(*shared, 0.1, 0.9)
+    *_, run = bugs_parallel.train(*shared, 0.1, 0.9, bugs_parallel.SHOWN)
+    *_, sound = bugs_parallel.train(*shared, 0.1, 0.9)
+    for mine, one, other in zip(got, run, sound, strict=True):
+        torch.testing.assert_close(mine, one, rtol=1e-9, atol=1e-12)
+        assert not torch.allclose(mine, other, atol=1e-3)
+
+
+def test_what_the_hints_of_17_say_was_measured():
+    of, shown, sound = alone("17"), rows("17")[bugs_parallel.SHOWN], rows("17")[()]
+    assert shown["half_12"] == sound["half_12"] and shown["end_12"] == [3, 3]
+    assert shown["end_3_3_3_3"] == [3, 3] != shown["end_8_4"]
+    assert shown["half_3_3_3_3"][0] == sound["half_3_3_3_3"][0]
+    assert shown["half_3_3_3_3"][1] < sound["half_3_3_3_3"][1] - 5
+    late = of["average_before_step"]["half_12"][1] - sound["half_12"][1]
+    assert late == 1
+    assert of["decay_exchanged"]["half_12"][1] <= sound["half_12"][0] + 1
+    equal = "half_3_3_3_3"
+    assert of["divided_twice"][equal][0] > 2 * sound[equal][0]
+    for name in ("rate_times_parts", "step_for_each_part", "sum_of_parts"):
+        assert of[name][equal][0] < sound[equal][0] / 2
+    for name in ("gradient_kept", "sum_over_examples"):
+        assert of[name]["half_12"][0] < sound["half_12"][0] / 2
+    assert abs(of["first_part_for_all"]["end_3_3_3_3"][1] - 1) < 0.1
+    assert abs(of["last_part_only"]["end_3_3_3_3"][1] - 7) < 0.3
