@@ -150,7 +150,7 @@ def drawing():
             w, average = run(faults, sizes, "sorted")[:, :120]
             axis.plot(w, style, color=figure.COLOURS["x_0"])
             axis.plot(average, style, color=figure.COLOURS["noise"])
-        axis.set(title=f"parts of {case(sizes)}", xlabel="updates", ylim=(0, 4.4))
+        axis.set(title=f"parts of {case(sizes)}", xlabel="updates", ylim=(0, 5))
     w, average = run(SOUND, (12,), "sorted")
     axis = axes.flat[0]
     axis.annotate("w", (25, float(w[25]) + 0.15), color=figure.COLOURS["x_0"], ha="right")

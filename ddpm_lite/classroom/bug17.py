@@ -64,7 +64,7 @@ FAULTS = (
     Fault(
         "last_part_only",
         "keeps the gradient of the last part, and does not add the others",
-        "would end near 7 with four equal parts in sorted order; here w ends at 3 there",
+        "would end above 6 with four equal parts in sorted order; here w ends at 3 there",
     ),
     Fault(
         "rate_times_parts",
