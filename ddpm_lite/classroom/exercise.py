@@ -84,7 +84,7 @@ def stages(check, answer, seed):
         yield from made
 
 
-CHAPTERS = tuple(f"{number:02}" for number in range(1, 16))
+CHAPTERS = tuple(f"{number:02}" for number in range(1, 18))
 WITH_BUGS = CHAPTERS[4:]  # chapters that have a module bugNN beside chNN
 
 
