@@ -25,6 +25,8 @@ FILES += ["training/test_ema", "training/test_faster", "formats/test_verify"]
 FILES += [f"formats/test_exchange_{what}" for what in ("reading", "writing", "refusals")]
 FILES += ["models/test_networks", "evaluation/test_metrics", "sampling/test_solvers"]
 FILES += ["sampling/test_spacing", "formats/test_exchange", "lab/test_lab"]
+FILES += ["models/test_autoencoder", "formats/test_autoencoders"]
+FILES += ["training/test_autoencode"]
 FILES += ["formats/test_drawn_with", "sampling/test_ode", "evaluation/test_likelihood"]
 NEAREST = {
     "denoiser": "sampling/test_sampler",

@@ -9,6 +9,7 @@ CONTENTS = {
     "unet_config": ("UNetConfig",),
     "unet": ("UNet",),
     "unet1d": ("UNet1d",),
+    "autoencoder": ("Autoencoder", "AutoencoderConfig"),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)
