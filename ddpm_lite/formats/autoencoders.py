@@ -1,4 +1,4 @@
-r"""Autoencoders as folders in the format of diffusers' AutoencoderKL, and the one shipped."""
+r"""Autoencoders as folders of diffusers' AutoencoderKL, and the one that is shipped."""
 
 import json
 from pathlib import Path
@@ -30,12 +30,16 @@ def save_autoencoder(folder, autoencoder, size=None, half=False):
     """
     c, folder = autoencoder.config, Path(folder)
     resolutions = len(c.block_out_channels)
-    fields = c.as_dict() | _OTHERS | {
-        "_class_name": "AutoencoderKL",
-        "out_channels": c.in_channels,
-        "down_block_types": ["DownEncoderBlock2D"] * resolutions,
-        "up_block_types": ["UpDecoderBlock2D"] * resolutions,
-    }
+    fields = (
+        c.as_dict()
+        | _OTHERS
+        | {
+            "_class_name": "AutoencoderKL",
+            "out_channels": c.in_channels,
+            "down_block_types": ["DownEncoderBlock2D"] * resolutions,
+            "up_block_types": ["UpDecoderBlock2D"] * resolutions,
+        }
+    )
     fields |= {} if size is None else {"sample_size": size}
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.half() if half else v for k, v in autoencoder.state_dict().items()}
@@ -63,8 +67,13 @@ def load_autoencoder(name):
             f"{folder} holds a {fields.get('_class_name')}, expected an AutoencoderKL"
         )
     wanted = _OTHERS | {"out_channels": fields.get("in_channels")}
-    blocks = {"down_block_types": "DownEncoderBlock2D", "up_block_types": "UpDecoderBlock2D"}
-    wanted |= {k: [v] * len(fields.get("block_out_channels", ())) for k, v in blocks.items()}
+    blocks = {
+        "down_block_types": "DownEncoderBlock2D",
+        "up_block_types": "UpDecoderBlock2D",
+    }
+    wanted |= {
+        k: [v] * len(fields.get("block_out_channels", ())) for k, v in blocks.items()
+    }
     for key, value in wanted.items():
         if key in fields and fields[key] != value:
             raise ValueError(

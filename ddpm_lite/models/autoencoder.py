@@ -1,4 +1,4 @@
-r"""A small autoencoder of pictures: an encoder to a few numbers, a decoder back (chapter 16).
+r"""A small autoencoder of pictures: an encoder to a few numbers, a decoder back.
 
 The encoder gives a Gaussian over latents for every picture, and the decoder a picture for
 every latent. Diffusion happens between the two. Shapes: B batch, C channels, H and W height
@@ -10,8 +10,8 @@ Kingma and Welling 2014; Rombach et al. 2022, section 3.1 and appendix G.
 """
 
 from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,18 +36,21 @@ class AutoencoderConfig:
     scaling_factor: float = 1.0  # what latents are multiplied by for the diffusion
 
     def __post_init__(self):
-        names = ("in_channels", "latent_channels", "layers_per_block", "norm_num_groups")
-        for name in names:
-            object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
+        for name in (
+            "in_channels",
+            "latent_channels",
+            "layers_per_block",
+            "norm_num_groups",
+        ):
+            check_integer(name, getattr(self, name), 1)
         widths = tuple(check_integer("a width", n, 1) for n in self.block_out_channels)
-        object.__setattr__(self, "block_out_channels", widths)
+        object.__setattr__(self, "block_out_channels", widths)  # JSON has lists only
         if not widths or any(n % self.norm_num_groups for n in widths):
             raise ValueError(
                 f"block_out_channels must be multiples of norm_num_groups = "
                 f"{self.norm_num_groups}, got {widths}"
             )
-        scale = check_number("scaling_factor", self.scaling_factor, 1e-12)
-        object.__setattr__(self, "scaling_factor", scale)
+        check_number("scaling_factor", self.scaling_factor, 1e-12)
 
     @property
     def factor(self):
@@ -80,9 +83,7 @@ class Autoencoder(nn.Module):
 
         Returns two tensors (B, latent_channels, H / f, W / f), not scaled.
         """
-        if x.dim() != 4 or x.shape[1] != self.config.in_channels:
-            shape = f"(B, {self.config.in_channels}, H, W)"
-            raise ValueError(f"pictures must have shape {shape}, got {tuple(x.shape)}")
+        _check("pictures", x, self.config.in_channels)
         check_sizes(x.shape[2:], self.config.factor)
         mean, log_variance = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
         return mean, log_variance.clamp(-30, 20)
@@ -102,9 +103,7 @@ class Autoencoder(nn.Module):
 
         Nothing is clipped: a value may lie slightly outside [-1, 1].
         """
-        if z.dim() != 4 or z.shape[1] != self.config.latent_channels:
-            shape = f"(B, {self.config.latent_channels}, H, W)"
-            raise ValueError(f"latents must have shape {shape}, got {tuple(z.shape)}")
+        _check("latents", z, self.config.latent_channels)
         return self.decoder(self.post_quant_conv(z / self.config.scaling_factor))
 
     def forward(self, x):
@@ -137,8 +136,7 @@ class Encoder(nn.Module):
         for i, width in enumerate(widths):
             block = nn.Module()
             block.resnets = _resnets(C, width, c.layers_per_block, c)
-            down = [Downsample(width, "right")] if i < last else []
-            block.downsamplers = nn.ModuleList(down)
+            block.downsamplers = nn.ModuleList([Downsample(width, "right")] * (i < last))
             self.down_blocks.append(block)
             C = width
         self.mid_block = Middle(C, c)
@@ -158,7 +156,7 @@ class Decoder(nn.Module):
 
     def __init__(self, c):
         super().__init__()
-        widths = c.block_out_channels[::-1]
+        widths, last = c.block_out_channels[::-1], len(c.block_out_channels) - 1
         C = widths[0]
         self.conv_in = nn.Conv2d(c.latent_channels, C, 3, padding=1)
         self.mid_block = Middle(C, c)
@@ -166,8 +164,7 @@ class Decoder(nn.Module):
         for i, width in enumerate(widths):
             block = nn.Module()
             block.resnets = _resnets(C, width, c.layers_per_block + 1, c)
-            up = [Upsample(width)] if i < len(widths) - 1 else []
-            block.upsamplers = nn.ModuleList(up)
+            block.upsamplers = nn.ModuleList([Upsample(width)] * (i < last))
             self.up_blocks.append(block)
             C = width
         self.conv_norm_out = GroupNorm(c.norm_num_groups, C, 1e-6)
@@ -203,8 +200,9 @@ class Middle(nn.Module):
     def __init__(self, C, c):
         super().__init__()
         self.resnets = nn.ModuleList([Residual(C, C, c), Residual(C, C, c)])
-        attention = [_Attention(C, c)] if c.mid_block_add_attention else []
-        self.attentions = nn.ModuleList(attention)
+        one_head = SimpleNamespace(groups=c.norm_num_groups, eps=1e-6, head_width=None)
+        count = int(c.mid_block_add_attention)
+        self.attentions = nn.ModuleList(Attention(C, one_head) for _ in range(count))
 
     def forward(self, h):
         first, second = self.resnets
@@ -214,18 +212,9 @@ class Middle(nn.Module):
         return second(h)
 
 
-class _Attention(Attention):
-    # the U-Net's, with one head
-
-    def __init__(self, C, c):
-        super().__init__(C, _Settings(c.norm_num_groups))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    groups: int
-    eps: float = 1e-6
-    head_width: int | None = None
+def _check(what, x, C):
+    if x.dim() != 4 or x.shape[1] != C:
+        raise ValueError(f"{what} must have shape (B, {C}, H, W), got {tuple(x.shape)}")
 
 
 def _resnets(C_in, C_out, count, c):

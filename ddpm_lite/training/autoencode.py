@@ -5,13 +5,15 @@ from dataclasses import replace
 import torch
 
 from ..checks import check_integer, check_number
-from ..models.autoencoder import Autoencoder, AutoencoderConfig, autoencoder_loss
+from ..models.autoencoder import Autoencoder, autoencoder_loss
 from ..seeds import WEIGHTS, generator_for, seeded, shuffled
 
 _NOISE, _LOOK = 330, 331  # streams of random numbers
 
 
-def train_autoencoder(pictures, config, updates, *, batch_size=32, lr=3e-3, weight=0.01, seed=0):
+def train_autoencoder(
+    pictures, config, updates, *, batch_size=32, lr=3e-3, weight=0.01, seed=0
+):
     r"""Train an Autoencoder with `autoencoder_loss`, and yield it after every update.
 
     pictures: a PictureSet. config: an AutoencoderConfig. weight: of the KL divergence.
@@ -65,6 +67,3 @@ def scale_latents(autoencoder, latents):
     factor = autoencoder.config.scaling_factor / float(latents.double().std())
     autoencoder.config = replace(autoencoder.config, scaling_factor=factor)
     return factor
-
-
-__all__ = ["AutoencoderConfig", "encode_all", "scale_latents", "train_autoencoder"]

@@ -2,7 +2,6 @@ r"""Autoencoders as folders: diffusers opens ours, we open theirs, and the shipp
 
 import json
 
-import diffusers
 import pytest
 import torch
 
@@ -10,6 +9,7 @@ from ddpm_lite import data
 from ddpm_lite.formats.autoencoders import load_autoencoder, save_autoencoder
 from ddpm_lite.models.autoencoder import Autoencoder
 
+diffusers = pytest.importorskip("diffusers")
 SMALL = dict(block_out_channels=(4, 8), norm_num_groups=4, scaling_factor=0.7)
 
 

@@ -1,11 +1,11 @@
 r"""The autoencoder: against diffusers' own, tensor by tensor and number by number."""
 
-import diffusers
 import pytest
 import torch
 
 from ddpm_lite.models.autoencoder import Autoencoder, AutoencoderConfig, autoencoder_loss
 
+diffusers = pytest.importorskip("diffusers")
 SMALL = dict(block_out_channels=(4, 8), norm_num_groups=4, latent_channels=3)
 
 
@@ -24,7 +24,9 @@ def theirs(attention):
 def test_it_computes_what_diffusers_computes(attention):
     torch.manual_seed(0)
     other = theirs(attention).double()
-    mine = Autoencoder(**SMALL, mid_block_add_attention=attention, scaling_factor=0.5).double()
+    mine = Autoencoder(
+        **SMALL, mid_block_add_attention=attention, scaling_factor=0.5
+    ).double()
     mine.load_state_dict(other.state_dict())
     x = torch.rand(2, 1, 8, 12, dtype=torch.float64) * 2 - 1
     noise = torch.randn(2, 3, 4, 6, dtype=torch.float64)

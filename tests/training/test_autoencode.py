@@ -39,5 +39,7 @@ def test_latents_get_the_deviation_one():
 
 def test_other_pictures_are_refused():
     with pytest.raises(ValueError, match="in_channels = 3"):
-        config = AutoencoderConfig(in_channels=3, block_out_channels=(4, 8), norm_num_groups=4)
+        config = AutoencoderConfig(
+            in_channels=3, block_out_channels=(4, 8), norm_num_groups=4
+        )
         next(train_autoencoder(data.load("digits"), config, 1))
