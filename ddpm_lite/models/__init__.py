@@ -1,4 +1,4 @@
-r"""Networks: they know t, and nothing of schedules."""
+r"""Networks: they know t (but the autoencoder), and nothing of schedules."""
 
 from .. import hand_on
 
