@@ -136,7 +136,8 @@ class Encoder(nn.Module):
         for i, width in enumerate(widths):
             block = nn.Module()
             block.resnets = _resnets(C, width, c.layers_per_block, c)
-            block.downsamplers = nn.ModuleList([Downsample(width, "right")] * (i < last))
+            down = [Downsample(width, "right")] if i < last else []
+            block.downsamplers = nn.ModuleList(down)
             self.down_blocks.append(block)
             C = width
         self.mid_block = Middle(C, c)
@@ -164,7 +165,8 @@ class Decoder(nn.Module):
         for i, width in enumerate(widths):
             block = nn.Module()
             block.resnets = _resnets(C, width, c.layers_per_block + 1, c)
-            block.upsamplers = nn.ModuleList([Upsample(width)] * (i < last))
+            up = [Upsample(width)] if i < last else []
+            block.upsamplers = nn.ModuleList(up)
             self.up_blocks.append(block)
             C = width
         self.conv_norm_out = GroupNorm(c.norm_num_groups, C, 1e-6)

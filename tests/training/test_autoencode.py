@@ -21,7 +21,8 @@ def test_it_learns_and_can_be_repeated():
     _, again, same = trained(40)
     assert losses == same and trained(2, seed=1)[2][0] != losses[0]
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in first.state_dict().items())
-    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    # without learning the ratio of 80 digits' losses scatters by less than 0.03 around 1
+    assert sum(losses[-5:]) < 0.85 * sum(losses[:5])
 
 
 def test_latents_get_the_deviation_one():
