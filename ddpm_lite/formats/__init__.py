@@ -10,6 +10,7 @@ CONTENTS = {
     "checkpoint": ("load_run",),
     "diffusers_fields": (),
     "diffusers_files": (),
+    "autoencoders": ("load_autoencoder", "save_autoencoder"),
     "diffusers_unet": (),
     "diffusers_scheduler": (),
     "diffusers": ("from_diffusers",),

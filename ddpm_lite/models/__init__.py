@@ -1,4 +1,4 @@
-r"""Networks: they know t, and nothing of schedules."""
+r"""Networks: they know t (but the autoencoder), and nothing of schedules."""
 
 from .. import hand_on
 
@@ -9,6 +9,7 @@ CONTENTS = {
     "unet_config": ("UNetConfig",),
     "unet": ("UNet",),
     "unet1d": ("UNet1d",),
+    "autoencoder": ("Autoencoder", "AutoencoderConfig"),
 }
 
 __getattr__, __dir__ = hand_on(__name__, CONTENTS)

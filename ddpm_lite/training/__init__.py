@@ -17,6 +17,7 @@ CONTENTS = {
     "optimiser": (),
     "recomputing": (),
     "trainer": ("Trainer",),
+    "autoencode": ("train_autoencoder",),
     "instruments": (),
     "boards": (),
     "best": (),

@@ -631,4 +631,23 @@ MUTANTS = [
         "return most\n",
         "return most**0.5\n",
     ),
+    # --- latents
+    Mutant(
+        "latents decoded without undoing their scale",
+        "models/autoencoder",
+        "self.post_quant_conv(z / self.config.scaling_factor)",
+        "self.post_quant_conv(z)",
+    ),
+    Mutant(
+        "the variance of a latent for its deviation",
+        "models/autoencoder",
+        "draw = mean if noise is None else mean + (log_variance / 2).exp() * noise",
+        "draw = mean if noise is None else mean + log_variance.exp() * noise",
+    ),
+    Mutant(
+        "the scale of latents that were scaled before, alone",
+        "training/autoencode",
+        "factor = autoencoder.config.scaling_factor / float(",
+        "factor = 1 / float(",
+    ),
 ]
