@@ -113,4 +113,15 @@ def sees_the_weights_only(*given):
     return _train(*given)
 
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "17.5",
+        "total = torch.zeros_like(w)",
+        "total = torch.zeros_like(average)",
+    ): "the average has the shape and the dtype of the weights",
+    (
+        "17.5",
+        "for part in parts:",
+        "for part in list(parts)[::-1]:",
+    ): "a sum over parts at one w has no order",
+}
