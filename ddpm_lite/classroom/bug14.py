@@ -205,7 +205,7 @@ def _at_these_times(answer, schedule, stops, x, says):
 
 
 def _about_these_states(answer, schedule, stops, x, says):
-    _, asked = _drawn(answer, says, schedule.alpha_bar, stops, x)
+    end, asked = _drawn(answer, says, schedule.alpha_bar, stops, x)
     of = schedule.alpha_bar
 
     def handed(how="", unscaled=False):
@@ -227,6 +227,16 @@ def _about_these_states(answer, schedule, stops, x, says):
         expect(
             near(got, right[i], rtol=1e-7, atol=1e-9),
             f"call {i + 1} of the flow, at t = {stops[i]}, is about a state that is off "
+            f"by up to {off:.3g}: {question}",
+        )
+    if len(asked) == len(stops) - 1:  # all jumps are made, so that x has arrived
+        right = _states(says, of, stops, x)[-1]
+        suspects = [(_states(says, of, stops, x, how)[-1], words) for how, words in SLIPS]
+        question = asked_about(end, suspects, "which weights has x at the last stop?")
+        off = float((end - right).abs().max())
+        expect(
+            near(end, right, rtol=1e-7, atol=1e-9),
+            f"after the jump from t = {stops[-2]} to {stops[-1]} of {schedule.T} x is off "
             f"by up to {off:.3g}: {question}",
         )
 

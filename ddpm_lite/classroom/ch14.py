@@ -42,7 +42,9 @@ def shifted(answer, seed):
     for tau in times:
         _is_this_alpha_bar(answer, tau, 1.0)
     yield 1, "alpha_bar of a flow"
-    sides = [math.exp(2.8 * b - 1.2) for _, b in drawn]
+    sides = [
+        math.exp(0.1 + 1.5 * b if i % 2 else -0.1 - b) for i, (_, b) in enumerate(drawn)
+    ]
     for tau, k in zip(times, sides, strict=True):
         _has_this_ratio(answer, tau, k)
     yield 1, "the time of the large picture"
@@ -180,6 +182,7 @@ def _ends_like_this(answer, m, v, stops):
     last = stops[-1]
     exact = (1 - last) * m, math.sqrt((1 - last) ** 2 * v + last**2)
     suspects = [
+        (right, "how many of your digits are right?"),
         (_walked(m, v, stops, lambda z, tau, _: z - m), "what does z say about x_0 here?"),
         (_walked(m, v, stops, _best(m, v), -1), "towards which end does time go?"),
         (_walked(m, v**2, stops, _best(m, v**2)), "is v a variance, or a deviation?"),
@@ -377,9 +380,10 @@ def _finds_the_noise(answer, shape, dtype, seed, k):
     got, _, _ = _asked(answer, says, x_t, share)
     off = (got.double() - noise.double()).abs().flatten(1) if len(shape) > 1 else None
     off = off.amax(1) if off is not None else (got - noise).abs().double()
-    bound = torch.full_like(off, 2e-3)
-    if ends:
-        bound[1] = 0.05 if dtype == torch.float32 else 2e-3
+    double = dtype == torch.float64
+    bound = torch.full_like(off, 1e-8 if double else 2e-3)
+    if ends and not double:
+        bound[1] = 0.05
     at = int((off / bound).argmax())
     which = (
         "is alpha_bar = 0 a state as all others?"
@@ -412,6 +416,9 @@ def walk(answer, seed):
         slope = normal(z.shape, 1441, seed, k)
         _is_bent_so(answer, lambda z, tau, slope=slope: slope, z, N, shift)
         _is_bent_so(answer, lambda z, tau, slope=slope: tau * slope, z, N, shift)
+    u, z, _, shift = drawn[1]
+    _ends_here(answer, u, z, 1, shift)
+    _is_bent_so(answer, u, z, 1, shift)
     yield 1, "and fields that are straight, or straight with a changing speed"
 
 
@@ -516,7 +523,7 @@ def _asks_about_these_states(answer, u, z, N, shift):
     question = asked_about(got, suspects, "from which state and how far does it go?")
     mine, wanted = apart(float(got[0, 0]), float(right[0, 0]))
     expect(
-        near(got, right, rtol=1e-7),
+        near(got, right, rtol=1e-6, atol=1e-6),
         f"with N = {N} and k = {shift:.3g} the first entry is {wanted} after one step, "
         f"yours is {mine}: {question}",
     )
@@ -537,7 +544,7 @@ def _ends_here(answer, u, z, N, shift):
     question = asked_about(got, suspects, "where is z after the last step?")
     off = float((got - right).abs().max())
     expect(
-        near(got, right, rtol=1e-6, atol=1e-9),
+        near(got, right, rtol=1e-6, atol=3e-6),
         f"with N = {N} and k = {shift:.3g} the end is off by up to {off:.3g}: {question}",
     )
 
@@ -580,7 +587,7 @@ def _is_bent_so(answer, u, z, N, shift):
     question = asked_about(got, suspects, "how far is each slope from the chord's?")
     mine, wanted = apart(got, right)
     expect(
-        near(got, right, rtol=1e-6, atol=1e-9),
+        near(got, right, rtol=1e-5, atol=1e-9),
         f"with N = {N} and k = {shift:.3g} the bend of these paths is {wanted}, yours is "
         f"{mine}: {question}",
     )

@@ -34,7 +34,7 @@ def starts(answer, seed):
     for k, (schedule, stops) in enumerate(drawn):
         N = len(stops) - 1
         for made in (1, whole(2, N - 2, 151, seed, k), N - 1):
-            _makes_so_many(answer, schedule, stops, made, between(0.1, 0.9, 152, seed, k))
+            _makes_so_many(answer, schedule, stops, made, between(0.02, 0.98, 152, seed, k))
     yield 1, "the number of steps"
     for k, (schedule, stops) in enumerate(drawn):
         made = whole(1, len(stops) - 2, 153, seed, k)
@@ -140,6 +140,8 @@ def turn(answer, seed):
     yield 1, "the length"
     for k in range(4):
         _has_this_direction(answer, seed, k)
+    for k, degrees in enumerate((3, 12, 25, 165)):
+        _has_turned(answer, degrees, seed, k)
     yield 1, "the direction"
     for k, (shape, dtype) in enumerate(SHAPES):
         _turns_each(answer, shape, dtype, seed, k)
@@ -240,6 +242,31 @@ def _has_this_direction(answer, seed, k):
         f"of the {float(whole_angle[i]):.4g} degrees from a to b your result has gone "
         f"{float(mine[i]):.4g} at w = {float(w[i]):.4g}, and is "
         f"{float(_degrees(got, b)[i]):.4g} from b: {question}",
+    )
+
+
+def _has_turned(answer, degrees, seed, k):
+    r"""The same for one angle, such as random noises seldom have."""
+    a, other, w = _three_noises((3, 4, 5), torch.float64, 1527, seed, k)
+    a, w = a.flatten(1), 0.2 + 0.6 * w
+    unit = a / a.norm(dim=1, keepdim=True)
+    across = other.flatten(1)
+    across = across - (across * unit).sum(1, keepdim=True) * unit
+    across = across / across.norm(dim=1, keepdim=True)
+    angle = math.radians(degrees + between(0, 3, 1528, seed, k))
+    b = 7 * (math.cos(angle) * unit + math.sin(angle) * across)
+    got = tensor(answer(a, b, w), a, "what lies between")
+    right, of_a = _turned(a, b, w), _degrees(a, got)
+    i = int((got - right).abs().amax(1).argmax())
+    line = _degrees(a, (1 - w[:, None]) * unit + w[:, None] * b / 7)
+    suspects = ((line, "does the angle grow evenly with w?"),)
+    question = asked_about(of_a, suspects, "is it the same turn at all angles?")
+    expect(
+        near(got, right, rtol=1e-7, atol=1e-7),
+        f"of {math.degrees(angle):.4g} degrees from a to b your result has gone "
+        f"{float(of_a[i]):.6g} at w = {float(w[i]):.4g}, it should have gone "
+        f"{float(_degrees(a, right)[i]):.6g}, and {float(right[i].norm()):.6g} long, not "
+        f"{float(got[i].norm()):.6g}: {question}",
     )
 
 

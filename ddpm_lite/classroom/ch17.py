@@ -24,7 +24,7 @@ from .exercise import (
     whole,
 )
 
-ASKED = ("training",)
+ASKED = ("training", "seeds.shuffled", "seeds._shuffle")
 
 
 @exercise("17.1", "cost", kind="understanding", minutes=10, points=3, lacks=ASKED)
@@ -268,9 +268,9 @@ def _has_its_best(answer, interval, write, restart, mean):
 
 
 class Links:
-    r"""A ring of links that count what they carry, and may lose it."""
+    r"""A ring of links that count what they carry; those of the ranks in `lose` lose it."""
 
-    def __init__(self, n, like, lose=False):
+    def __init__(self, n, like, lose=()):
         self.n, self.like, self.lose = n, like, lose
         self.sent = [[] for _ in range(n)]
 
@@ -283,7 +283,7 @@ class Links:
                 f"send wants a vector in {self.like.dtype}, it got {article(values)}"
             )
         self.sent[i].append(len(values))
-        return torch.zeros_like(values) if self.lose else values
+        return torch.zeros_like(values) if i in self.lose else values
 
 
 @exercise("17.3", "ring", kind="code", minutes=35, points=5, lacks=ASKED)
@@ -299,6 +299,7 @@ def ring(answer, seed):
         n = (2, 3, 5, 8)[k]
         _sends_little(answer, n, n * whole(2, 6, 1708, seed, k), 1709, seed, k)
         _comes_by_links(answer, n, n * whole(2, 6, 1710, seed, k), 1711, seed, k)
+        _goes_around(answer, n, n * whole(2, 6, 1732, seed, k), 1733, seed, k)
     yield 2, "by a ring"
     for k, (n, D, dtype) in enumerate(ODD):
         _has_the_mean(answer, n, D, False, 1712, seed, k, dtype=dtype)
@@ -324,7 +325,7 @@ def _gradients(n, D, equal, *seed, dtype=torch.float64):
     return list(g.unbind()), [sizes[0]] * n if equal else sizes
 
 
-def _around(answer, g, sizes, lose=False):
+def _around(answer, g, sizes, lose=()):
     links = Links(len(g), g[0], lose)
     got = several(answer(list(g), list(sizes), links), len(g), "one for each rank")
     return [tensor(one, g[0], f"what rank {i} has") for i, one in enumerate(got)], links
@@ -381,15 +382,30 @@ def _sends_little(answer, n, D, *seed, dtype=torch.float64):
 def _comes_by_links(answer, n, D, *seed, dtype=torch.float64):
     r"""Where links carry zeros, a rank cannot know what the others have."""
     g, sizes = _gradients(n, D, False, *seed, dtype=dtype)
-    before, _ = _around(answer, g, sizes, lose=True)
+    before, _ = _around(answer, g, sizes, range(n))
     for i in sorted({0, n // 2, n - 1}):
         others = [one if j == i else one * 3 - 1 for j, one in enumerate(g)]
-        after, _ = _around(answer, others, sizes, lose=True)
+        after, _ = _around(answer, others, sizes, range(n))
         expect(
             near(before[i], after[i], rtol=1e-6, atol=1e-6),
             f"where all links of {n} ranks lose what they carry, rank {i} still knows what "
             "the others have: how did it come there?",
         )
+
+
+def _goes_around(answer, n, D, *seed):
+    r"""Where one link carries zeros, what the rank before it has comes to no other one."""
+    g, sizes = _gradients(n, D, False, *seed)
+    cut = whole(0, n - 1, *seed, 20)
+    before, _ = _around(answer, g, sizes, (cut,))
+    others = [one * 3 - 1 if j == cut else one for j, one in enumerate(g)]
+    after, _ = _around(answer, others, sizes, (cut,))
+    know = [i for i in range(n) if i != cut and not near(before[i], after[i], 1e-6, 1e-6)]
+    expect(
+        not know,
+        f"where the link behind rank {cut} of {n} loses what it carries, rank {know[:1]} "
+        f"still knows what rank {cut} has: how did it come there?",
+    )
 
 
 @exercise("17.4", "share", kind="project", minutes=50, points=5, lacks=ASKED)
@@ -419,6 +435,9 @@ def share(answer, seed):
             _asks_little(
                 answer, N, batch, whole(1, 9, 1730, seed, k, ranks), ranks, seed, k
             )
+        N, ranks = whole(2, 4, 1734, seed, k), whole(9, 11, 1735, seed, k)
+        step = whole(1, 9, 1736, seed, k)  # of two places of a rank, shuffles lie between
+        _asks_little(answer, N, 3 * ranks, step, ranks, seed, k)
     yield 1, "and no shuffle too many"
 
 

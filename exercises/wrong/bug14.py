@@ -96,6 +96,14 @@ def weighs_by_the_variance(*given):
     return _drawn(*given, left=lambda share: share**2)
 
 
+@wrong("14.5", "which weights has x at the last stop", RIGHT)
+def leaves_by_steps(flow, alpha_bar, stops, x):
+    x = _drawn(flow, alpha_bar, stops, x)
+    time = 1 - stops[-1] / (len(alpha_bar) - 1)
+    straight = time / (time**2 + (1 - time) ** 2) ** 0.5
+    return x * straight / alpha_bar[stops[-1]].sqrt()
+
+
 def _as_given(*given):
     return _drawn(*given, time_of=lambda t, a, T: 1 - t / T + 0 * a, end=-1)
 

@@ -76,6 +76,11 @@ def clamps_the_time(tau, k):
     return _shift(max(tau, 1e-5), k)
 
 
+@wrong("14.1", "as large as a pixel's")
+def enlarges_only(tau, k):
+    return _shift(tau, max(k, 1.0))
+
+
 def _law(m, v, taus, gain=None, sign=1, mean_of=None, width=lambda d: d):
     mean, deviation = 0.0, 1.0
     for tau, after in pairwise(taus):
@@ -246,6 +251,16 @@ def by_x_0(*given):
 @wrong("14.3", "z and time of one dtype")
 def asks_in_double(flow, x_t, alpha_bar):
     return _by_flow(lambda z, s: flow(z, s.double()), x_t, alpha_bar)
+
+
+@wrong("14.3", "is alpha_bar = 0 a state as all others")
+def keeps_alpha_bar_above_0(flow, x_t, alpha_bar):
+    return _by_flow(flow, x_t, alpha_bar.clamp(min=1e-8))
+
+
+@wrong("14.3", "along which axes")
+def rounds_pictures_to_single(flow, x_t, alpha_bar):
+    return _by_flow(flow, x_t.float().to(x_t) if x_t.dim() > 2 else x_t, alpha_bar)
 
 
 def _walked(u, z, N, k, stops=None, at=0, sign=-1, lengths=None, bend=None, end=None):

@@ -150,6 +150,17 @@ def stays_where_there_is_no_angle(*given):
     return torch.where(same, a, made)
 
 
+@wrong("15.2", "grow evenly with w")
+def takes_the_line_for_small_angles(a, b, w):
+    u, v = (x.flatten(1) / x.flatten(1).norm(dim=1, keepdim=True) for x in (a, b))
+    cosine = (u * v).sum(1)
+    made = _turn(a, b, w).flatten(1)
+    wide = w[:, None]
+    line = (1 - wide) * u + wide * v
+    line = line / line.norm(dim=1, keepdim=True) * made.norm(dim=1, keepdim=True)
+    return torch.where((cosine > 0.99)[:, None], line, made).reshape(a.shape)
+
+
 @wrong("15.2", "over which entries")
 def turns_each_row(a, b, w):
     if a.dim() == 2:

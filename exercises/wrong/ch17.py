@@ -258,6 +258,15 @@ def sends_for_show(gradients, sizes, send):
     return looks_at_all(gradients, sizes, send)
 
 
+@wrong("17.3", "how did it come there")
+def asks_only_whether_links_work(gradients, sizes, send):
+    n, total = len(gradients), sum(sizes)
+    mean = sum(g * (size / total) for g, size in zip(gradients, sizes, strict=True))
+    come = [send(i, gradients[i][:1]) for i in range(n * (n > 1))]
+    alive = [not come or bool(come[i - 1].abs().sum() > 0) for i in range(n)]
+    return [mean if ok else gradients[i] for i, ok in enumerate(alive)]
+
+
 @wrong("17.3", "should be torch.float32")
 def in_double(gradients, sizes, send):
     kind = gradients[0].dtype
@@ -343,6 +352,22 @@ def shuffles_all_up_to_here(N, batch, step, rank, ranks, shuffle):
     every = [shuffle(k) for k in range(step * batch // N + 1)]
     places = range((step - 1) * batch + rank, step * batch, ranks)
     return torch.tensor([int(every[p // N][p % N]) for p in places])
+
+
+@wrong("17.4", "what is shuffle")
+def shuffles_all_between_its_places(N, batch, step, rank, ranks, shuffle):
+    places = list(range((step - 1) * batch + rank, step * batch, ranks))
+    made = {k: shuffle(k) for k in range(places[0] // N, places[-1] // N + 1)}
+    return torch.stack([made[p // N][p % N] for p in places])
+
+
+@wrong("17.4", "what is shuffle")
+def shuffles_for_the_whole_batch(N, batch, step, rank, ranks, shuffle):
+    first = (step - 1) * batch
+    made = {k: shuffle(k) for k in range(first // N, (first + batch - 1) // N + 1)}
+    return torch.stack(
+        [made[p // N][p % N] for p in range(first + rank, first + batch, ranks)]
+    )
 
 
 # Slips of the solutions that are right all the same, each with the proof.
