@@ -463,7 +463,8 @@ def test_the_run_in_python_runs(tmp_path, monkeypatch):
 
 
 def test_figures_are_all_shown_and_all_made_by_a_command():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    places = [ROOT / "docs", ROOT / "notebooks"]
+    pages = [ROOT / "README.md", *(p for place in places for p in place.glob("*.md"))]
     shown = "\n".join(path.read_text("utf-8") for path in pages)
     commands = "\n".join(p.read_text("utf-8") for p in (ROOT / "figures").glob("*.py"))
     commands += (ROOT / "Makefile").read_text("utf-8")
