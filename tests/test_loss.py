@@ -33,7 +33,8 @@ def test_the_right_answer_costs_nothing(batch):
     schedule, t, shape = batch
     x_0, noise = normal(*shape), normal(*shape, seed=1)
     v = v_from_x_0(schedule, q_sample(schedule, x_0, t, noise), t, x_0)
-    for prediction, answer in dict(noise=noise, x_0=x_0, v=v).items():
+    answers = dict(noise=noise, x_0=x_0, v=v, flow=noise - x_0)
+    for prediction, answer in answers.items():
         model = lambda x, t, answer=answer: answer  # noqa: E731
         losses = simple_loss(model, schedule, x_0, t, noise, prediction=prediction)
         assert losses.shape == (len(t),) and (losses == 0).all()
@@ -45,7 +46,8 @@ def test_loss_is_the_mean_square_of_the_error(batch):
     x_0, noise = normal(*shape), normal(*shape, seed=1)
     a = schedule.alpha_bar[t].sqrt().reshape(-1, *[1] * (len(shape) - 1))
     s = schedule.one_minus_alpha_bar[t].sqrt().reshape(a.shape)
-    for prediction, target in dict(noise=noise, x_0=x_0, v=a * noise - s * x_0).items():
+    targets = dict(noise=noise, x_0=x_0, v=a * noise - s * x_0, flow=noise - x_0)
+    for prediction, target in targets.items():
         losses = simple_loss(Constant(0.5, prediction), schedule, x_0, t, noise)
         by_hand = [
             ((target[i] - 0.5) ** 2).sum() / target[i].numel() for i in range(len(t))
