@@ -7,22 +7,14 @@ tests/classroom/test_bugs_exact.py reads which fault has which symptom. --draw w
 exercises/bugs/14.png, the picture of the statement.
 """
 
-import argparse
-import json
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from bugs_sampling import rounded
+from bugs_exact import SOUND, beside, command
 
 from ddpm_lite import Schedule, figure
-from ddpm_lite.training.facts import versions
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "figures" / "runs" / "bugs_flow.json"
-PICTURES = ROOT / "exercises" / "bugs"
-SOUND = ()
 SHOWN = ("last_jump_missing", "step_as_time")
 OTHERS = (
     "answer_is_v",
@@ -110,17 +102,14 @@ def numbers(faults):
 
 def sheet(results):
     r"""The numbers of the statement, as Markdown."""
-    rows = {tuple(row["faults"]): row for row in results["rows"]}
-    columns = {"sound code": rows[SOUND], "this run": rows[SHOWN]}
-    head = f"| mean and deviation | {' | '.join(columns)} |"
-    lines = [head, "|---" * (1 + len(columns)) + "|"]
+    return beside("mean and deviation", results, SHOWN, cells)
+
+
+def cells(row):
     for name, N, law in CASES:
-        m, v = LAWS[law]
-        pairs = [row[f"{name}_{law}_{N}"] for row in columns.values()]
-        cells = [f"{mean:.2f} and {deviation:.3f}" for mean, deviation in pairs]
+        (m, v), (mean, deviation) = LAWS[law], row[f"{name}_{law}_{N}"]
         words = f"data {m:.0f} and {math.sqrt(v):g}, {name} schedule, {N} steps"
-        lines.append(f"| {words} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        yield words, f"{mean:.2f} and {deviation:.3f}"
 
 
 def drawing():
@@ -150,21 +139,5 @@ def drawing():
     return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--draw", action="store_true")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.draw:
-        figure.save(figure.png(drawing(), dpi=130), PICTURES / "14.png")
-        return
-    every = (SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS)))
-    rows = [{"faults": list(faults), **rounded(numbers(faults))} for faults in every]
-    results = {"command": "python figures/bugs_flow.py", "rows": rows}
-    results["versions"] = versions()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(sheet(results))
-
-
 if __name__ == "__main__":
-    main()
+    command(__file__, __doc__, "14", numbers, SHOWN, OTHERS, sheet, drawing)

@@ -8,22 +8,15 @@ tests/classroom/test_bugs_exact.py reads which fault has which symptom. --draw w
 exercises/bugs/15.png, the picture of the statement.
 """
 
-import argparse
-import json
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from bugs_sampling import normal, rounded
+from bugs_exact import SOUND, beside, command
+from bugs_sampling import normal
 
 from ddpm_lite import Schedule, figure
-from ddpm_lite.training.facts import versions
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "figures" / "runs" / "bugs_inpaint.json"
-PICTURES = ROOT / "exercises" / "bugs"
-SOUND = ()
 SHOWN = ("known_at_t", "known_no_root")
 OTHERS = (
     "asked_at_s",
@@ -136,17 +129,15 @@ def numbers(faults):
 
 def sheet(results):
     r"""The numbers of the statement, as Markdown."""
-    rows = {tuple(row["faults"]): row for row in results["rows"]}
-    columns = {"sound code": rows[SOUND], "this run": rows[SHOWN]}
-    head = f"| mean and deviation | {' | '.join(columns)} |"
-    lines = [head, "|---" * (1 + len(columns)) + "|"]
+    return beside("mean and deviation", results, SHOWN, cells)
+
+
+def cells(row):
     for last, R in CASES:
         for entry in ("known", "other"):
-            pairs = [row[f"{entry}_{last}_{R}"] for row in columns.values()]
-            cells = [f"{mean:.2f} and {deviation:.3f}" for mean, deviation in pairs]
-            rounds = f"{R} round{'s' * (R > 1)}"
-            lines.append(f"| {entry} entry at t = {last}, {rounds} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            mean, deviation = row[f"{entry}_{last}_{R}"]
+            words = f"{entry} entry at t = {last}, {R} round{'s' * (R > 1)}"
+            yield words, f"{mean:.2f} and {deviation:.3f}"
 
 
 def drawing():
@@ -172,21 +163,5 @@ def drawing():
     return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--draw", action="store_true")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.draw:
-        figure.save(figure.png(drawing(), dpi=130), PICTURES / "15.png")
-        return
-    every = (SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS)))
-    rows = [{"faults": list(faults), **rounded(numbers(faults))} for faults in every]
-    results = {"command": "python figures/bugs_inpaint.py", "rows": rows}
-    results["versions"] = versions()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(sheet(results))
-
-
 if __name__ == "__main__":
-    main()
+    command(__file__, __doc__, "15", numbers, SHOWN, OTHERS, sheet, drawing)

@@ -9,22 +9,15 @@ exercises/bugs/16.png, the picture of the statement: clothes, whose latents are 
 principal components of patches of 4 x 4, with the exact denoiser of the set.
 """
 
-import argparse
-import json
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from bugs_sampling import even, normal, rounded
+from bugs_exact import SOUND, beside, command
+from bugs_sampling import even, normal
 
 from ddpm_lite import Schedule, figure
 from ddpm_lite.data import clothes
-from ddpm_lite.training.facts import versions
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "figures" / "runs" / "bugs_latents.json"
-PICTURES = ROOT / "exercises" / "bugs"
-SOUND = ()
 SHOWN = ("latents_clipped", "mean_inside")
 OTHERS = (
     "asked_late",
@@ -103,15 +96,13 @@ NAMES = ("encoded and decoded", "noised to t = 300 and back", "drawn from t = 10
 
 def sheet(results):
     r"""The numbers of the statement, as Markdown."""
-    rows = {tuple(row["faults"]): row for row in results["rows"]}
-    columns = {"sound code": rows[SOUND], "this run": rows[SHOWN]}
-    lines = [f"| four channels | {' | '.join(columns)} |"]
-    lines.append("|---" * (1 + len(columns)) + "|")
+    return beside("four channels", results, SHOWN, cells)
+
+
+def cells(row):
     for t, name in zip(STRENGTHS, NAMES, strict=True):
         for key, what in (("mean", "means"), ("spread", "deviations")):
-            cells = [listed(row[f"{key}_{t}"]) for row in columns.values()]
-            lines.append(f"| {name}: {what} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            yield f"{name}: {what}", listed(row[f"{key}_{t}"])
 
 
 def autoencoder(x):
@@ -167,23 +158,5 @@ def drawing():
     return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--draw", action="store_true")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.draw:
-        figure.save(figure.png(drawing(), dpi=120), PICTURES / "16.png")
-        return
-    every = (SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS)))
-    rows = [{"faults": list(faults), **rounded(numbers(faults))} for faults in every]
-    results = {"command": "python figures/bugs_latents.py", "rows": rows}
-    results["versions"] = versions()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for row in rows:
-        print(row)
-    print(sheet(results))
-
-
 if __name__ == "__main__":
-    main()
+    command(__file__, __doc__, "16", numbers, SHOWN, OTHERS, sheet, drawing, dpi=120)

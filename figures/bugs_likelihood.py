@@ -8,22 +8,15 @@ tests/classroom/test_bugs_later.py reads which fault has which symptom. --draw w
 exercises/bugs/13.png, the picture of the statement.
 """
 
-import argparse
-import json
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from bugs_sampling import normal, rounded
+from bugs_exact import SOUND, beside, command
+from bugs_sampling import normal
 
 from ddpm_lite import figure
-from ddpm_lite.training.facts import versions
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "figures" / "runs" / "bugs_likelihood.json"
-PICTURES = ROOT / "exercises" / "bugs"
-SOUND = ()
 SHOWN = ("prior_one_entry", "sum_over_probes")
 OTHERS = (
     "trace_subtracted",
@@ -139,13 +132,11 @@ SHEET = (
 
 def sheet(results):
     r"""The numbers of the statement, as Markdown."""
-    rows = {tuple(row["faults"]): row for row in results["rows"]}
-    columns = {"sound code": rows[SOUND], "this run": rows[SHOWN]}
-    lines = [f"| in nats | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
-    for words, key in SHEET:
-        cells = [nats(row[key]) for row in columns.values()]
-        lines.append(f"| {words} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return beside("in nats", results, SHOWN, cells)
+
+
+def cells(row):
+    return [(words, nats(row[key])) for words, key in SHEET]
 
 
 def drawing():
@@ -171,23 +162,5 @@ def drawing():
     return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--draw", action="store_true")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.draw:
-        figure.save(figure.png(drawing(), dpi=130), PICTURES / "13.png")
-        return
-    every = (SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS)))
-    rows = [{"faults": list(faults), **rounded(numbers(faults))} for faults in every]
-    results = {"command": "python figures/bugs_likelihood.py", "rows": rows}
-    results["versions"] = versions()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for row in rows:
-        print(row)
-    print(sheet(results))
-
-
 if __name__ == "__main__":
-    main()
+    command(__file__, __doc__, "13", numbers, SHOWN, OTHERS, sheet, drawing)

@@ -8,20 +8,11 @@ which fault has which symptom. --draw writes exercises/bugs/17.png, the picture 
 statement.
 """
 
-import argparse
-import json
-from pathlib import Path
-
 import torch
-from bugs_sampling import rounded
+from bugs_exact import SOUND, beside, command
 
 from ddpm_lite import figure
-from ddpm_lite.training.facts import versions
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "figures" / "runs" / "bugs_parallel.json"
-PICTURES = ROOT / "exercises" / "bugs"
-SOUND = ()
 SHOWN = ("average_for_each_part", "mean_of_means")
 OTHERS = (
     "average_before_step",
@@ -127,19 +118,16 @@ def case(sizes):
 
 def sheet(results):
     r"""The numbers of the statement, as Markdown."""
-    rows = {tuple(row["faults"]): row for row in results["rows"]}
-    columns = {"sound code": rows[SOUND], "this run": rows[SHOWN]}
-    lines = [f"| one batch in parts of | {' | '.join(columns)} |"]
-    lines.append("|---" * (1 + len(columns)) + "|")
+    return beside("one batch in parts of", results, SHOWN, cells)
+
+
+def cells(row):
     for sizes in CASES:
-        key = "end_" + "_".join(map(str, sizes))
-        cells = [", ".join(f"{v:.2f}" for v in row[key]) for row in columns.values()]
-        lines.append(f"| {case(sizes)}: w ends at | {' | '.join(cells)} |")
+        ends = row["end_" + "_".join(map(str, sizes))]
+        yield f"{case(sizes)}: w ends at", ", ".join(f"{v:.2f}" for v in ends)
     for sizes in CASES[:3]:
-        key = "half_" + "_".join(map(str, sizes))
-        cells = [", ".join(str(int(v)) for v in row[key]) for row in columns.values()]
-        lines.append(f"| {case(sizes)}: half way after | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        updates = row["half_" + "_".join(map(str, sizes))]
+        yield f"{case(sizes)}: half way after", ", ".join(str(int(v)) for v in updates)
 
 
 def drawing():
@@ -159,23 +147,5 @@ def drawing():
     return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--draw", action="store_true")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.draw:
-        figure.save(figure.png(drawing(), dpi=120), PICTURES / "17.png")
-        return
-    every = (SOUND, SHOWN, *((name,) for name in (*SHOWN, *OTHERS)))
-    rows = [{"faults": list(faults), **rounded(numbers(faults))} for faults in every]
-    results = {"command": "python figures/bugs_parallel.py", "rows": rows}
-    results["versions"] = versions()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for row in rows:
-        print(row)
-    print(sheet(results))
-
-
 if __name__ == "__main__":
-    main()
+    command(__file__, __doc__, "17", numbers, SHOWN, OTHERS, sheet, drawing, dpi=120)

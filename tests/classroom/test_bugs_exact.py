@@ -1,89 +1,10 @@
-r"""The bugs of chapters 14 and 15: the evidence names the faults, and no others."""
+r"""The bugs of chapters 14 and 15: their code, and what their hints say."""
 
-import json
-import sys
-from itertools import combinations
-from pathlib import Path
-
-import jupytext
 import pytest
 import torch
+from evidence import SCRIPTS, given, rows
 
-from ddpm_lite.classroom import bug14, bug15
-from ddpm_lite.classroom.bugs import table
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "figures"))
-
-import bugs_flow  # noqa: E402
-import bugs_inpaint  # noqa: E402
-
-SCRIPTS = {"14": bugs_flow, "15": bugs_inpaint}
-LISTS = {"14": bug14.FAULTS, "15": bug15.FAULTS}
-CLEAR = 0.03  # by how much an exact number differs for a reader
-
-
-def statement(chapter):
-    return (ROOT / "exercises" / f"{chapter}.md").read_text("utf-8")
-
-
-def results(chapter):
-    return json.loads(SCRIPTS[chapter].RESULTS.read_text("utf-8"))
-
-
-def rows(chapter):
-    return {tuple(row.pop("faults")): row for row in results(chapter)["rows"]}
-
-
-def differ(one, other):
-    r"""The numbers by which a reader tells two runs apart."""
-    apart = {k: torch.tensor(one[k]) - torch.tensor(other[k]) for k in one}
-    return [key for key, off in apart.items() if not off.abs().max() < CLEAR]
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
-def test_the_statement_has_the_list_and_the_numbers(chapter):
-    text, script, faults = statement(chapter), SCRIPTS[chapter], LISTS[chapter]
-    assert table(faults) in text
-    assert script.sheet(results(chapter)) in text
-    assert 8 <= len(faults) <= 12
-    assert all(bool(one.otherwise) != one.right for one in faults)
-    assert {one.name for one in faults} == {*script.SHOWN, *script.OTHERS}
-    assert {one.name for one in faults if one.right} == {*script.SHOWN}
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
-def test_no_other_fault_of_the_list_has_these_numbers(chapter):
-    found, shown = rows(chapter), SCRIPTS[chapter].SHOWN
-    assert set(found) == {(), shown} | {(one.name,) for one in LISTS[chapter]}
-    for faults, row in found.items():
-        assert (faults == shown) == (not differ(row, found[shown])), faults
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
-def test_no_other_two_faults_have_these_numbers(chapter):
-    script = SCRIPTS[chapter]
-    shown = rows(chapter)[script.SHOWN]
-    for pair in combinations(sorted(one.name for one in LISTS[chapter]), 2):
-        if pair != script.SHOWN:
-            assert differ(script.numbers(pair), shown), pair
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
-def test_the_numbers_are_those_of_this_code(chapter):
-    for faults in ((), SCRIPTS[chapter].SHOWN):
-        for key, value in SCRIPTS[chapter].numbers(faults).items():
-            assert rows(chapter)[faults][key] == pytest.approx(value, rel=1e-3, abs=1e-3)
-
-
-def given(chapter, name):
-    r"""The function of the statement, as students get it."""
-    cells = jupytext.reads(statement(chapter), fmt="md:myst").cells
-    names = {}
-    exec(next(c.source for c in cells if c.cell_type == "code"), names)
-    (text,) = [c.source for c in cells if f"def {name}(" in c.source]
-    exec(text.split("\n\n\ndef faults")[0], names)
-    return names[name]
+bugs_flow, bugs_inpaint = SCRIPTS["14"], SCRIPTS["15"]
 
 
 def test_the_code_of_14_is_that_of_the_run():

@@ -1,69 +1,40 @@
-r"""The bugs of chapters 12 and 13: the evidence names the faults, and no others."""
+r"""The bugs of chapters 12 to 17: the evidence names the faults, and no others."""
 
-import json
-import sys
 from itertools import combinations
-from pathlib import Path
 
-import jupytext
 import pytest
 import torch
+from evidence import (
+    LISTS,
+    NAMES,
+    SCRIPTS,
+    differ,
+    given,
+    measured,
+    results,
+    rows,
+    statement,
+)
 
-from ddpm_lite.classroom import bug12, bug13
 from ddpm_lite.classroom.bugs import table
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "figures"))
-
-import bugs_guidance  # noqa: E402
-import bugs_likelihood  # noqa: E402
-
-SCRIPTS = {"12": bugs_guidance, "13": bugs_likelihood}
-LISTS = {"12": bug12.FAULTS, "13": bug13.FAULTS}
-CLEAR = {"12": 0.05, "13": 0.2}  # by how much an exact number differs for a reader
+bugs_guidance, bugs_likelihood = SCRIPTS["12"], SCRIPTS["13"]
+DEAR = (pytest.mark.slow, pytest.mark.long)  # 80 s
 
 
-def statement(chapter):
-    return (ROOT / "exercises" / f"{chapter}.md").read_text("utf-8")
-
-
-def results(chapter):
-    return json.loads(SCRIPTS[chapter].RESULTS.read_text("utf-8"))
-
-
-def rows(chapter):
-    return {tuple(row["faults"]): row for row in results(chapter)["rows"]}
-
-
-def measured(chapter, faults):
-    r"""The numbers of a run without a network, measured now."""
-    if chapter == "12":
-        return bugs_guidance.without_a_network(faults)
-    return bugs_likelihood.numbers(faults)
-
-
-def differ(chapter, one, other):
-    r"""The numbers without a network by which a reader tells two runs apart."""
-    found = []
-    for key, value in one.items():
-        if key.startswith(("class_", "mean_", "spread_")):
-            a, b = (torch.tensor(v, dtype=torch.float64) for v in (value, other[key]))
-            found += [key] * bool((a - b).abs().max() > CLEAR[chapter])
-    return found
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
+@pytest.mark.parametrize("chapter", sorted(NAMES))
 def test_the_statement_has_the_list_and_the_numbers(chapter):
     text, script, faults = statement(chapter), SCRIPTS[chapter], LISTS[chapter]
     assert table(faults) in text
     assert script.sheet(results(chapter)) in text
+    assert results(chapter)["command"] == f"python figures/bugs_{NAMES[chapter]}.py"
     assert 8 <= len(faults) <= 12
     assert all(bool(one.otherwise) != one.right for one in faults)
     assert {one.name for one in faults} == {*script.SHOWN, *script.OTHERS}
     assert {one.name for one in faults if one.right} == {*script.SHOWN}
 
 
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
+@pytest.mark.parametrize("chapter", sorted(NAMES))
 def test_no_other_fault_of_the_list_has_these_numbers(chapter):
     found, shown = rows(chapter), SCRIPTS[chapter].SHOWN
     assert set(found) == {(), shown} | {(one.name,) for one in LISTS[chapter]}
@@ -71,39 +42,21 @@ def test_no_other_fault_of_the_list_has_these_numbers(chapter):
         assert (faults == shown) == (not differ(chapter, row, found[shown])), faults
 
 
-def test_no_other_two_faults_of_chapter_13_have_these_numbers():
-    names = sorted(one.name for one in bug13.FAULTS)
-    shown = rows("13")[bugs_likelihood.SHOWN]
-    for pair in combinations(names, 2):
-        if pair != bugs_likelihood.SHOWN:
-            assert differ("13", measured("13", pair), shown), pair
+@pytest.mark.parametrize(
+    "chapter", [pytest.param("12", marks=DEAR), "13", "14", "15", "16", "17"]
+)
+def test_no_other_two_faults_have_these_numbers(chapter):
+    shown = SCRIPTS[chapter].SHOWN
+    for pair in combinations(sorted(one.name for one in LISTS[chapter]), 2):
+        if pair != shown:
+            assert differ(chapter, measured(chapter, pair), rows(chapter)[shown]), pair
 
 
-@pytest.mark.slow
-@pytest.mark.long
-def test_no_other_two_faults_of_chapter_12_have_these_numbers():
-    names = sorted(one.name for one in bug12.FAULTS)
-    shown = rows("12")[bugs_guidance.SHOWN]
-    for pair in combinations(names, 2):
-        if pair != bugs_guidance.SHOWN:
-            assert differ("12", measured("12", pair), shown), pair
-
-
-@pytest.mark.parametrize("chapter", sorted(SCRIPTS))
+@pytest.mark.parametrize("chapter", sorted(NAMES))
 def test_the_numbers_are_those_of_this_code(chapter):
     for faults in ((), SCRIPTS[chapter].SHOWN):
         for key, value in measured(chapter, faults).items():
             assert rows(chapter)[faults][key] == pytest.approx(value, rel=1e-3, abs=1e-3)
-
-
-def given(chapter, name):
-    r"""The function of the statement, as students get it."""
-    cells = jupytext.reads(statement(chapter), fmt="md:myst").cells
-    names = {}
-    exec(next(c.source for c in cells if c.cell_type == "code"), names)
-    (text,) = [c.source for c in cells if f"def {name}(" in c.source]
-    exec(text.split("\n\n\ndef faults")[0], names)
-    return names[name]
 
 
 def test_the_code_of_12_is_that_of_the_run():
